@@ -1,0 +1,57 @@
+"""Checks of what a caller hands in: each raises one sentence that names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+DTYPES = (np.dtype("float32"), np.dtype("float64"))
+
+
+def as_dtype(dtype: str | np.dtype | type) -> np.dtype:
+    """`dtype` as one of the two the kernels know."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return found
+
+
+def as_size(name: str, value: int, least: int = 1) -> int:
+    """`value` as an int of at least `least`."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if size < least:
+        raise ValueError(f"{name} must be at least {least}, got {size}")
+    return size
+
+
+def as_rate(name: str, value: float) -> float:
+    """`value` as a probability in [0, 1)."""
+    if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+    return float(value)
+
+
+def check_array(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int | None, ...] | None = None) -> None:
+    """`array` is a plain NumPy array of `dtype` and of `shape`, in which None stands for any extent."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked array; fill it first, with {name}.filled(0) say")
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}; convert with np.asarray({name})")
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, got {array.dtype}; convert with {name}.astype('{dtype}')")
+    if shape is not None and (
+        array.ndim != len(shape) or any(e is not None and e != g for e, g in zip(shape, array.shape, strict=True))
+    ):
+        expected = "(" + ", ".join("any" if extent is None else str(extent) for extent in shape) + ")"
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")

@@ -1,0 +1,102 @@
+"""What every layer has: parameters and gradients in flat blocks, a version that counts writes, state dicts, a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from nblstm import parameters
+from nblstm.arguments import as_dtype
+from nblstm.parameters import Block, Shapes
+
+
+class Layer:
+    """Parameters, gradients and the ways to read and write them, the same for every layer.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Names and shapes of the parameters, with PyTorch's names.
+    dtype : str or numpy.dtype
+        ``"float32"`` or ``"float64"``.
+
+    Attributes
+    ----------
+    params, grads : Block
+        Named views into one flat array each. The views of `params` are read-only; see `editing`.
+    version : int
+        Goes up with every write to the parameters.
+    """
+
+    def __init__(self, shapes: Shapes, dtype: str | np.dtype) -> None:
+        self.dtype = as_dtype(dtype)
+        self._writable = Block(shapes, np.zeros(parameters.count(shapes), self.dtype))
+        self.params = self._writable.read_only()
+        self.grads = self.new_grads()
+        self.version = 0
+
+    @property
+    def flat_params(self) -> np.ndarray:
+        """All parameters as one read-only array of one dimension."""
+        return self.params.flat
+
+    @property
+    def flat_grads(self) -> np.ndarray:
+        """All gradients as one array of one dimension, in the order of `flat_params`."""
+        return self.grads.flat
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of scalars in all parameters."""
+        return self.params.flat.size
+
+    def new_grads(self) -> Block:
+        """A block of zeros in the form of `grads`, for a caller who keeps gradients apart (one per thread, say)."""
+        return Block(self._writable.shapes, np.zeros(self._writable.flat.size, self.dtype))
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero; `backward` adds to them."""
+        self.grads.flat[:] = 0
+
+    @contextmanager
+    def editing(self) -> Iterator[Block]:
+        """The parameters as writable views, for the length of a ``with`` block; afterwards `version` has gone up.
+
+        Examples
+        --------
+        >>> import nblstm
+        >>> linear = nblstm.Linear(2, 1)
+        >>> with linear.editing() as p:
+        ...     p["weight"][...] = [[1, 2]]
+        >>> linear.params["weight"]
+        array([[1., 2.]], dtype=float32)
+        """
+        try:
+            yield self._writable
+        finally:
+            self.version += 1
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter under PyTorch's name."""
+        return {name: tensor.copy() for name, tensor in self.params.items()}
+
+    def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
+        """Copy every parameter from `mapping`, or, if anything does not fit, none.
+
+        Raises
+        ------
+        ValueError
+            Names missing or unexpected, or shapes that differ; all of them are listed at once.
+        TypeError
+            A tensor of another dtype.
+        """
+        parameters.check_fits(type(self).__name__, self.params, mapping)
+        with self.editing() as p:
+            for name, tensor in p.items():
+                tensor[...] = mapping[name]
+
+    def summary(self) -> str:
+        """Name, shape and count of every tensor, and the total, as a table to print."""
+        return parameters.summary(repr(self), self.params.shapes)

@@ -1,0 +1,88 @@
+"""One table of names and shapes; from it the flat block of parameters, its named views, the count and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def count(shapes: Shapes) -> int:
+    """Number of scalars in all tensors of the table."""
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+class Block(Mapping[str, np.ndarray]):
+    """Named tensors that lie one after the other in one flat array.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Names and shapes, in the order in which the tensors lie in memory.
+    flat : numpy.ndarray, shape (count(shapes),)
+        The memory itself. The named tensors are views into it, read-only if it is.
+
+    Examples
+    --------
+    >>> block = Block({"weight": (2, 3), "bias": (2,)}, np.arange(8.0))
+    >>> block["bias"]
+    array([6., 7.])
+    """
+
+    def __init__(self, shapes: Shapes, flat: np.ndarray) -> None:
+        self.shapes = dict(shapes)
+        self.flat = flat
+        self._views: dict[str, np.ndarray] = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + int(np.prod(shape))
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Block({self.shapes}, {self.flat.dtype}, {self.flat.size} scalars)"
+
+    def read_only(self) -> Block:
+        """The same memory behind views that refuse to be written."""
+        flat = self.flat.view()
+        flat.flags.writeable = False
+        return Block(self.shapes, flat)
+
+
+def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> None:
+    """Raise one error that lists every name missing, unexpected, misshaped or of another dtype in `mapping`."""
+    problems = [f"missing: {name} {params.shapes[name]}" for name in params if name not in mapping]
+    problems += [f"unexpected: {name}" for name in mapping if name not in params]
+    both = [(name, np.asarray(mapping[name])) for name in params if name in mapping]
+    problems += [
+        f"{name}: expected shape {params.shapes[name]}, got {tensor.shape}"
+        for name, tensor in both
+        if tensor.shape != params.shapes[name]
+    ]
+    if problems:
+        raise ValueError(f"{owner}: the state dict does not fit: " + "; ".join(problems))
+    wrong = [f"{name} is {tensor.dtype}" for name, tensor in both if tensor.dtype != params.flat.dtype]
+    if wrong:
+        dtype = params.flat.dtype
+        raise TypeError(f"{owner}: the state dict must hold {dtype}, but {', '.join(wrong)}; convert with .astype('{dtype}')")
+
+
+def summary(title: str, shapes: Shapes) -> str:
+    """A table for reading: name, shape and count of every tensor, and the total."""
+    rows = [(name, str(tuple(shape)), f"{int(np.prod(shape)):,}") for name, shape in shapes.items()]
+    rows.append(("total", "", f"{count(shapes):,}"))
+    names, forms, counts = (max(len(row[column]) for row in rows) for column in range(3))
+    lines = [f"{name:<{names}}  {form:<{forms}}  {number:>{counts}}" for name, form, number in rows]
+    lines.insert(-1, "-" * len(lines[0]))
+    return "\n".join([title, *lines])

@@ -1,0 +1,154 @@
+"""Files: tensors and metadata as safetensors, and a way to write any file so that a crash leaves the old one whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the ``with`` block ends well, and vanishes when it does not.
+
+    The bytes go to a hidden file in the same folder. At the end they are forced to the disk and the file is renamed
+    over `path`, which the operating system does in one piece: a reader sees the old file or the new one, never a
+    part. After an exception, an interrupt included, the old file is as it was and the hidden one is gone; after a
+    power cut or a kill a hidden ``.NAME.*.tmp`` may be left behind.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to write. A symbolic link is followed, so that the link stays a link.
+
+    Yields
+    ------
+    BinaryIO
+        Open for writing bytes.
+
+    Raises
+    ------
+    OSError
+        The folder is missing or refuses the file, or `path` is a folder; the subclass is the system's own.
+
+    Examples
+    --------
+    >>> with atomic_write("notes.txt") as file:
+    ...     _ = file.write("one line".encode())
+    >>> os.remove("notes.txt")
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{path} cannot be written: it is a folder, and the name of a file was expected")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        file = open(temporary, "xb")  # noqa: SIM115  (closed below; only errors of opening are reworded here)
+    except OSError as error:
+        raise type(error)(f"{path} cannot be written: {error.strerror} in folder {target.parent}") from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save(
+    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named arrays and a few words about them to one safetensors file, atomically.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; an old one is replaced only once the new one is complete.
+    tensors : mapping of str to numpy.ndarray
+        Booleans, integers or floats of any shape and any strides; a layer's ``state_dict()``, say.
+    metadata : mapping of str to str, optional
+        Text to keep with the tensors.
+
+    Raises
+    ------
+    TypeError
+        A name or a piece of metadata is no string, or a tensor is no plain array of numbers.
+    OSError
+        `path` cannot be written; see `atomic_write`.
+
+    Notes
+    -----
+    The format is that of the `safetensors <https://github.com/huggingface/safetensors>`_ library: a JSON header with
+    names, types and shapes, then the bytes of the tensors in C order, little-endian. ``safetensors.torch`` opens it.
+
+    Examples
+    --------
+    >>> save("pair.safetensors", {"x": np.arange(3.0)}, {"made": "by hand"})
+    >>> tensors, metadata = load("pair.safetensors")
+    >>> tensors["x"], metadata
+    (array([0., 1., 2.]), {'made': 'by hand'})
+    >>> os.remove("pair.safetensors")
+    """
+    import safetensors
+    import safetensors.numpy
+
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"tensors must have strings for names, got {name!r}")
+        if not isinstance(tensor, np.ndarray) or isinstance(tensor, np.ma.MaskedArray):
+            raise TypeError(f"tensors[{name!r}] must be a plain NumPy array, got {type(tensor).__name__}")
+    for key, text in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"metadata must map strings to strings, got {key!r}: {text!r}")
+    # The library copies the bytes as they lie in memory and would scramble a transposed array without a word.
+    in_c_order = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    try:
+        content = safetensors.numpy.save(in_c_order, dict(metadata) if metadata else None)
+    except safetensors.SafetensorError as error:
+        raise TypeError(f"tensors hold what safetensors cannot store: {error}") from error
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read a safetensors file, whoever wrote it.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+
+    Returns
+    -------
+    tensors : dict of str to numpy.ndarray
+        Fresh arrays under the names they were saved by.
+    metadata : dict of str to str
+        The text saved with them, empty where there is none.
+
+    Raises
+    ------
+    OSError
+        `path` is missing (FileNotFoundError), a folder, or not readable.
+    ValueError
+        The file is no safetensors file, is cut short, or holds a type that NumPy does not have, bfloat16 say. The
+        format has no checksum, so a flipped bit within a tensor goes unnoticed.
+    """
+    import safetensors
+
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} cannot be read: it is a folder, and a safetensors file was expected")
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} does not exist; a safetensors file was expected") from error
+    except OSError as error:
+        raise type(error)(f"{path} cannot be read: {error}") from error
+    except (safetensors.SafetensorError, TypeError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file for NumPy: {error}") from error

@@ -1,0 +1,159 @@
+"""The grid of recurrent nets that the tests walk, random problems for them, and one way to run and compare each peer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import product
+
+import naive
+import numpy as np
+
+import nblstm
+
+STEPS, BATCH, INPUT, HIDDEN = 5, 3, 2, 7
+LENGTHS = np.array([3, 5, 1])
+Results = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One net of the grid; every field is an axis."""
+
+    cell: str = "lstm"
+    formulation: str = "split"
+    num_layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    lengths: bool = False
+    batch_first: bool = False
+
+    @property
+    def is_lstm(self) -> bool:
+        return self.cell in ("lstm", "peephole")
+
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        return (self.num_layers * (2 if self.bidirectional else 1), BATCH, HIDDEN)
+
+    def __str__(self) -> str:
+        flags = [name for name in ("bidirectional", "lengths", "batch_first") if getattr(self, name)]
+        return "-".join([self.cell, self.formulation, f"{self.num_layers}layer", *flags, *([] if self.bias else ["nobias"])])
+
+    def layer(self, dtype: str = "float64", seed: int = 1) -> nblstm.LSTM | nblstm.RNN:
+        """The package's layer for this case."""
+        common = dict(
+            num_layers=self.num_layers,
+            bias=self.bias,
+            batch_first=self.batch_first,
+            bidirectional=self.bidirectional,
+            formulation=self.formulation,
+            dtype=dtype,
+            seed=seed,
+        )
+        if self.is_lstm:
+            return nblstm.LSTM(INPUT, HIDDEN, peephole=self.cell == "peephole", **common)
+        return nblstm.RNN(INPUT, HIDDEN, nonlinearity=self.cell.removeprefix("rnn_"), **common)
+
+    def naive(self, params: Mapping[str, np.ndarray]) -> naive.Net:
+        """The reference for this case, in float64 whatever the parameters are."""
+        wide = {name: tensor.astype("float64") for name, tensor in params.items()}
+        return naive.Net(self.cell, wide, self.num_layers, self.bidirectional, self.batch_first)
+
+
+def grid(**axes: Iterable) -> list[Case]:
+    """Every combination of the given axes, the others at their defaults."""
+    return [Case(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Input, initial state, lengths and an upstream gradient for every output; None where the case has no such thing."""
+
+    x: np.ndarray
+    h_0: np.ndarray
+    c_0: np.ndarray | None
+    lengths: np.ndarray | None
+    dy: np.ndarray
+    dh_n: np.ndarray
+    dc_n: np.ndarray | None
+
+    @classmethod
+    def draw(cls, case: Case, rng: np.random.Generator, dtype: str = "float64") -> Problem:
+        """Normal numbers everywhere."""
+
+        def normal(*shape: int) -> np.ndarray:
+            return rng.standard_normal(shape).astype(dtype)
+
+        rows = (BATCH, STEPS) if case.batch_first else (STEPS, BATCH)
+        state = case.state_shape
+        return cls(
+            x=normal(*rows, INPUT),
+            h_0=normal(*state),
+            c_0=normal(*state) if case.is_lstm else None,
+            lengths=LENGTHS if case.lengths else None,
+            dy=normal(*rows, HIDDEN * (2 if case.bidirectional else 1)),
+            dh_n=normal(*state),
+            dc_n=normal(*state) if case.is_lstm else None,
+        )
+
+    @property
+    def state(self):
+        """The initial state as the layer takes it."""
+        return self.h_0 if self.c_0 is None else (self.h_0, self.c_0)
+
+    @property
+    def dstate(self):
+        """The gradient of the final state as the layer takes it."""
+        return self.dh_n if self.dc_n is None else (self.dh_n, self.dc_n)
+
+    def astype(self, dtype: str) -> Problem:
+        """The same numbers, rounded."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "lengths"}
+        return replace(self, **{name: array if array is None else array.astype(dtype) for name, array in arrays.items()})
+
+
+def named(y, state, dx, dstate, grads: Mapping[str, np.ndarray]) -> Results:
+    """Outputs and gradients under one set of names; an RNN's bare state counts as (h,)."""
+    state, dstate = (value if isinstance(value, tuple) else (value,) for value in (state, dstate))
+    return (
+        {"y": y, "dx": dx}
+        | dict(zip(("h_n", "c_n"), state, strict=False))
+        | dict(zip(("dh_0", "dc_0"), dstate, strict=False))
+        | {f"grad {name}": tensor for name, tensor in grads.items()}
+    )
+
+
+def run_layer(layer: nblstm.LSTM | nblstm.RNN, problem: Problem) -> Results:
+    """The package: forward, then backward from every output; copies, for the tape's memory is used again."""
+    grads = layer.new_grads()
+    y, state, tape = layer.forward(problem.x, problem.state, problem.lengths)
+    y, state = y.copy(), copy.deepcopy(state)
+    dx, dstate = layer.backward(problem.dy, tape, problem.dstate, grads=grads)
+    return copy.deepcopy(named(y, state, dx, dstate, grads))
+
+
+def run_naive(case: Case, params: Mapping[str, np.ndarray], problem: Problem) -> Results:
+    """The NumPy reference, in float64."""
+    net, p = case.naive(params), problem.astype("float64")
+    y, h_n, c_n, record = naive.forward(net, p.x, p.h_0, p.c_0, p.lengths)
+    dx, dh_0, dc_0, grads = naive.backward(net, record, p.dy, p.dh_n, p.dc_n)
+    if case.is_lstm:
+        return named(y, (h_n, c_n), dx, (dh_0, dc_0), grads)
+    return named(y, h_n, dx, dh_0, grads)
+
+
+def error(found: np.ndarray, expected: np.ndarray) -> float:
+    """max |found - expected| over max |expected|."""
+    scale = np.abs(expected).max(initial=0)
+    difference = np.abs(found - expected).max(initial=0)
+    return float(difference / scale) if scale else float(difference)
+
+
+def assert_agree(found: Results, expected: Results, tolerance: float) -> None:
+    """The same names and shapes, and no tensor further off than `tolerance`; a failure lists all that are."""
+    assert found.keys() == expected.keys()
+    assert {name: array.shape for name, array in found.items()} == {name: array.shape for name, array in expected.items()}
+    errors = {name: error(found[name], expected[name]) for name in expected}
+    assert not {name: f"{e:.1e}" for name, e in errors.items() if not e <= tolerance}

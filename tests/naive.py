@@ -1,0 +1,224 @@
+"""The plain reference: RNN, LSTM and peephole LSTM in NumPy, one loop each over layers, directions, sequences and steps.
+
+It shares no code with the package; it only takes the parameters under the package's names. Backpropagation through time is
+derived by hand from the equations beside it, for one sequence at one step.
+
+T steps, B sequences, I inputs, H hidden units, L layers, D directions, G gates (4 for an LSTM: i, f, g, o; 1 for an RNN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Params = Mapping[str, np.ndarray]
+
+
+# ---- one cell, one sequence, one step: `a` (G*H,) are the pre-activations, `c` (H,) the cell state before the step ----
+
+
+def rnn_tanh(a, c, p):
+    """h = tanh(a)."""
+    return np.tanh(a), c, None
+
+
+def rnn_tanh_backward(dh, dc, a, c, p):
+    """da = dh (1 - h^2)."""
+    return dh * (1 - np.tanh(a) ** 2), dc, None
+
+
+def rnn_relu(a, c, p):
+    """h = max(a, 0)."""
+    return np.maximum(a, 0), c, None
+
+
+def rnn_relu_backward(dh, dc, a, c, p):
+    """da = dh where a > 0."""
+    return np.where(a > 0, dh, 0), dc, None
+
+
+def sigmoid(a):
+    """1 / (1 + exp(-a)), written so that nothing overflows."""
+    return 0.5 * (1 + np.tanh(0.5 * a))
+
+
+def lstm(a, c, p):
+    """i, f, o = sigmoid, g = tanh; c' = f c + i g; h = o tanh(c'). Peepholes: i and f see c, o sees c'."""
+    a_i, a_f, a_g, a_o = np.split(a, 4)
+    p_i, p_f, p_o = p
+    i, f, g = sigmoid(a_i + p_i * c), sigmoid(a_f + p_f * c), np.tanh(a_g)
+    c_new = f * c + i * g
+    o = sigmoid(a_o + p_o * c_new)
+    return o * np.tanh(c_new), c_new, (i, f, g, o)
+
+
+def lstm_backward(dh, dc, a, c, p):
+    """The chain rule, last equation first; `dc` comes in as the gradient of c' and leaves as that of c."""
+    p_i, p_f, p_o = p
+    _, c_new, (i, f, g, o) = lstm(a, c, p)
+    da_o = dh * np.tanh(c_new) * o * (1 - o)
+    dc_new = dc + dh * o * (1 - np.tanh(c_new) ** 2) + da_o * p_o
+    da_i = dc_new * g * i * (1 - i)
+    da_f = dc_new * c * f * (1 - f)
+    da_g = dc_new * i * (1 - g**2)
+    dc = dc_new * f + da_i * p_i + da_f * p_f
+    return np.concatenate([da_i, da_f, da_g, da_o]), dc, np.stack([da_i * c, da_f * c, da_o * c_new])
+
+
+CELLS = {
+    "rnn_tanh": (1, rnn_tanh, rnn_tanh_backward),
+    "rnn_relu": (1, rnn_relu, rnn_relu_backward),
+    "lstm": (4, lstm, lstm_backward),
+    "peephole": (4, lstm, lstm_backward),
+}
+
+
+# ---- parameters: both formulations become W_x (G*H, I), W_h (G*H, H), one bias (G*H,) and peepholes (3, H) ----
+
+
+@dataclass
+class Weights:
+    """What one layer in one direction computes with; also the form of its gradients."""
+
+    w_x: np.ndarray
+    w_h: np.ndarray
+    b: np.ndarray
+    p: np.ndarray
+
+    @classmethod
+    def of(cls, params: Params, suffix: str, gates: int) -> Weights:
+        """From the tensors of the split or of the concatenated formulation, whichever is there."""
+        if "weight_hh" + suffix in params:
+            w_x, w_h = params["weight_ih" + suffix], params["weight_hh" + suffix]
+            b = params.get("bias_ih" + suffix, 0) + params.get("bias_hh" + suffix, 0)
+        else:
+            joined = params["weight" + suffix]
+            hidden = joined.shape[0] // gates
+            w_h, w_x = joined[:, :hidden], joined[:, hidden:]
+            b = params.get("bias" + suffix, 0)
+        return cls(w_x, w_h, b, params.get("weight_peephole" + suffix, np.zeros(3)))
+
+    @classmethod
+    def zeros(cls, like: Weights) -> Weights:
+        """Room for gradients."""
+        rows, hidden = like.w_h.shape
+        return cls(np.zeros(like.w_x.shape), np.zeros((rows, hidden)), np.zeros(rows), np.zeros((3, hidden)))
+
+    def named(self, params: Params, suffix: str) -> dict[str, np.ndarray]:
+        """Back under the names that `params` has."""
+        names = {
+            "weight_ih": self.w_x,
+            "weight_hh": self.w_h,
+            "bias_ih": self.b,
+            "bias_hh": self.b,
+            "weight": np.hstack([self.w_h, self.w_x]),
+            "bias": self.b,
+            "weight_peephole": self.p,
+        }
+        return {name + suffix: tensor for name, tensor in names.items() if name + suffix in params}
+
+
+# ---- the net ----
+
+
+@dataclass(frozen=True)
+class Net:
+    """A stacked, perhaps bidirectional net: the cell's name, the parameters and the shape of the stack."""
+
+    cell: str
+    params: Params
+    num_layers: int = 1
+    bidirectional: bool = False
+    batch_first: bool = False
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def weights(self, layer: int, direction: int) -> tuple[Weights, str]:
+        """The weights of one layer in one direction, and the suffix of their names."""
+        suffix = f"_l{layer}" + ("_reverse" if direction else "")
+        return Weights.of(self.params, suffix, CELLS[self.cell][0]), suffix
+
+    def time_major(self, array: np.ndarray) -> np.ndarray:
+        """(T, B, ...) from the layout of the caller, or the other way round: the swap is its own inverse."""
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+
+def steps(length: int, direction: int) -> list[int]:
+    """The order in which a sequence is read."""
+    return list(range(length)) if direction == 0 else list(reversed(range(length)))
+
+
+def forward(net: Net, x, h_0=None, c_0=None, lengths=None):
+    """y, h_n, c_n and the record that `backward` reads; an RNN carries its zero `c` along unused."""
+    x = net.time_major(x)
+    T, B, _ = x.shape
+    L, D = net.num_layers, net.directions
+    H = net.weights(0, 0)[0].w_h.shape[1]
+    _, cell, _ = CELLS[net.cell]
+    lengths = [T] * B if lengths is None else lengths
+    h_0 = np.zeros((L * D, B, H)) if h_0 is None else h_0
+    c_0 = np.zeros((L * D, B, H)) if c_0 is None else c_0
+
+    record = {"x": [], "lengths": lengths}
+    h_n, c_n = np.zeros((L * D, B, H)), np.zeros((L * D, B, H))
+    for layer in range(L):
+        y = np.zeros((T, B, D * H))
+        for direction in range(D):
+            k = layer * D + direction
+            w, _ = net.weights(layer, direction)
+            for b in range(B):
+                h, c = h_0[k, b], c_0[k, b]
+                for t in steps(lengths[b], direction):
+                    a = w.w_x @ x[t, b] + w.w_h @ h + w.b
+                    record[k, t, b] = h, c, a
+                    h, c, _ = cell(a, c, w.p)
+                    y[t, b, direction * H : (direction + 1) * H] = h
+                h_n[k, b], c_n[k, b] = h, c
+        record["x"].append(x)
+        x = y
+    return net.time_major(y), h_n, c_n, record
+
+
+def backward(net: Net, record, dy, dh_n, dc_n=None):
+    """dx, dh_0, dc_0 and the gradients of the parameters by name."""
+    dy = net.time_major(dy)
+    T, B, _ = dy.shape
+    D, H = net.directions, dh_n.shape[2]
+    _, _, cell_backward = CELLS[net.cell]
+    dh_0, dc_0 = np.zeros(dh_n.shape), np.zeros(dh_n.shape)
+    dc_n = np.zeros(dh_n.shape) if dc_n is None else dc_n
+
+    grads = {}
+    for layer in reversed(range(net.num_layers)):
+        x = record["x"][layer]
+        dx = np.zeros(x.shape)
+        for direction in range(D):
+            k = layer * D + direction
+            w, suffix = net.weights(layer, direction)
+            dw = Weights.zeros(w)
+            for b in range(B):
+                dh, dc = dh_n[k, b], dc_n[k, b]
+                for t in reversed(steps(record["lengths"][b], direction)):
+                    h, c, a = record[k, t, b]
+                    dh = dh + dy[t, b, direction * H : (direction + 1) * H]
+                    da, dc, dp = cell_backward(dh, dc, a, c, w.p)
+                    dw.w_x += np.outer(da, x[t, b])
+                    dw.w_h += np.outer(da, h)
+                    dw.b += da
+                    if dp is not None:
+                        dw.p += dp
+                    dx[t, b] += w.w_x.T @ da
+                    dh = w.w_h.T @ da
+                dh_0[k, b], dc_0[k, b] = dh, dc
+            grads |= dw.named(net.params, suffix)
+        dy = dx
+    return net.time_major(dy), dh_0, dc_0, grads
+
+
+def nearest_kink(record) -> float:
+    """The smallest |pre-activation| of a run: how far a ReLU net is from a point where it has no derivative."""
+    return min(np.abs(value[2]).min() for key, value in record.items() if isinstance(key, tuple))

@@ -1,0 +1,86 @@
+# What this repository can do from a bare clone. `make` or `make help` lists it.
+# Everything is installed into .venv, nothing outside this folder is touched.
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+PYTHON ?=
+ARGS ?=
+
+# no word on newer versions of pip; and a user's own `user = true` in pip.conf has no meaning inside an environment
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_USER := 0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help train test lint format types peers clean
+
+help: ## list these commands
+	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minutes 1"
+	@echo '== nblstm train $(ARGS)'
+	@$(RUN) nblstm train $(ARGS)
+
+test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
+	@echo '== pytest $(ARGS)'
+	@$(RUN) pytest $(ARGS)
+
+peers: $(VENV)/.peers ## run the tests that compare with PyTorch and ONNX (installs them, about 1 GB)
+	@echo '== pytest -m peers $(ARGS)'
+	@$(VENV)/bin/python -c 'import onnx, onnxruntime, torch'
+	@$(RUN) pytest -m peers $(ARGS)
+
+lint: $(VENV)/.dev ## check style and formatting
+	@echo '== ruff check, ruff format --check'
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+
+format: $(VENV)/.dev ## put style and formatting right where that can be done automatically
+	@echo '== ruff check --fix, ruff format'
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+types: $(VENV)/.dev ## check types
+	@echo '== mypy'
+	@$(RUN) mypy
+
+clean: ## remove .venv, caches and build folders; trained runs are kept
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the environment: each stamp in .venv says that its step is done, and is older than pyproject.toml once that has changed ----
+
+$(VENV)/.core: pyproject.toml $(VENV)/.made
+	@echo '== installing nblstm into $(VENV)'
+	@$(RUN) pip install --editable .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.peers $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
+	@echo '== installing nblstm and its extra "$*" into $(VENV)'
+	@$(RUN) pip install --editable '.[$*]'
+	@touch $(VENV)/.core $@
+
+# A Python of 3.11 or newer that can make environments: the one named by PYTHON=..., or else the first found here.
+# Debian and Ubuntu keep the module ensurepip in a package of its own, so a Python without it is passed over and remembered.
+$(VENV)/.made:
+	@chosen= bare=; \
+	for python in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && { chosen=$$python; break; }; \
+	    bare=$${bare:-$$python}; \
+	done; \
+	if [ -n "$$chosen" ]; then \
+	    echo "== making $(VENV) with $$chosen ($$("$$chosen" -c 'import sys; print(sys.version.split()[0], "in", sys.prefix)'))"; \
+	    "$$chosen" -m venv --clear $(VENV) && touch $@; \
+	elif [ -n "$$bare" ]; then \
+	    version=$$("$$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "error: $$bare (Python $$version) cannot make environments: its modules venv and ensurepip are not installed." >&2; \
+	    echo "       On Debian or Ubuntu: sudo apt install python$$version-venv   Then run make again." >&2; \
+	    exit 1; \
+	else \
+	    echo "error: no Python 3.11 or newer found (tried: $(or $(PYTHON),python3.14 to python3.11, python3, python))." >&2; \
+	    echo "       Install one, or name it: make $(or $(MAKECMDGOALS),train) PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi

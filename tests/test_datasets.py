@@ -1,0 +1,160 @@
+"""Texts, vocabulary, split, streams, and the baselines counted on them."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nblstm import datasets
+from nblstm.baselines import baselines
+from nblstm.datasets import encode, load_text, read_text, split, streams, vocabulary_of
+
+
+def test_python_reference_is_long_english_text() -> None:
+    text = load_text("python-reference")
+    assert load_text() == text
+    assert 400_000 < len(text) < 700_000
+    assert text.count(" the ") > 3000
+
+
+def test_python_reference_without_its_module_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(ValueError, match="lacks pydoc_data"):
+        load_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is empty"), (b"caf\xe9 au lait", "is not UTF-8: byte 0xe9 at position 3"), (None, "no such file")],
+)
+def test_files_that_are_no_text_are_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        load_text(path)
+    with pytest.raises(ValueError, match="a folder"):
+        load_text(tmp_path)
+
+
+def test_files_are_read_as_they_are_without_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes("\ufeffeins\r\nzwei é 漢 😀\n".encode())
+    assert read_text(path) == "eins\r\nzwei é 漢 😀\n"
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
+    """An HTTP server on this machine over ``tmp_path / "www"``."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_tinyshakespeare_is_fetched_once_and_checked(
+    tmp_path: Path, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
+    source = tmp_path / "www" / "input.txt"
+    source.write_bytes(play)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
+    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_SHA256", hashlib.sha256(b"another play").hexdigest())
+    with pytest.raises(ValueError, match="hash of downloaded file"):
+        load_text("tinyshakespeare")
+    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_SHA256", hashlib.sha256(play).hexdigest())
+    assert load_text("tinyshakespeare") == play.decode()
+    source.unlink()
+    assert load_text("tinyshakespeare") == play.decode()
+
+
+def test_tinyshakespeare_without_a_network_names_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_URL", "http://127.0.0.1:9/input.txt")  # nobody listens there
+    with pytest.raises(ValueError, match=r"could not be fetched \(ConnectionError\).*python-reference"):
+        load_text("tinyshakespeare")
+
+
+def test_encode_is_undone_by_the_vocabulary_and_names_every_unknown_character() -> None:
+    text = "né en 1984 😀"
+    vocabulary = vocabulary_of(text)
+    tokens = encode(text, vocabulary)
+    assert tokens.dtype == np.int64
+    assert "".join(vocabulary[token] for token in tokens) == text
+    with pytest.raises(ValueError, match="'Z', 'ß'"):
+        encode("neßZn", vocabulary)
+
+
+def test_the_last_tenth_is_for_validation() -> None:
+    training, validation = split(np.arange(105))
+    assert (training[0], training[-1], validation[0], validation[-1]) == (0, 93, 94, 104)
+    with pytest.raises(ValueError, match="at least 20 characters"):
+        split(np.arange(19))
+
+
+@pytest.mark.parametrize(("size", "rows", "window"), [(106, 5, 7), (22, 3, 7), (8, 1, 7), (100, 32, 3)])
+def test_streams_are_contiguous_and_every_target_is_the_true_next_character(size: int, rows: int, window: int) -> None:
+    text = np.random.default_rng(0).integers(0, 1000, size)
+    result = streams(text, rows, window)
+    length = (size - 1) // rows
+    assert result.shape == (length + 1, rows)
+    assert result.flags.c_contiguous
+    inputs, targets = result[:-1], result[1:]
+    np.testing.assert_array_equal(inputs.T.ravel(), text[: rows * length])
+    np.testing.assert_array_equal(targets.T.ravel(), text[1 : rows * length + 1])
+
+
+def test_streams_shorter_than_a_window_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least batch_size \* window \+ 1 = 22 characters, got 21"):
+        streams(np.arange(21), 3, 7)
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        streams(np.arange(21), 0, 7)
+
+
+def test_baselines_against_plain_counting() -> None:
+    rng = np.random.default_rng(0)
+    training, validation = rng.integers(0, 3, 200), rng.integers(0, 4, 50)  # 3 occurs in the validation part only
+    ones, pairs = [0.1] * 4, [[0.1] * 4 for _ in range(4)]
+    for character in training:
+        ones[character] += 1
+    for first, second in zip(training[:-1], training[1:], strict=True):
+        pairs[first][second] += 1
+    unigram = [-np.log2(ones[c] / sum(ones)) for c in validation[1:]]
+    bigram = [-np.log2(pairs[b][c] / sum(pairs[b])) for b, c in zip(validation[:-1], validation[1:], strict=True)]
+    found = baselines(training, validation, 4)
+    assert found == pytest.approx({"uniform": 2.0, "unigram": np.mean(unigram), "bigram": np.mean(bigram)}, abs=1e-12)
+
+
+def test_baselines_of_the_default_text() -> None:
+    text = load_text()
+    vocabulary = vocabulary_of(text)
+    found = baselines(*split(encode(text, vocabulary)), len(vocabulary))
+    if hashlib.sha256(text.encode()).hexdigest().startswith("2a95af4ac93f5b71"):  # CPython 3.11
+        assert {name: round(bits, 2) for name, bits in found.items()} == {
+            "uniform": 6.69,
+            "unigram": 4.67,
+            "bigram": 3.34,
+        }
+    assert found["bigram"] < found["unigram"] < found["uniform"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -139,10 +140,10 @@ def test_baselines_against_plain_counting() -> None:
     ones, pairs = [0.1] * 4, [[0.1] * 4 for _ in range(4)]
     for character in training:
         ones[character] += 1
-    for first, second in zip(training[:-1], training[1:], strict=True):
+    for first, second in itertools.pairwise(training):
         pairs[first][second] += 1
     unigram = [-np.log2(ones[c] / sum(ones)) for c in validation[1:]]
-    bigram = [-np.log2(pairs[b][c] / sum(pairs[b])) for b, c in zip(validation[:-1], validation[1:], strict=True)]
+    bigram = [-np.log2(pairs[b][c] / sum(pairs[b])) for b, c in itertools.pairwise(validation)]
     found = baselines(training, validation, 4)
     assert found == pytest.approx({"uniform": 2.0, "unigram": np.mean(unigram), "bigram": np.mean(bigram)}, abs=1e-12)
 

@@ -4,6 +4,7 @@
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python)
 ARGS ?=
 
 # no word on newer versions of pip; and a user's own `user = true` in pip.conf has no meaning inside an environment
@@ -66,7 +67,7 @@ $(VENV)/.test $(VENV)/.peers $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.m
 # Debian and Ubuntu keep the module ensurepip in a package of its own, so a Python without it is passed over and remembered.
 $(VENV)/.made:
 	@chosen= bare=; \
-	for python in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python); do \
+	for python in $(PYTHONS); do \
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
 	    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && { chosen=$$python; break; }; \
 	    bare=$${bare:-$$python}; \
@@ -80,7 +81,7 @@ $(VENV)/.made:
 	    echo "       On Debian or Ubuntu: sudo apt install python$$version-venv   Then run make again." >&2; \
 	    exit 1; \
 	else \
-	    echo "error: no Python 3.11 or newer found (tried: $(or $(PYTHON),python3.14 to python3.11, python3, python))." >&2; \
+	    echo "error: no Python 3.11 or newer found (tried: $(PYTHONS))." >&2; \
 	    echo "       Install one, or name it: make $(or $(MAKECMDGOALS),train) PYTHON=/path/to/python3" >&2; \
 	    exit 1; \
 	fi

@@ -1,0 +1,31 @@
+"""Dropout as a function: whether a number is dropped depends on the key, the layer and its place, and on nothing else."""
+
+import numpy as np
+from numba import njit, prange
+
+from nblstm.kernels.simd import pointer, pointer_at, shift
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+@njit(inline="always")
+def scramble(z):
+    """The output function of SplitMix64 (Steele, Lea & Flood 2014): 64 well-mixed bits from a counter."""
+    z = (z ^ (z >> np.uint64(30))) * _MIX[0]
+    z = (z ^ (z >> np.uint64(27))) * _MIX[1]
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def dropout(tag, key, threshold, scale, rows, width, source, source_row, target, target_row):
+    """target = 0 where the scrambled counter is below `threshold`, else source * scale; row r starts at r * its stride.
+
+    key, threshold: uint64. `source` is an address, `target` a flat array; they may be the same memory.
+    """
+    for row in prange(rows):
+        to = shift(pointer(target), row * target_row)
+        values = shift(pointer_at(source, to), row * source_row)
+        for unit in range(width):
+            bits = scramble(key + np.uint64(row * width + unit) * _STEP)
+            to[unit] = values[unit] * scale if bits >= threshold else 0.0

@@ -1,0 +1,52 @@
+"""A value that tells the compiler which cell to compile, and the cache which sources it was compiled from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from numba.core import types
+from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+
+FINGERPRINT = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()[:16]  # fmt: skip
+"""Digest of every kernel source: Numba's cache on disk sees edits in the file of the compiled function only."""
+
+
+class TagType(types.Type):
+    """Numba type of a `Tag`: a name and the fingerprint, nothing at run time."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        super().__init__(f"Tag({tag}, {FINGERPRINT})")
+
+
+register_model(TagType)(models.OpaqueModel)
+
+
+class Tag:
+    """First argument of every compiled kernel.
+
+    A kernel that calls functions chosen by a cell dispatches on the *type* of its tag (a function handed over as an argument
+    would never be found in the cache); any kernel gets new machine code when a source of the kernels has changed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.numba_type = TagType(name)
+
+
+@typeof_impl.register(Tag)
+def _typeof_tag(value: Tag, context: Any) -> TagType:
+    return value.numba_type
+
+
+@unbox(TagType)
+def _unbox_tag(numba_type: TagType, value: Any, context: Any) -> NativeValue:
+    return NativeValue(context.context.get_dummy_value())
+
+
+ANY = Tag("any")
+"""For kernels that are the same for every cell."""

@@ -1,0 +1,265 @@
+"""The engine of every recurrent layer: parameters by name, and the passes over layers and directions."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from nblstm.arguments import as_rate, as_size
+from nblstm.kernels import products, sweeps
+from nblstm.kernels.dropout import dropout
+from nblstm.kernels.simd import BYTES
+from nblstm.kernels.tag import ANY, Tag
+from nblstm.kernels.units import GATES
+from nblstm.layers.base import Layer
+from nblstm.layers.packs import Packs, padded
+from nblstm.layers.tape import Gradients, Tape
+from nblstm.parameters import Block
+
+CELLS = {name: Tag(name) for name in GATES}
+FORMULATIONS = ("split", "concat")
+GOLDEN = 0x9E3779B97F4A7C15  # odd and without pattern: keys of neighbouring layers share no counter
+
+
+def address(array: np.ndarray) -> int:
+    """Where the first number of the array lies."""
+    return array.__array_interface__["data"][0]
+
+
+def strides(array: np.ndarray) -> tuple[int, ...]:
+    """Strides in numbers, not bytes."""
+    return tuple(stride // array.itemsize for stride in array.strides)
+
+
+class Recurrent(Layer):
+    """Stacked, one- or two-directional recurrent layers of any cell, over (T, B, I) arrays; the public classes check arguments.
+
+    `tracks` lists, for every layer and direction in PyTorch's order, the suffix of its parameters' names and its input's width.
+    """
+
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float, bidirectional: bool,
+        formulation: str, forget_bias: float, dtype: str, seed: int | None, suffixes: bool = True,
+    ) -> None:  # fmt: skip
+        if formulation not in FORMULATIONS:
+            raise ValueError(f"formulation must be 'split' or 'concat', got {formulation!r}")
+        if forget_bias and not bias:
+            raise ValueError(f"forget_bias={forget_bias} needs bias=True, got bias=False")
+        self.input_size, self.hidden_size = as_size("input_size", input_size), as_size("hidden_size", hidden_size)
+        self.num_layers, self.directions = as_size("num_layers", num_layers), 2 if bidirectional else 1
+        self.cell, self.gates = CELLS[cell], GATES[cell]
+        self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
+        self.bias, self.dropout, self.formulation = bool(bias), as_rate("dropout", dropout), formulation
+        self.bidirectional, self.forget_bias = bool(bidirectional), forget_bias
+        self.bias_names = () if not bias else ("bias_ih", "bias_hh") if formulation == "split" else ("bias",)
+        self.tracks = [
+            ((f"_l{k}" + "_reverse" * d) if suffixes else "", input_size if k == 0 else self.directions * hidden_size)
+            for k in range(num_layers)
+            for d in range(self.directions)
+        ]
+        super().__init__(self._shapes(), dtype)
+        self.lanes = BYTES // self.dtype.itemsize
+        self.padded_units = padded(hidden_size, self.dtype)
+        self.gate_columns = self.gates * self.padded_units
+        self._packs: Packs | None = None
+        weights, masks = np.random.SeedSequence(seed).spawn(2)
+        self._dropout_keys = np.random.default_rng(masks)
+        self._initialise(np.random.default_rng(weights))
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        H, rows = self.hidden_size, self.gates * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        for suffix, inputs in self.tracks:
+            if self.formulation == "split":
+                shapes |= {"weight_ih" + suffix: (rows, inputs), "weight_hh" + suffix: (rows, H)}
+            else:
+                shapes["weight" + suffix] = (rows, H + inputs)
+            shapes |= {name + suffix: (rows,) for name in self.bias_names}
+            if self.peephole:
+                shapes["weight_peephole" + suffix] = (3, H)
+        return shapes
+
+    def _initialise(self, generator: np.random.Generator) -> None:
+        H = self.hidden_size
+        with self.editing() as p:
+            p.flat[:] = generator.uniform(-1, 1, p.flat.size) / np.sqrt(H)
+            for suffix, _ in self.tracks if self.forget_bias else ():
+                p[self.bias_names[0] + suffix][H : 2 * H] += self.forget_bias
+
+    def _copy_weights_to(self, other: Recurrent) -> None:
+        """Give `other`, the same layer in the other formulation, this one's function."""
+        H = self.hidden_size
+        with other.editing() as p:
+            for suffix, _ in self.tracks:
+                if self.formulation == "split":
+                    p["weight" + suffix][...] = np.hstack([self.params["weight_hh" + suffix], self.params["weight_ih" + suffix]])
+                else:
+                    p["weight_hh" + suffix][...] = self.params["weight" + suffix][:, :H]
+                    p["weight_ih" + suffix][...] = self.params["weight" + suffix][:, H:]
+                for name in other.bias_names:
+                    p[name + suffix][...] = 0
+                if self.bias:
+                    p[other.bias_names[0] + suffix][...] = sum(self.params[name + suffix] for name in self.bias_names)
+                if self.peephole:
+                    p["weight_peephole" + suffix][...] = self.params["weight_peephole" + suffix]
+
+    def dropout_state(self) -> dict:
+        """State of the generator that dropout draws its keys from, in numbers and strings that JSON can hold."""
+        return self._dropout_keys.bit_generator.state
+
+    def set_dropout_state(self, state: dict) -> None:
+        """Continue to draw from where `dropout_state` was taken."""
+        self._dropout_keys.bit_generator.state = state
+
+    # ------------------------------------------------------------------------------------------------------------- forward
+
+    def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
+        """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
+        tape.allocate(*x.shape[:2])
+        tape.use_lengths(lengths)
+        tape.packs.refresh_forward()
+        self._set_initial_states(tape, states)
+        dropping = bool(self.dropout) and tape.keep
+        tape.key = int(self._dropout_keys.integers(2**64, dtype=np.uint64)) if dropping else 0
+        tape.inputs = []
+        for k in range(self.num_layers):
+            tape.inputs.append(x)
+            for d in range(self.directions):
+                self._forward_track(tape, k * self.directions + d, d, x)
+            x = tape.output(k)
+            if dropping and k < self.num_layers - 1:
+                self._drop(tape, k, x, tape.dropped[k])
+                x = tape.dropped[k]
+        self._take_last_states(tape)
+        tape.version, tape.awaits_backward, tape.has_gates = self.version, tape.keep, tape.keep
+        return x
+
+    def _set_initial_states(self, tape: Tape, states: list[np.ndarray | None]) -> None:
+        order, H = tape.schedule.order, self.hidden_size
+        for number, track in enumerate(tape.tracks):
+            for buffer, state in zip((track.h, track.c), states, strict=False):
+                buffer[0, :, :H] = 0 if state is None else state[number, order] if tape.schedule.ragged else state[number]
+
+    def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray) -> None:
+        schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
+        time_stride, batch_stride, feature_stride = strides(x)
+        sweeps.forward(
+            self.cell, self.formulation == "split", schedule.bounds(numba.get_num_threads()), tape.block, tape.T, tape.B,
+            x.shape[2], self.hidden_size, self.padded_units, self.gate_columns, schedule.active,
+            address(x), schedule.offsets(direction, time_stride, batch_stride), feature_stride,
+            pack.input, pack.hidden, pack.bias, pack.peephole.reshape(-1),
+            track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1), int(tape.keep),
+            tape.index, tape.scratch_index, tape.joined,
+        )  # fmt: skip
+
+    def _take_last_states(self, tape: Tape) -> None:
+        schedule, H = tape.schedule, self.hidden_size
+        for number, track in enumerate(tape.tracks):
+            for buffer, last in ((track.h, tape.h_n), (track.c, tape.c_n))[: 1 + self.has_cell]:
+                if len(buffer) == 1:  # inference keeps only the newest c
+                    last[number, schedule.order] = buffer[0, :, :H]
+                elif schedule.ragged:
+                    last[number, schedule.order] = buffer[schedule.lengths, tape.index, :H]
+                else:
+                    last[number] = buffer[-1, :, :H]
+
+    def _drop(self, tape: Tape, k: int, source: np.ndarray, target: np.ndarray) -> None:
+        """Dropout on the output of layer k, with the mask of this tape's key."""
+        T, B, width = tape.T, tape.B, self.directions * self.hidden_size
+        key, threshold = np.uint64((tape.key + k * GOLDEN) % 2**64), np.uint64(self.dropout * 2.0**64)
+        dropout(
+            ANY, key, threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
+            address(source), strides(source)[1], target.reshape(-1), strides(target)[1],
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------------------ backward
+
+    def run_back(
+        self, dy: np.ndarray | None, tape: Tape, dstates: list[np.ndarray | None], need_dx: bool, grads: Block
+    ) -> np.ndarray | None:
+        """Backpropagation through all layers; adds to grads, leaves the initial states' gradients on the tape, returns dx."""
+        if tape.gradients is None:
+            tape.gradients = Gradients(self, tape.T, tape.B)
+        tape.packs.refresh_backward()
+        tape.awaits_backward = tape.has_gates = False
+        for k in reversed(range(self.num_layers)):
+            for d in range(self.directions):
+                self._backward_track(tape, k, d, dy, dstates, need_dx or k > 0, grads)
+            dx = tape.gradients.dx[k]
+            if k and self.dropout:
+                self._drop(tape, k - 1, dx, dx)
+            dy = dx[:, :, : tape.inputs[k].shape[2]]
+        return dy if need_dx else None
+
+    def _backward_track(
+        self, tape: Tape, k: int, direction: int, dy: np.ndarray | None, dstates: list[np.ndarray | None], need_dx: bool,
+        grads: Block,
+    ) -> None:  # fmt: skip
+        number = k * self.directions + direction
+        T, B, H, P, G = tape.T, tape.B, self.hidden_size, self.padded_units, self.gate_columns
+        schedule, track, pack, buffers = tape.schedule, tape.tracks[number], tape.packs.tracks[number], tape.gradients
+        split, x, dx = self.formulation == "split", tape.inputs[k], buffers.dx[k]
+        J = P if split else P + dx.shape[2]
+        dh = buffers.dh[: B * J].reshape(B, J)
+        for gradient, dstate in zip((dh, buffers.dc), dstates, strict=False):
+            gradient[:, :H] = 0 if dstate is None else dstate[number, schedule.order]
+            gradient[:, H:P] = 0
+        if schedule.ragged and direction == 0:
+            dx[...] = 0
+        add_dx = direction == 1
+        dx_at = schedule.offsets(direction, B, 1)
+        dy_at, dy_address = schedule.live, 0
+        if dy is not None:
+            half = dy[:, :, direction * H : (direction + 1) * H]
+            dy_at, dy_address = schedule.offsets(direction, *strides(half)[:2]), address(half)
+        gates, h = track.gates.reshape(-1), track.h.reshape(-1)
+        sweeps.backward(
+            self.cell, split, schedule.bounds(numba.get_num_threads()), T, B, x.shape[2], H, P, G, schedule.active,
+            dy_address, dy is not None, dy_at, pack.hidden_back, buffers.zeros, pack.peephole.reshape(-1),
+            h, track.c.reshape(-1), gates, dh.reshape(-1), J, buffers.dc.reshape(-1), dx.reshape(-1), dx_at, add_dx, tape.index,
+        )  # fmt: skip
+        for gradient, first in zip((dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False):
+            first[number, schedule.order] = gradient[:, :H]
+        if split and need_dx:
+            products.product(
+                ANY, numba.get_num_threads(), len(schedule.live), address(gates), schedule.live, G, 1, pack.input_back, G,
+                dx.shape[2], add_dx, buffers.zeros, dx.reshape(-1), schedule.live_offsets(direction, B, 1), dx.shape[2],
+            )  # fmt: skip
+        self._add_weight_gradients(tape, number, direction, x, grads)
+
+    def _add_weight_gradients(self, tape: Tape, number: int, direction: int, x: np.ndarray, grads: Block) -> None:
+        """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over steps and rows."""
+        schedule, track, buffers = tape.schedule, tape.tracks[number], tape.gradients
+        suffix, inputs = self.tracks[number]
+        H, P, G, live = self.hidden_size, self.padded_units, self.gate_columns, schedule.live
+        gates, panels, threads = track.gates.reshape(-1), buffers.panels, numba.get_num_threads()
+        time_stride, batch_stride, x_feature = strides(x)
+        x_operand = (address(x), schedule.live_offsets(direction, time_stride, batch_stride), 1, x_feature, inputs)
+        h_operand = (address(track.h), live, P, 1, H)
+        one_operand = (address(buffers.one), live, 0, 1, 1)
+
+        def outer(operand: tuple[int, np.ndarray, int, int, int], depth: int, at: int = 0) -> None:
+            products.outer_product(ANY, threads, len(live), *operand, gates, live, G, G, panels, depth, at)
+
+        def add_to(name: str, depth: int) -> None:
+            products.add_by_gate(ANY, panels, self.gates, H, depth, G, grads[name + suffix].reshape(-1))
+
+        if self.formulation == "split":
+            outer(x_operand, inputs)
+            add_to("weight_ih", inputs)
+            outer(h_operand, H)
+            add_to("weight_hh", H)
+        else:
+            outer(h_operand, H + inputs)
+            outer(x_operand, H + inputs, at=H)
+            add_to("weight", H + inputs)
+        if self.bias:
+            outer(one_operand, 1)
+            for name in self.bias_names:
+                add_to(name, 1)
+        if self.peephole:
+            buffers.peephole[...] = 0
+            sweeps.peephole_gradient(
+                self.cell, threads, len(live), live, tape.B, P, gates, track.c.reshape(-1), buffers.peephole.reshape(-1)
+            )
+            grads["weight_peephole" + suffix][...] += buffers.peephole[:, :H]

@@ -1,0 +1,129 @@
+"""The recurrent layers that users make: `LSTM` and `RNN`."""
+
+from __future__ import annotations
+
+from nblstm.layers.sequence import SequenceLayer
+
+
+class LSTM(SequenceLayer):
+    r"""Long short-term memory, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
+
+    One step takes the input x, the hidden state h' and the cell state c' of the step before to
+
+        i = sigma(W_ii x + W_hi h' + b_i [+ p_i * c'])      input gate
+        f = sigma(W_if x + W_hf h' + b_f [+ p_f * c'])      forget gate
+        g = tanh (W_ig x + W_hg h' + b_g)                   candidate
+        o = sigma(W_io x + W_ho h' + b_o [+ p_o * c ])      output gate
+        c = f * c' + i * g
+        h = o * tanh(c)
+
+    where * is element by element, the terms in brackets are there with `peephole` only, and W_ii .. W_io are the four blocks
+    of rows of ``weight_ih_l{k}``, W_hi .. W_ho of ``weight_hh_l{k}``, p_i, p_f, p_o the rows of ``weight_peephole_l{k}``.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        Width of x (I), units per layer and direction (H), and layers (L).
+    bias : bool
+        Whether there are biases. The split formulation has two per layer, as PyTorch has; b is their sum.
+    batch_first : bool
+        Whether x and y are (B, T, ...) instead of (T, B, ...). States keep (L * D, B, H).
+    dropout : float
+        Probability with which `forward` drops a number of a layer's output on its way to the next layer; calling never drops.
+    bidirectional : bool
+        Whether a second set of weights, suffix ``_reverse``, runs from the end to the beginning (D = 2, else 1).
+    peephole : bool
+        Whether the gates see the cell state.
+    formulation : {"split", "concat"}
+        "split": ``weight_ih_l{k}`` (4H, I) and ``weight_hh_l{k}`` (4H, H), the input's products taken out of the time loop.
+        "concat": one ``weight_l{k}`` (4H, H + I) on the joined [h', x] and one ``bias_l{k}``. The same function; see `to_formulation`.
+    forget_bias : float
+        Added once to the forget gate's bias after the draw (1 helps to remember; Gers et al. 2000, Jozefowicz et al. 2015).
+    dtype : {"float32", "float64"}
+        Of parameters, input and output.
+    seed : int, optional
+        For the initial parameters, uniform in (-1/sqrt(H), 1/sqrt(H)), and for dropout. None draws anew.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget (the forget
+    gate). Gers & Schmidhuber (2000), Recurrent nets that time and count (peepholes).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import LSTM
+    >>> lstm = LSTM(28, 128, num_layers=2, seed=0)
+    >>> y, (h_n, c_n) = lstm(np.zeros((28, 100, 28), "float32"))
+    >>> y.shape, h_n.shape, lstm.num_parameters
+    ((28, 100, 128), (2, 100, 128), 212992)
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, *, peephole: bool = False, formulation: str = "split",
+        forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            "peephole" if peephole else "lstm", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
+            bidirectional=bidirectional, formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed,
+        )  # fmt: skip
+        self.batch_first = bool(batch_first)
+
+    def _like(self, formulation: str) -> LSTM:
+        return LSTM(
+            self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first, self.dropout, self.bidirectional,
+            peephole=self.peephole, formulation=formulation, dtype=self.dtype.name, seed=0,
+        )  # fmt: skip
+
+
+class RNN(SequenceLayer):
+    r"""The plain recurrent network of Elman, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
+
+    One step takes the input x and the hidden state h' of the step before to
+
+        h = tanh(W_ih x + W_hh h' + b)      or, with nonlinearity="relu",      h = max(0, W_ih x + W_hh h' + b)
+
+    Parameters
+    ----------
+    nonlinearity : {"tanh", "relu"}
+        The activation. All other parameters are those of `LSTM`; weights are (H, I) and (H, H), and the state is h alone.
+
+    References
+    ----------
+    Elman (1990), Finding structure in time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import RNN
+    >>> rnn = RNN(28, 128, seed=0)
+    >>> y, h_n = rnn(np.zeros((5, 3, 28), "float32"))
+    >>> y.shape, h_n.shape, rnn.num_parameters
+    ((5, 3, 128), (1, 3, 128), 20224)
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
+        dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        self.nonlinearity = check_nonlinearity(nonlinearity)
+        super().__init__(
+            f"rnn_{nonlinearity}", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
+            bidirectional=bidirectional, formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed,
+        )  # fmt: skip
+        self.batch_first = bool(batch_first)
+
+    def _like(self, formulation: str) -> RNN:
+        return RNN(
+            self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias, self.batch_first, self.dropout,
+            self.bidirectional, formulation=formulation, dtype=self.dtype.name, seed=0,
+        )  # fmt: skip
+
+
+def check_nonlinearity(nonlinearity: str) -> str:
+    """`nonlinearity` if it is one of those known."""
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+    return nonlinearity

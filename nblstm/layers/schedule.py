@@ -1,0 +1,44 @@
+"""Which row of which step is which place of the batch: lengths, directions and threads turned into index tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Schedule:
+    """Order of processing of a batch of B sequences over T steps.
+
+    Rows are the sequences, longest first where `lengths` are given; row r of step s is processed while s < its length.
+    Attributes: `order` (B,), the sequence that each row is; `lengths` (B,) of the rows; `active` (T,), rows alive at each step;
+    `live` (N,), the numbers s * B + r of all rows alive, in order.
+    """
+
+    def __init__(self, T: int, B: int, lengths: np.ndarray | None) -> None:
+        self.T, self.B, self.ragged = T, B, lengths is not None
+        given = np.full(B, T, np.int64) if lengths is None else lengths.astype(np.int64)
+        self.order = np.argsort(-given, kind="stable")
+        self.lengths = given[self.order]
+        steps = np.arange(T)[:, None]
+        alive = steps < self.lengths
+        self.active = alive.sum(axis=1)
+        self.live = np.flatnonzero(alive)
+        self.times = (np.where(alive, steps, 0), np.where(alive, self.lengths - 1 - steps, 0))
+        self._offsets: dict[tuple[int, int, int], np.ndarray] = {}
+
+    def offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
+        """Where the row of every step lies in an array (T, B, ...) of these strides, flat (T * B,)."""
+        key = (direction, time_stride, batch_stride)
+        if key not in self._offsets:
+            self._offsets[key] = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
+        return self._offsets[key]
+
+    def live_offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
+        """The same for the rows alive only, in the order of `live`."""
+        offsets = self.offsets(direction, time_stride, batch_stride)
+        return offsets[self.live] if self.ragged else offsets
+
+    def bounds(self, threads: int) -> np.ndarray:
+        """Row at which each thread's share begins, and the end: shares of about equal total length."""
+        threads = min(threads, self.B)
+        done = np.concatenate([[0], np.cumsum(self.lengths)])
+        return np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)

@@ -1,0 +1,235 @@
+"""What `LSTM` and `RNN` share: running over sequences, with arguments checked and arrays brought to the engine's form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from nblstm.arguments import check_array
+from nblstm.layers.engine import Recurrent
+from nblstm.layers.packs import Packs
+from nblstm.layers.tape import Tape
+from nblstm.parameters import Block
+
+State = Any
+"""LSTM: a pair (h, c) of arrays, either of which may be None; RNN: an array h."""
+
+
+class SequenceLayer(Recurrent):
+    """A recurrent layer over whole sequences: call it, or go forward and backward."""
+
+    batch_first: bool
+
+    def __call__(self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None) -> tuple[np.ndarray, State]:
+        """Run over x and keep nothing; never drops.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (T, B, I), (B, T, I) if `batch_first`, or (T, I) without a batch
+            Of the layer's dtype, any strides.
+        state : pair of arrays (LSTM) or array (RNN), each (L * D, B, H), or (L * D, H) without a batch, optional
+            Initial state; None, also for one of a pair, is zeros.
+        lengths : integers, shape (B,), optional
+            Steps of each sequence, 1..T, in any order. Past its end a sequence's x is not read and its y is zero.
+
+        Returns
+        -------
+        y : numpy.ndarray, shape (T, B, D * H), in the layout of x
+            Hidden states of the last layer at every step, forward direction first.
+        state : as the argument
+            h_n (and c_n) of every layer and direction at each sequence's own last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong kind, dtype or shape.
+        """
+        packs = self._packs
+        if packs is None or packs.forward_version != self.version:
+            packs = Packs(self).refresh_forward()
+            self._packs = packs
+        tape = Tape(self, packs, keep=False)
+        return self._forward(x, state, lengths, tape)
+
+    def forward(
+        self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None, tape: Tape | None = None
+    ) -> tuple[np.ndarray, State, Tape]:
+        """Run over x in training: with dropout, and with all that `backward` needs kept on the tape.
+
+        Takes what calling the layer takes, and a tape of an earlier forward to reuse. Returns y, the last state (both read-only
+        views into the tape, valid until its next forward) and the tape. x is kept by reference and must not change before backward.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong kind, dtype or shape; a tape of another layer.
+        """
+        if tape is None:
+            tape = Tape(self, Packs(self))
+        self._check_tape(tape)
+        y, state = self._forward(x, state, lengths, tape)
+        return _read_only(y), tuple(map(_read_only, state)) if isinstance(state, tuple) else _read_only(state), tape
+
+    def backward(
+        self, dy: np.ndarray | None, tape: Tape, dstate: State = None, need_dx: bool = True, grads: Block | None = None
+    ) -> tuple[np.ndarray | None, State]:
+        """Backpropagation through time: from the gradients of y and of the last state to those of all else.
+
+        Parameters
+        ----------
+        dy : numpy.ndarray in the form of y, or None
+            Gradient of the loss with respect to y; None is zeros. Past a sequence's end it is not read.
+        tape : Tape
+            Of the `forward` to go back through; each forward allows one backward.
+        dstate : in the form of the state, optional
+            Gradient with respect to the last state; None, also for one of a pair, is zeros.
+        need_dx : bool
+            False leaves out the gradient of x.
+        grads : Block, optional
+            What the parameters' gradients are added to: `self.grads`, or a block of `new_grads`.
+
+        Returns
+        -------
+        dx : numpy.ndarray in the form of x, or None
+        dstate : in the form of the state
+            Gradients of x and of the initial state; read-only views into the tape.
+
+        Raises
+        ------
+        RuntimeError
+            A second backward on one forward, or parameters written since.
+        TypeError, ValueError
+            An argument of the wrong kind, dtype or shape; a tape of another layer.
+        """
+        self._check_tape(tape)
+        self._check_pending(tape)
+        shape = (tape.T, tape.B, self.directions * self.hidden_size)
+        if dy is not None:
+            expected = shape[::2] if tape.unbatched else (shape[1], shape[0], shape[2]) if self.batch_first else shape
+            check_array("dy", dy, self.dtype, expected)
+            dy = self._by_time(dy)
+            if dy.strides[2] != dy.itemsize:
+                dy = np.ascontiguousarray(dy)
+        grads = self.grads if grads is None else self._check_grads(grads)
+        dx = self.run_back(dy, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
+        first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
+        return (
+            None if dx is None else _read_only(self._as_given(dx, tape.unbatched)),
+            self._join_state([_read_only(state[:, 0] if tape.unbatched else state) for state in first]),
+        )
+
+    def to_formulation(self, formulation: str) -> Self:
+        """A new layer that computes the same function with the weights of the other formulation.
+
+        From "split" to "concat" the two biases become their sum; back, the one becomes ``bias_ih`` and ``bias_hh`` is zero.
+
+        Examples
+        --------
+        >>> from nblstm import LSTM
+        >>> LSTM(3, 5, seed=0).to_formulation("concat").params["weight_l0"].shape
+        (20, 8)
+        """
+        other = self._like(formulation)
+        if formulation == self.formulation:
+            other.load_state_dict(self.params)
+        else:
+            self._copy_weights_to(other)
+        other.set_dropout_state(self.dropout_state())
+        return other
+
+    def _like(self, formulation: str) -> Self:
+        raise TypeError(f"{type(self).__name__} has no formulations to choose from")
+
+    # -------------------------------------------------------------------------------------------------------------- checks
+
+    def _forward(self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape) -> tuple[np.ndarray, State]:
+        check_array("x", x, self.dtype)
+        if x.ndim not in (2, 3):
+            raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
+        if x.shape[-1] != self.input_size:
+            raise ValueError(f"x.shape[-1] must equal input_size: expected {self.input_size}, got {x.shape[-1]}")
+        unbatched = x.ndim == 2
+        x = self._by_time(x)
+        if any(stride % x.itemsize for stride in x.strides):
+            x = np.ascontiguousarray(x)
+        T, B = x.shape[:2]
+        if T < 1:
+            raise ValueError(f"x must have at least one time step, got shape {x.shape}")
+        if lengths is not None:
+            if unbatched:
+                raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
+            lengths = _check_lengths(lengths, T, B)
+        tape.unbatched = unbatched
+        y = self.run(x, self._states("state", state, B, unbatched), lengths, tape)
+        last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        return self._as_given(y, unbatched), self._join_state([state[:, 0] if unbatched else state for state in last])
+
+    def _by_time(self, array: np.ndarray) -> np.ndarray:
+        """A view (T, B, ...) of an array as the caller gives it."""
+        if array.ndim == 2:
+            return array[:, None]
+        return array.transpose(1, 0, 2) if self.batch_first else array
+
+    def _as_given(self, array: np.ndarray, unbatched: bool) -> np.ndarray:
+        """The reverse of `_by_time`."""
+        if unbatched:
+            return array[:, 0]
+        return array.transpose(1, 0, 2) if self.batch_first else array
+
+    def _states(self, name: str, state: State, B: int, unbatched: bool) -> list[np.ndarray | None]:
+        """The members of a state, each None or (L * D, B, H)."""
+        if not self.has_cell:
+            members, names = [state], [name]
+        elif state is None:
+            return [None, None]
+        elif isinstance(state, (tuple, list)) and len(state) == 2:
+            members, names = list(state), [f"{name}[0]", f"{name}[1]"]
+        else:
+            got = f"{len(state)} members" if isinstance(state, (tuple, list)) else type(state).__name__
+            raise TypeError(f"{name} must be a pair (h, c), got {got}")
+        count = self.num_layers * self.directions
+        for label, member in zip(names, members, strict=True):
+            if member is not None:
+                shape = (count, self.hidden_size) if unbatched else (count, B, self.hidden_size)
+                check_array(label, member, self.dtype, shape)
+        return [member[:, None] if unbatched and member is not None else member for member in members]
+
+    def _join_state(self, members: list[np.ndarray]) -> State:
+        return tuple(members) if self.has_cell else members[0]
+
+    def _check_tape(self, tape: Tape) -> None:
+        if not isinstance(tape, Tape):
+            raise TypeError(f"tape must be a Tape that forward returned, got {type(tape).__name__}")
+        if tape.layer is not self:
+            raise ValueError("tape must be one of this layer's, got another layer's")
+
+    def _check_pending(self, tape: Tape) -> None:
+        if not tape.awaits_backward:
+            raise RuntimeError("backward has already run on this forward: run forward again, backward overwrites the tape")
+        if tape.version != self.version:
+            raise RuntimeError("the parameters were written between forward and backward: run forward again")
+
+    def _check_grads(self, grads: Block) -> Block:
+        if not isinstance(grads, Block) or grads.shapes != self.grads.shapes or grads.flat.dtype != self.dtype:
+            raise ValueError("grads must be a block that this layer's new_grads() returned")
+        return grads
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_lengths(lengths: Sequence[int], T: int, B: int) -> np.ndarray:
+    found = np.asarray(lengths)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {found.dtype}")
+    if found.shape != (B,):
+        raise ValueError(f"lengths must have shape ({B},), got {found.shape}")
+    if B and not (found.min() >= 1 and found.max() <= T):
+        wrong = int(np.flatnonzero((found < 1) | (found > T))[0])
+        raise ValueError(f"lengths must be in 1..{T}, got lengths[{wrong}] = {found[wrong]}")
+    return found

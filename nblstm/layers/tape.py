@@ -1,0 +1,148 @@
+"""The tape: every buffer that a forward pass fills and the backward pass reads, allocated once and reused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+from nblstm.layers.packs import Packs, padded
+from nblstm.layers.schedule import Schedule
+
+if TYPE_CHECKING:
+    from nblstm.layers.engine import Recurrent
+
+INPUT_ROWS = 64  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
+
+
+class Track:
+    """Buffers of one layer in one direction, by step: h, c (T + 1, B, P), gates (T, B, G).
+
+    For inference, which keeps nothing, c is (1, B, P) and gates hold one block of steps; cells without c have none.
+    """
+
+    def __init__(self, layer: Recurrent, T: int, B: int, block: int, keep: bool) -> None:
+        P, G, dtype = layer.padded_units, layer.gate_columns, layer.dtype
+        self.h = np.zeros((T + 1, B, P), dtype)
+        self.c = np.zeros((T + 1 if keep else 1, B, P) if layer.has_cell else 0, dtype)
+        self.gates = np.zeros((T if keep else block, B, G), dtype)
+
+
+class Gradients:
+    """Buffers of the backward pass: per layer dx (T, B, I'), and scratch for one track at a time."""
+
+    def __init__(self, layer: Recurrent, T: int, B: int) -> None:
+        L, D, H, P, G, dtype = (
+            layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
+        )  # fmt: skip
+        widths = [padded(layer.tracks[k * D][1], dtype) for k in range(L)]
+        joined = 0 if layer.formulation == "split" else max(widths)
+        self.dx = [np.zeros((T, B, width), dtype) for width in widths]
+        self.dh = np.zeros(B * (P + joined), dtype)
+        self.dc = np.zeros((B, P) if layer.has_cell else 0, dtype)
+        self.dh_0 = np.zeros((L * D, B, H), dtype)
+        self.dc_0 = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
+        self.panels = np.zeros(G * max(H + inputs for _, inputs in layer.tracks), dtype)
+        self.peephole = np.zeros((3, P) if layer.peephole else 0, dtype)
+        self.zeros = np.zeros(max(P + joined, *widths), dtype)
+        self.one = np.ones(1, dtype)
+
+
+class Tape:
+    """What `forward` leaves for `backward`.
+
+    `forward` makes one; handed in again it is reused, and then a steady training loop allocates nothing. The arrays that `forward`
+    and `backward` return are views into it, valid until its next forward. Threads need a tape each.
+    """
+
+    def __init__(self, layer: Recurrent, packs: Packs, keep: bool = True) -> None:
+        self.layer, self.packs, self.keep = layer, packs, keep
+        self.T = self.B = -1
+        self.awaits_backward = False
+        self.version = -1
+        self.has_gates = False
+
+    def allocate(self, T: int, B: int) -> None:
+        """Make the buffers, unless those at hand fit."""
+        if (T, B) == (self.T, self.B):
+            return
+        self.T, self.B = T, B
+        layer, keep = self.layer, self.keep
+        L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
+        self.block = min(T, max(1, INPUT_ROWS * numba.get_num_threads() // max(B, 1)))
+        self.tracks = [Track(layer, T, B, self.block, keep) for _ in layer.tracks]
+        self.inputs: list[np.ndarray] = []
+        self.joined_directions: list[np.ndarray | None] = [None] * L
+        self.dropped = [np.zeros((T, B, D * H), dtype) if keep and layer.dropout and k < L - 1 else None for k in range(L)]
+        self.h_n = np.zeros((L * D, B, H), dtype)
+        self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
+        self.index = np.arange(B)
+        self.scratch_index = np.zeros(2 * self.block * B, np.int64)
+        widest = max(inputs for _, inputs in layer.tracks)
+        self.joined = np.zeros(0 if layer.formulation == "split" else B * (H + widest), dtype)
+        self.schedule = Schedule(T, B, None)
+        self.gradients: Gradients | None = None
+
+    def use_lengths(self, lengths: np.ndarray | None) -> None:
+        """Take the order of processing from the lengths of this forward's sequences."""
+        if lengths is not None or self.schedule.ragged:
+            self.schedule = Schedule(self.T, self.B, lengths)
+
+    def output(self, k: int) -> np.ndarray:
+        """The output of layer k by time, (T, B, D H): for one direction without lengths the buffer h itself."""
+        layer, schedule, H = self.layer, self.schedule, self.layer.hidden_size
+        D = layer.directions
+        if D == 1 and not schedule.ragged:
+            return self.tracks[k].h[1:, :, :H]
+        y = self.joined_directions[k]
+        if y is None:
+            y = self.joined_directions[k] = np.zeros((self.T, self.B, D * H), layer.dtype)
+        if schedule.ragged:
+            y[...] = 0
+        for d in range(D):
+            h = self.tracks[k * D + d].h[1:, :, :H]
+            half = y[:, :, d * H : (d + 1) * H]
+            if schedule.ragged:
+                steps, rows = np.divmod(schedule.live, self.B)
+                half[schedule.times[d][steps, rows], schedule.order[rows]] = h[steps, rows]
+            else:
+                half[...] = h[::-1] if d else h
+        return y
+
+    def hidden(self, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """h by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""
+        return self._picture(self.tracks[self._number(layer, direction)].h)
+
+    def cells(self, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """c by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""
+        return self._picture(self.tracks[self._number(layer, direction)].c)
+
+    def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """Activated gates i, f, g, o by step (T, B, 4, H), a copy, rows in the order of the batch; until backward runs.
+
+        Raises
+        ------
+        RuntimeError
+            Backward has run: it uses the gates' memory for their gradients.
+        """
+        if not self.has_gates:
+            raise RuntimeError("gates are there between forward and backward only: backward overwrites them")
+        owner = self.layer
+        buffer = self.tracks[self._number(layer, direction)].gates
+        blocks = buffer.reshape(self.T, self.B, owner.padded_units // owner.lanes, owner.gates, owner.lanes)
+        by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.gates, owner.padded_units)
+        return self._picture(by_gate)
+
+    def _number(self, layer: int, direction: int) -> int:
+        if not (0 <= layer < self.layer.num_layers and 0 <= direction < self.layer.directions):
+            raise ValueError(
+                f"layer must be in 0..{self.layer.num_layers - 1} and direction in 0..{self.layer.directions - 1}, "
+                f"got {layer} and {direction}"
+            )
+        return layer * self.layer.directions + direction
+
+    def _picture(self, buffer: np.ndarray) -> np.ndarray:
+        picture = np.zeros((*buffer.shape[:-1], self.layer.hidden_size), buffer.dtype)
+        picture[:, self.schedule.order] = buffer[..., : self.layer.hidden_size]
+        return picture

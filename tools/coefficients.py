@@ -1,0 +1,41 @@
+"""Derive the constants of `exp` and `tanh` in nblstm/kernels/simd.py (needs mpmath; prints Python to paste).
+
+Both rest on expm1 over one octave. With n = round(x / ln 2) and r = x - n ln 2, |r| <= ln(2) / 2,
+
+    expm1(r) = r + r^2 q(r),        q(r) = (expm1(r) - r) / r^2,
+
+and exp(x) = 2^n (1 + expm1(r)). For q we take the Chebyshev fit, which is within a few percent of the best polynomial of its
+degree; the degree is the least whose error, relative to expm1, is well below the rounding of the type. ln 2 is split in two:
+the high part has so few bits that n times it is exact even without a fused multiply-add.
+"""
+
+import mpmath as mp
+import numpy as np
+
+mp.mp.dps = 60
+
+
+def q(r: mp.mpf) -> mp.mpf:
+    """The function to fit, by its series near zero."""
+    return (mp.expm1(r) - r) / r**2 if abs(r) > 1e-12 else mp.mpf(1) / 2 + r / 6
+
+
+def derive(dtype: type[np.floating], degree: int, high_bits: int) -> None:
+    """Print the rounded coefficients of q, highest power first, their error, and the two parts of ln 2."""
+    half = mp.log(2) / 2 * mp.mpf("1.0001")
+    coefficients = [dtype(mp.nstr(c, 25)) for c in mp.chebyfit(q, [-half, half], degree + 1)]
+    exact = [mp.mpf(float(c)) for c in coefficients]
+    grid = [half * i / 997 for i in range(-997, 998) if i]
+    error = max(abs((r + r**2 * mp.polyval(exact, r)) / mp.expm1(r) - 1) for r in grid) / np.finfo(dtype).eps
+    high = mp.floor(mp.log(2) * 2**high_bits) / 2**high_bits
+    low = dtype(mp.nstr(mp.log(2) - high, 25))
+    print(f"{dtype.__name__}, degree {degree}: error of expm1 {mp.nstr(error, 3)} eps")
+    print("  q =", ", ".join(repr(float(c)) for c in coefficients))
+    print(f"  ln2 = {float(high)!r}, {float(low)!r}")
+
+
+if __name__ == "__main__":
+    for degree in (4, 5):
+        derive(np.float32, degree, high_bits=15)
+    for degree in (9, 10):
+        derive(np.float64, degree, high_bits=32)

@@ -1,0 +1,90 @@
+"""Clipping of gradients by their joint norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit, prange
+
+from nblstm.layers.base import Layer
+from nblstm.schedules import as_number
+
+RUN = 4096
+"""Numbers that a thread sums at a stretch; fixed, so that the sum does not depend on how many threads there are."""
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _sum_of_squares(g: np.ndarray, run: int, sums: np.ndarray) -> float:
+    """Sum in float64 of the squares of `g`, by runs of `run` numbers, whose sums go to `sums`, and then over the runs.
+
+    Runs are shared out among the threads, but each is summed from left to right and so are their sums: one fixed order.
+    """
+    for c in prange(sums.size):
+        total = 0.0
+        for i in range(c * run, min((c + 1) * run, g.size)):
+            total += np.float64(g[i]) * np.float64(g[i])
+        sums[c] = total
+    total = 0.0
+    for c in range(sums.size):
+        total += sums[c]
+    return total
+
+
+def check_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """`layers` as a list, after the check that it holds layers, at least one, each once."""
+    if isinstance(layers, Layer) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers must be a list of layers, got {type(layers).__name__}")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers must be a list of layers, got {type(layer).__name__} at position {i}")
+    if len({id(layer) for layer in layers}) != len(layers):
+        raise ValueError("layers must hold each layer once, got one of them twice")
+    if not layers:
+        raise ValueError("layers must hold at least one layer, got none")
+    return list(layers)
+
+
+def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
+    r"""Scale the gradients of all layers by one factor so that their joint norm is at most `max_norm`.
+
+    .. math:: n = \sqrt{\textstyle\sum_i g_i^2}, \qquad g \leftarrow g \cdot \min(1, c / (n + 10^{-6}))
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Each once; their dtypes may differ.
+    max_norm : float
+        :math:`c > 0`; infinity to measure only.
+
+    Returns
+    -------
+    float
+        The norm n before scaling, summed in float64 in a fixed order: the same, bit for bit, for any number of threads.
+        If it is infinite or NaN, the gradients are left as they are; a careful loop looks at it and skips the step.
+        (PyTorch would spread NaN over all of them.)
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013.
+
+    Examples
+    --------
+    >>> layer = Layer({"weight": (2,)}, "float64")
+    >>> layer.flat_grads[:] = [3, 4]
+    >>> clip_grad_norm([layer], 1.0)
+    5.0
+    >>> layer.grads["weight"].round(6)
+    array([0.6, 0.8])
+    """
+    limit = as_number("max_norm", max_norm, positive=True, finite=False)
+    square = 0.0
+    for layer in check_layers(layers):
+        square += _sum_of_squares(layer.flat_grads, RUN, np.empty(-(-layer.num_parameters // RUN)))
+    norm = math.sqrt(square)
+    factor = limit / (norm + 1e-6)
+    if math.isfinite(norm) and factor < 1:
+        for layer in layers:
+            np.multiply(layer.flat_grads, factor, out=layer.flat_grads)
+    return norm

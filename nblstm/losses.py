@@ -1,0 +1,257 @@
+"""Losses: cross-entropy fused with softmax, and the mean squared error; each returns its value and its gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from nblstm.arguments import as_size, check_array
+from nblstm.kernels.functions import exp
+from nblstm.kernels.simd import (
+    at_least,
+    full,
+    lanes_of,
+    largest,
+    load,
+    load_part,
+    pointer,
+    pointer_at,
+    store,
+    store_part,
+    total,
+)  # fmt: skip
+from nblstm.kernels.tag import ANY, Tag
+
+_FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
+
+
+@njit(cache=True, error_model="numpy")
+def _row_maximum(x: Any, size: int) -> float:
+    """The largest of `size` numbers from pointer `x` on; the last vector overlaps another, which does no harm."""
+    lanes = lanes_of(x)
+    if size < lanes:
+        highest = x[0]
+        for k in range(1, size):
+            highest = max(highest, x[k])
+        return highest
+    highest = load(x, size - lanes)
+    for k in range(0, size - lanes, lanes):
+        highest = at_least(highest, load(x, k))
+    return largest(highest)
+
+
+@njit(cache=True, error_model="numpy")
+def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
+    """-log softmax(x)[target] for `size` logits `x`; dx = scale * (softmax(x) - onehot(target)), which may be `x`."""
+    lanes = lanes_of(x)
+    whole = size // lanes * lanes
+    rest = size - whole
+    highest = _row_maximum(x, size)
+    distance = np.float64(highest) - np.float64(x[target])
+    sums = full(load_part(x, 0, 0), 0.0)
+    for k in range(0, whole, lanes):
+        e = exp(load(x, k) - highest)
+        store(dx, k, e)
+        sums = sums + e
+    if rest:
+        store_part(dx, whole, exp(load_part(x, whole, rest) - highest), rest)
+        sums = sums + load_part(dx, whole, rest)  # read back with zeros behind the row's end
+    denominator = np.float64(total(sums))
+    share = dx[target] / denominator
+    factor = scale / denominator
+    for k in range(0, whole, lanes):
+        store(dx, k, load(dx, k) * factor)
+    if rest:
+        store_part(dx, whole, load_part(dx, whole, rest) * factor, rest)
+    dx[target] = (share - 1.0) * scale  # in this order, as it vanishes when the target has all the weight
+    return distance + np.log(denominator)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _cross_entropy(
+    tag: Tag, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, scale: float,
+    d_rows: np.ndarray, losses: np.ndarray,
+) -> float:  # fmt: skip
+    """Every row's loss and gradient; returns the sum of the losses, taken in one order whatever the number of threads.
+
+    `rows` and `d_rows` (N,) are the addresses at which the rows of logits and gradient begin, `like` any array of their
+    dtype, `targets` (N,) int64, `losses` (N,) float64.
+    """
+    for r in prange(rows.size):
+        dx = pointer_at(d_rows[r], pointer(like))
+        if targets[r] == ignored:
+            losses[r] = 0.0
+            for k in range(size):
+                dx[k] = 0.0
+        else:
+            losses[r] = _row_loss(pointer_at(rows[r], pointer(like)), targets[r], size, scale, dx)
+    loss = 0.0
+    for r in range(losses.size):
+        loss += losses[r]
+    return loss
+
+
+def _row_addresses(array: np.ndarray) -> np.ndarray:
+    """Address of the first number of every row (last axis) of `array`, whatever the strides of the other axes."""
+    addresses = np.array(array.ctypes.data)
+    for extent, stride in zip(array.shape[:-1], array.strides[:-1], strict=True):
+        addresses = np.add.outer(addresses, np.arange(extent) * stride)
+    return addresses.ravel()
+
+
+def _rows_are_dense(array: np.ndarray) -> bool:
+    return array.size == 0 or array.shape[-1] == 1 or array.strides[-1] == array.itemsize
+
+
+def _check_floats(name: str, array: np.ndarray) -> None:
+    check_array(name, array, _FLOAT64 if getattr(array, "dtype", None) == _FLOAT64 else _FLOAT32)
+
+
+def _prepare_out(like: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """`out` after its checks, or a new array for a gradient of the form of `like`."""
+    if out is None:
+        return np.empty(like.shape, like.dtype)
+    check_array("out", out, like.dtype, like.shape)
+    if not out.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")
+    return out
+
+
+def _check_targets(targets: np.ndarray, logits: np.ndarray, ignore_index: int | None) -> np.ndarray:
+    """`targets` as a flat array of int64 after the checks of type, shape and range."""
+    if isinstance(targets, np.ma.MaskedArray):
+        raise TypeError("targets must be a plain array, got a masked array; mark what to skip by ignore_index")
+    found = np.asarray(targets)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"targets must be integers, got {found.dtype}")
+    if found.shape != logits.shape[:-1]:
+        raise ValueError(f"targets must have shape {logits.shape[:-1]}, one per row of logits, got {found.shape}")
+    size = logits.shape[-1]
+    outside = (found < 0) | (found >= size)
+    if ignore_index is not None:
+        outside &= found != ignore_index
+    if outside.any():
+        position = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(
+            f"targets must lie in 0..{size - 1}, as logits has {size} columns, got {found[position]} at {position}"
+        )
+    return found.astype(np.int64).ravel()
+
+
+def cross_entropy(
+    logits: np.ndarray, targets: np.ndarray, ignore_index: int | None = None, out: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
+    r"""Mean of -log softmax(logits)[target], in nats, and its gradient.
+
+    For the rows :math:`z_r` of `logits`, their targets :math:`t_r` and the set R of the rows that are not ignored,
+
+    .. math::
+        L = \frac{1}{|R|} \sum_{r \in R} \Big(\log \sum_v e^{z_{rv}} - z_{rt_r}\Big), \qquad
+        \frac{\partial L}{\partial z_{rv}} = \frac{\mathrm{softmax}(z_r)_v - [v = t_r]}{|R|} \quad (r \in R).
+
+    The maximum of the row is subtracted before the exponential, so logits of any size are safe.
+
+    Parameters
+    ----------
+    logits : numpy.ndarray, shape (..., V), float32 or float64
+        Scores before softmax. Any strides: rows are read where they lie, and copied only if the last axis is not dense.
+    targets : array of integers, shape (...)
+        The right column of each row, in 0..V-1.
+    ignore_index : int, optional
+        Rows with this target count for nothing: their gradient is zero and their logits are not read.
+    out : numpy.ndarray, shape (..., V), optional
+        Where the gradient goes, dense in the last axis: `logits` itself, or memory that does not overlap with it.
+
+    Returns
+    -------
+    loss : float
+        In nats; divide by log 2 for bits. Each row's share is rounded to float64 and the shares are added in the order
+        of the rows, so the loss is the same, bit for bit, for any number of threads. NaN in a row that counts makes it
+        NaN. With no row that counts it is NaN, the mean of nothing, as in PyTorch.
+    dlogits : numpy.ndarray, shape (..., V)
+        The gradient, in the dtype of `logits`: `out`, or a new array. Zero if no row counts.
+
+    Raises
+    ------
+    TypeError
+        `logits` or `out` of a wrong type, or `targets` that are no integers.
+    ValueError
+        `targets` of another shape, or outside 0..V-1 (the first such value is named with its position).
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, section 6.2.2.3, "Softmax units for multinoulli output
+    distributions".
+
+    Examples
+    --------
+    >>> loss, dlogits = cross_entropy(np.zeros((2, 4)), np.array([1, 3]))
+    >>> round(loss, 6)  # log 4
+    1.386294
+    >>> dlogits
+    array([[ 0.125, -0.375,  0.125,  0.125],
+           [ 0.125,  0.125,  0.125, -0.375]])
+    """
+    _check_floats("logits", logits)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(f"logits must have shape (..., V) with V at least 1, got {logits.shape}")
+    if ignore_index is not None:
+        ignore_index = as_size("ignore_index", ignore_index, least=-(2**63))
+    flat_targets = _check_targets(targets, logits, ignore_index)
+    gradient = _prepare_out(logits, out)
+    if not _rows_are_dense(gradient):
+        raise ValueError(f"out must be dense in its last axis, got strides {gradient.strides}")
+    dense = logits if _rows_are_dense(logits) else np.ascontiguousarray(logits)
+    ignored = -1 if ignore_index is None else ignore_index
+    counted = int(np.count_nonzero(flat_targets != ignored))
+    loss = _cross_entropy(
+        ANY, np.empty(0, logits.dtype), _row_addresses(dense), flat_targets, ignored, logits.shape[-1],
+        1.0 / max(counted, 1), _row_addresses(gradient), np.empty(flat_targets.size),
+    )  # fmt: skip
+    return loss / counted if counted else math.nan, gradient
+
+
+def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    r"""Mean of the squared differences over all entries, and its gradient with respect to `prediction`.
+
+    .. math:: L = \frac{1}{n} \sum_i (p_i - t_i)^2, \qquad \frac{\partial L}{\partial p_i} = \frac{2}{n} (p_i - t_i)
+
+    Parameters
+    ----------
+    prediction : numpy.ndarray, any shape, float32 or float64
+    target : numpy.ndarray, same shape and dtype
+        Nothing is broadcast: a target of shape (n,) beside a prediction of shape (n, 1) is refused.
+    out : numpy.ndarray, same shape and dtype, optional
+        Where the gradient goes; it may be `prediction` or `target` itself.
+
+    Returns
+    -------
+    loss : float
+        The mean, taken in float64; NaN for empty arrays.
+    dprediction : numpy.ndarray
+        The gradient: `out`, or a new array.
+
+    Raises
+    ------
+    TypeError
+        Arrays of different or other dtypes.
+    ValueError
+        Arrays of different shapes.
+
+    Examples
+    --------
+    >>> mse_loss(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
+    (2.0, array([0., 2.]))
+    """
+    _check_floats("prediction", prediction)
+    check_array("target", target, prediction.dtype, prediction.shape)
+    gradient = _prepare_out(prediction, out)
+    np.subtract(prediction, target, out=gradient)
+    if gradient.size == 0:
+        return math.nan, gradient
+    loss = float(np.square(gradient, dtype=np.float64).mean())
+    gradient *= 2.0 / gradient.size
+    return loss, gradient

@@ -71,6 +71,7 @@ def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
 
     Examples
     --------
+    >>> from nblstm.layers.base import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [3, 4]
     >>> clip_grad_norm([layer], 1.0)

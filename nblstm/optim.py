@@ -159,6 +159,7 @@ class SGD(Optimizer):
 
     Examples
     --------
+    >>> from nblstm.layers.base import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> SGD([layer], lr=0.1).step()
@@ -207,6 +208,7 @@ class RMSprop(Optimizer):
 
     Examples
     --------
+    >>> from nblstm.layers.base import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> RMSprop([layer], lr=0.1, alpha=0.75).step()
@@ -259,6 +261,7 @@ class Adam(Optimizer):
 
     Examples
     --------
+    >>> from nblstm.layers.base import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> Adam([layer], lr=0.1).step()
@@ -308,6 +311,7 @@ class AdamW(Adam):
 
     Examples
     --------
+    >>> from nblstm.layers.base import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> with layer.editing() as p:
     ...     p.flat[:] = 1

@@ -12,7 +12,7 @@ from numba.extending import register_jitable
 from nblstm.kernels.functions import gate_positive, relu, sigmoid, tanh
 
 
-@register_jitable(inline="always")
+@register_jitable
 def lstm_forward(i, f, g, o, c_prev):
     """c = f c' + i g,  h = o tanh(c)  (Gers, Schmidhuber & Cummins 2000)."""
     i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
@@ -21,7 +21,7 @@ def lstm_forward(i, f, g, o, c_prev):
     return i, f, g, o, c, h
 
 
-@register_jitable(inline="always")
+@register_jitable
 def lstm_backward(i, f, g, o, c_prev, c, dh, dc):
     """The chain rule through `lstm_forward`, with sigma' = s (1 - s) and tanh' = 1 - t^2."""
     tanh_c = tanh(c)
@@ -33,7 +33,7 @@ def lstm_backward(i, f, g, o, c_prev, c, dh, dc):
     return di, df, dg, do, dc * f
 
 
-@register_jitable(inline="always")
+@register_jitable
 def peephole_forward(i, f, g, o, c_prev, p_i, p_f, p_o):
     """An LSTM whose gates see the cell: i and f the old c, o the new one  (Gers & Schmidhuber 2000)."""
     i, f, g = sigmoid(i + p_i * c_prev), sigmoid(f + p_f * c_prev), tanh(g)
@@ -43,7 +43,7 @@ def peephole_forward(i, f, g, o, c_prev, p_i, p_f, p_o):
     return i, f, g, o, c, h
 
 
-@register_jitable(inline="always")
+@register_jitable
 def peephole_backward(i, f, g, o, c_prev, c, dh, dc, p_i, p_f, p_o):
     """As `lstm_backward`; the peepholes add do p_o to the gradient of c, and di p_i + df p_f to that of c'."""
     tanh_c = tanh(c)
@@ -55,25 +55,25 @@ def peephole_backward(i, f, g, o, c_prev, c, dh, dc, p_i, p_f, p_o):
     return di, df, dg, do, dc * f + di * p_i + df * p_f
 
 
-@register_jitable(inline="always")
+@register_jitable
 def rnn_tanh_forward(z):
     """h = tanh(z)  (Elman 1990)."""
     return tanh(z)
 
 
-@register_jitable(inline="always")
+@register_jitable
 def rnn_tanh_backward(h, dh):
     """dz = dh (1 - h^2)."""
     return dh * (1 - h * h)
 
 
-@register_jitable(inline="always")
+@register_jitable
 def rnn_relu_forward(z):
     """h = max(0, z)."""
     return relu(z)
 
 
-@register_jitable(inline="always")
+@register_jitable
 def rnn_relu_backward(h, dh):
     """dz = dh where h > 0, else 0."""
     return gate_positive(h, dh)

@@ -9,7 +9,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-@njit(inline="always")
+@njit
 def scramble(z):
     """The output function of SplitMix64 (Steele, Lea & Flood 2014): 64 well-mixed bits from a counter."""
     z = (z ^ (z >> np.uint64(30))) * _MIX[0]

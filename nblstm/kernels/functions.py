@@ -24,7 +24,7 @@ _HIGHEST = {types.float32: 88.8, types.float64: 710.0}  # and infinite from here
 _SATURATED = {types.float32: 20.0, types.float64: 40.0}  # 2x from which tanh(x) rounds to 1
 
 
-@njit(inline="always")
+@njit
 def _horner32(r):
     q = fma(full(r, _Q32[0]), r, full(r, _Q32[1]))
     q = fma(q, r, full(r, _Q32[2]))
@@ -33,7 +33,7 @@ def _horner32(r):
     return fma(q, r, full(r, 0.5))
 
 
-@njit(inline="always")
+@njit
 def _horner64(r):
     q = fma(full(r, _Q64[0]), r, full(r, _Q64[1]))
     q = fma(q, r, full(r, _Q64[2]))
@@ -52,7 +52,7 @@ def _scaled_expm1(x):
     raise TypeError("only for vectors in compiled code")
 
 
-@overload(_scaled_expm1, inline="always")
+@overload(_scaled_expm1)
 def _overload_scaled_expm1(x):
     if not isinstance(x, Vector):
         return None
@@ -74,7 +74,7 @@ def exp(x):
     return np.exp(x)
 
 
-@overload(exp, inline="always")
+@overload(exp)
 def _overload_exp(x):
     if not isinstance(x, Vector):
         return lambda x: np.exp(x)
@@ -92,7 +92,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-@overload(sigmoid, inline="always")
+@overload(sigmoid)
 def _overload_sigmoid(x):
     return lambda x: 1.0 / (1.0 + exp(0.0 - x))
 
@@ -102,7 +102,7 @@ def tanh(x):
     return np.tanh(x)
 
 
-@overload(tanh, inline="always")
+@overload(tanh)
 def _overload_tanh(x):
     if not isinstance(x, Vector):
         return lambda x: np.tanh(x)
@@ -121,7 +121,7 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-@overload(relu, inline="always")
+@overload(relu)
 def _overload_relu(x):
     if isinstance(x, Vector):
         return lambda x: at_least(full(x, 0.0), x)
@@ -133,7 +133,7 @@ def gate_positive(x, y):
     return np.where(x > 0, y, 0)
 
 
-@overload(gate_positive, inline="always")
+@overload(gate_positive)
 def _overload_gate_positive(x, y):
     if isinstance(x, Vector):
         return lambda x, y: where_positive(x, y)

@@ -14,20 +14,20 @@ STEP_BLOCK = 128  # steps of an outer product that are taken together, so that b
 ROW_BLOCK = 48  # rows of a product that pass all panels together
 
 
-@njit(inline="always")
+@njit
 def weight_row(column, gates, H, lanes):
     """Row of a (gates H, K) weight that belongs to a column in gate order, or -1 for padding."""
     unit = column // (gates * lanes) * lanes + column % lanes
     return column // lanes % gates * H + unit if unit < H else -1
 
 
-@njit(inline="always")
+@njit
 def panel_width(panel, columns, lanes):
     """Columns of a panel: four vectors, or what is left."""
     return min(VECTORS * lanes, columns - panel * VECTORS * lanes)
 
 
-@njit(inline="always")
+@njit
 def panel_count(columns, lanes):
     """Panels of a matrix with so many columns, a multiple of the lanes."""
     return (columns + VECTORS * lanes - 1) // (VECTORS * lanes)

@@ -197,7 +197,7 @@ def _binary(emit: Emit) -> Callable[..., Any]:
 def _overload_operator(python: Callable[..., Any], emit: Emit) -> None:
     lanewise = _binary(emit)
 
-    @overload(python, inline="always")
+    @overload(python)
     def implementation(x, y):
         if isinstance(x, Vector) and isinstance(y, Vector):
             return lambda x, y: lanewise(x, y)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from numba.core import types
 from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
 
-FINGERPRINT = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-).hexdigest()[:16]  # fmt: skip
-"""Digest of every kernel source: Numba's cache on disk sees edits in the file of the compiled function only."""
-
+from nblstm.kernels.fingerprint import FINGERPRINT
+from nblstm.kernels.tile import install
 
 class TagType(types.Type):
     """Numba type of a `Tag`: a name and the fingerprint, nothing at run time."""
@@ -40,6 +35,7 @@ class Tag:
 
 @typeof_impl.register(Tag)
 def _typeof_tag(value: Tag, context: Any) -> TagType:
+    install()  # Numba asks for the type before it loads or compiles a kernel, and no kernel can be linked without the tiles
     return value.numba_type
 
 

@@ -8,13 +8,17 @@ nor on who computes them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from llvmlite.binding import add_symbol
+from numba import cfunc
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from nblstm.kernels.fingerprint import FINGERPRINT
 from nblstm.kernels.simd import BYTES, I64, LANES, call_llvm, llvm_vector, splat, suffix, vector_at
 
 VECTORS = 4
@@ -77,54 +81,29 @@ def _emit_variant(
             builder.store(done[r][q], vector_at(builder, result, I64(q * lanes), dtype)).align = align
 
 
-def _tile_function(module: ir.Module, name: str, signature: ir.FunctionType, emit: Callable[..., None]) -> ir.Function:
-    """The function `name` of the module, with one variant for each number of rows and vectors (its first two arguments)."""
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, signature, name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    rows, vectors, *operands = function.args
-    variant = builder.add(builder.mul(rows, I64(VECTORS)), vectors)
-    end = builder.append_basic_block("end")
-    choice = builder.switch(variant, end)
-    for r in range(1, ROWS + 1):
-        for q in range(1, VECTORS + 1):
-            block = builder.append_basic_block(f"rows{r}vectors{q}")
-            choice.add_case(I64(r * VECTORS + q), block)
-            builder.position_at_end(block)
-            emit(builder, r, q, *operands)
-            builder.branch(end)
-    builder.position_at_end(end)
-    builder.ret_void()
-    return function
+def _emit_switch(emit: Callable[..., None]) -> Callable[..., ir.Value]:
+    """Code for a tile whose rows and vectors (its first two arguments) are known at run time: a variant for each pair."""
 
-
-def _call_tile(flavour: str, dtype: types.Float, emit: Callable[..., None]) -> Callable[..., ir.Value]:
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
-        values = [
-            context.cast(builder, value, kind, types.int64) if isinstance(kind, types.Integer) else value
-            for value, kind in zip(args, sig.args, strict=True)
-        ]
-        signature = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-        name = f"nblstm.{flavour}.{suffix(dtype)}"
-        builder.call(_tile_function(builder.module, name, signature, emit), values)
+        _, rows, vectors, *operands = args
+        end = builder.append_basic_block("end")
+        choice = builder.switch(builder.add(builder.mul(rows, I64(VECTORS)), vectors), end)
+        for r in range(1, ROWS + 1):
+            for q in range(1, VECTORS + 1):
+                block = builder.append_basic_block(f"rows{r}vectors{q}")
+                choice.add_case(I64(r * VECTORS + q), block)
+                builder.position_at_end(block)
+                emit(builder, r, q, *operands)
+                builder.branch(end)
+        builder.position_at_end(end)
         return context.get_dummy_value()
 
     return codegen
 
 
 @intrinsic
-def tile_rows(typing_context, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
-    """Rows that lie anywhere times a panel.
-
-        c[c_index[r] * c_scale + j] = start[j] + sum_k a[a_index[r] * a_scale + k * a_k] * b[k * width + j]
-
-    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes. Where `from_c` the sum starts from c itself.
-    """
+def _tile_rows(typing_context, source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
     dtype = a.dtype
-    signature = types.void(rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
 
     def emit(builder, r, q, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
         def row(pointer: ir.Value, index: ir.Value, scale: ir.Value, number: int) -> ir.Value:
@@ -133,26 +112,21 @@ def tile_rows(typing_context, rows, vectors, a, a_index, a_scale, a_k, b, depth,
 
         a_rows = [row(a, a_index, a_scale, i) for i in range(r)]
         c_rows = [row(c, c_index, c_scale, i) for i in range(r)]
-        starts = [builder.select(from_c, c_row, start) for c_row in c_rows]
+        from_start = builder.icmp_signed("==", from_c, I64(0))
+        starts = [builder.select(from_start, start, c_row) for c_row in c_rows]
         width = I64(q * LANES[dtype])
         spread: list[Address] = [lambda builder, k, p=p: builder.gep(p, [builder.mul(k, a_k)]) for p in a_rows]
         _emit_variant(
             builder, dtype, depth, starts, c_rows, spread, lambda builder, k: builder.gep(b, [builder.mul(k, width)]), q
         )
 
-    return signature, _call_tile("tile_rows", dtype, emit)
+    arguments = (source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
+    return types.void(*arguments), _emit_switch(emit)
 
 
 @intrinsic
-def tile_outer(typing_context, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-    """Sum of outer products over steps that lie anywhere, added to c.
-
-        c[r * width + j] += sum_k a[a_index[k] * a_scale + r * a_row] * b[b_index[k] * b_scale + j]
-
-    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes.
-    """
+def _tile_outer(typing_context, source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
     dtype = a.dtype
-    signature = types.void(rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
 
     def emit(builder, r, q, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
         def step(pointer: ir.Value, index: ir.Value, scale: ir.Value) -> Address:
@@ -166,4 +140,69 @@ def tile_outer(typing_context, rows, vectors, a, a_index, a_scale, a_row, b, b_i
             builder, dtype, depth, c_rows, c_rows, [spread_row(i) for i in range(r)], step(b, b_index, b_scale), q
         )
 
-    return signature, _call_tile("tile_outer", dtype, emit)
+    return types.void(source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c), _emit_switch(emit)
+
+
+# ------------------------------------------------------------------- compiled once per dtype, called from every kernel by name
+
+
+def _signatures(dtype: types.Float) -> dict[str, types.Type]:
+    size, numbers, index = types.int64, types.CPointer(dtype), types.CPointer(types.int64)
+    return {
+        "rows": types.void(size, size, numbers, index, size, size, numbers, size, size, numbers, numbers, index, size),
+        "outer": types.void(size, size, numbers, index, size, size, numbers, index, size, size, numbers),
+    }
+
+
+@functools.cache
+def install() -> None:
+    """Compile the tiles, or load them from the cache, and make them known to LLVM's linker by name."""
+    for dtype in LANES:
+        signatures, source = _signatures(dtype), FINGERPRINT
+
+        @cfunc(signatures["rows"], cache=True)
+        def rows(n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
+            _tile_rows(source, n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
+
+        @cfunc(signatures["outer"], cache=True)
+        def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
+            _tile_outer(source, n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
+
+        for tile in (rows, outer):
+            add_symbol(f"nblstm_tile_{tile.__name__}_{dtype}", tile.address)
+            _INSTALLED.append(tile)
+
+
+_INSTALLED: list[Any] = []  # keeps the machine code alive
+
+
+def _call_by_name(name: str, dtype: types.Float, signature: Any) -> Any:
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in args])
+        symbol = f"nblstm_tile_{name}_{dtype}"
+        builder.call(cgutils.get_or_insert_function(builder.module, function_type, symbol), args)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_rows(typing_context, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
+    """Rows that lie anywhere times a panel.
+
+        c[c_index[r] * c_scale + j] = start[j] + sum_k a[a_index[r] * a_scale + k * a_k] * b[k * width + j]
+
+    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes. Where `from_c` is not 0 the sum starts from c itself.
+    """
+    return _call_by_name("rows", a.dtype, _signatures(a.dtype)["rows"])
+
+
+@intrinsic
+def tile_outer(typing_context, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
+    """Sum of outer products over steps that lie anywhere, added to c.
+
+        c[r * width + j] += sum_k a[a_index[k] * a_scale + r * a_row] * b[b_index[k] * b_scale + j]
+
+    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes.
+    """
+    return _call_by_name("outer", a.dtype, _signatures(a.dtype)["outer"])

@@ -14,14 +14,14 @@ GATES = {"lstm": 4, "peephole": 4, "rnn_tanh": 1, "rnn_relu": 1}
 """Weighted sums per unit, for every cell there is."""
 
 
-@register_jitable(inline="always")
+@register_jitable
 def load_gates(gates, u):
     """i, f, g, o of the units u .. u + lanes - 1 of one row."""
     lanes, at = lanes_of(gates), 4 * u
     return load(gates, at), load(gates, at + lanes), load(gates, at + 2 * lanes), load(gates, at + 3 * lanes)
 
 
-@register_jitable(inline="always")
+@register_jitable
 def store_gates(gates, u, i, f, g, o):
     """The reverse of `load_gates`."""
     lanes, at = lanes_of(gates), 4 * u
@@ -31,7 +31,7 @@ def store_gates(gates, u, i, f, g, o):
     store(gates, at + 3 * lanes, o)
 
 
-@register_jitable(inline="always")
+@register_jitable
 def load_peephole(peephole, u, stride):
     """Peephole weights of i, f, o of the units u .. u + lanes - 1."""
     return load(peephole, u), load(peephole, stride + u), load(peephole, 2 * stride + u)
@@ -54,7 +54,7 @@ def backward_units(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
     _compiled_only()
 
 
-@overload(forward_units, inline="always")
+@overload(forward_units)
 def _overload_forward_units(cell, u, gates, peephole, stride, c_prev, c, h):
     if cell.tag == "lstm":
 
@@ -88,7 +88,7 @@ def _overload_forward_units(cell, u, gates, peephole, stride, c_prev, c, h):
     return implementation
 
 
-@overload(backward_units, inline="always")
+@overload(backward_units)
 def _overload_backward_units(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
     if cell.tag == "lstm":
 

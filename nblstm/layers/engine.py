@@ -111,6 +111,13 @@ class Recurrent(Layer):
         """Continue to draw from where `dropout_state` was taken."""
         self._dropout_keys.bit_generator.state = state
 
+    def inference_packs(self) -> Packs:
+        """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""
+        packs = self._packs
+        if packs is None or packs.forward_version != self.version:
+            packs = self._packs = Packs(self).refresh_forward()
+        return packs
+
     # ------------------------------------------------------------------------------------------------------------- forward
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from nblstm.arguments import check_array
+from nblstm.layers.checks import State, check_backward, check_lengths, check_tape, join_state, read_only, state_members
 from nblstm.layers.engine import Recurrent
 from nblstm.layers.packs import Packs
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
-
-State = Any
-"""LSTM: a pair (h, c) of arrays, either of which may be None; RNN: an array h."""
-
 
 class SequenceLayer(Recurrent):
     """A recurrent layer over whole sequences: call it, or go forward and backward."""
@@ -46,12 +43,9 @@ class SequenceLayer(Recurrent):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape.
         """
-        packs = self._packs
-        if packs is None or packs.forward_version != self.version:
-            packs = Packs(self).refresh_forward()
-            self._packs = packs
-        tape = Tape(self, packs, keep=False)
-        return self._forward(x, state, lengths, tape)
+        tape = Tape(self, self.inference_packs(), keep=False)
+        y, members = self._forward(x, state, lengths, tape)
+        return y, join_state(members)
 
     def forward(
         self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None, tape: Tape | None = None
@@ -68,9 +62,9 @@ class SequenceLayer(Recurrent):
         """
         if tape is None:
             tape = Tape(self, Packs(self))
-        self._check_tape(tape)
-        y, state = self._forward(x, state, lengths, tape)
-        return _read_only(y), tuple(map(_read_only, state)) if isinstance(state, tuple) else _read_only(state), tape
+        check_tape(self, tape)
+        y, members = self._forward(x, state, lengths, tape)
+        return read_only(y), join_state([read_only(member) for member in members]), tape
 
     def backward(
         self, dy: np.ndarray | None, tape: Tape, dstate: State = None, need_dx: bool = True, grads: Block | None = None
@@ -103,8 +97,7 @@ class SequenceLayer(Recurrent):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape; a tape of another layer.
         """
-        self._check_tape(tape)
-        self._check_pending(tape)
+        grads = check_backward(self, tape, grads)
         shape = (tape.T, tape.B, self.directions * self.hidden_size)
         if dy is not None:
             expected = shape[::2] if tape.unbatched else (shape[1], shape[0], shape[2]) if self.batch_first else shape
@@ -112,12 +105,11 @@ class SequenceLayer(Recurrent):
             dy = self._by_time(dy)
             if dy.strides[2] != dy.itemsize:
                 dy = np.ascontiguousarray(dy)
-        grads = self.grads if grads is None else self._check_grads(grads)
         dx = self.run_back(dy, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
         first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
         return (
-            None if dx is None else _read_only(self._as_given(dx, tape.unbatched)),
-            self._join_state([_read_only(state[:, 0] if tape.unbatched else state) for state in first]),
+            None if dx is None else read_only(self._as_given(dx, tape.unbatched)),
+            join_state([read_only(member[:, 0] if tape.unbatched else member) for member in first]),
         )
 
     def to_formulation(self, formulation: str) -> Self:
@@ -144,7 +136,7 @@ class SequenceLayer(Recurrent):
 
     # -------------------------------------------------------------------------------------------------------------- checks
 
-    def _forward(self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape) -> tuple[np.ndarray, State]:
+    def _forward(self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape) -> tuple[np.ndarray, list[np.ndarray]]:
         check_array("x", x, self.dtype)
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
@@ -160,11 +152,11 @@ class SequenceLayer(Recurrent):
         if lengths is not None:
             if unbatched:
                 raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
-            lengths = _check_lengths(lengths, T, B)
+            lengths = check_lengths(lengths, T, B)
         tape.unbatched = unbatched
         y = self.run(x, self._states("state", state, B, unbatched), lengths, tape)
         last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
-        return self._as_given(y, unbatched), self._join_state([state[:, 0] if unbatched else state for state in last])
+        return self._as_given(y, unbatched), [member[:, 0] if unbatched else member for member in last]
 
     def _by_time(self, array: np.ndarray) -> np.ndarray:
         """A view (T, B, ...) of an array as the caller gives it."""
@@ -180,56 +172,7 @@ class SequenceLayer(Recurrent):
 
     def _states(self, name: str, state: State, B: int, unbatched: bool) -> list[np.ndarray | None]:
         """The members of a state, each None or (L * D, B, H)."""
-        if not self.has_cell:
-            members, names = [state], [name]
-        elif state is None:
-            return [None, None]
-        elif isinstance(state, (tuple, list)) and len(state) == 2:
-            members, names = list(state), [f"{name}[0]", f"{name}[1]"]
-        else:
-            got = f"{len(state)} members" if isinstance(state, (tuple, list)) else type(state).__name__
-            raise TypeError(f"{name} must be a pair (h, c), got {got}")
-        count = self.num_layers * self.directions
-        for label, member in zip(names, members, strict=True):
-            if member is not None:
-                shape = (count, self.hidden_size) if unbatched else (count, B, self.hidden_size)
-                check_array(label, member, self.dtype, shape)
+        count, H = self.num_layers * self.directions, self.hidden_size
+        shape = (count, H) if unbatched else (count, B, H)
+        members = state_members(name, state, self.has_cell, self.dtype, shape)
         return [member[:, None] if unbatched and member is not None else member for member in members]
-
-    def _join_state(self, members: list[np.ndarray]) -> State:
-        return tuple(members) if self.has_cell else members[0]
-
-    def _check_tape(self, tape: Tape) -> None:
-        if not isinstance(tape, Tape):
-            raise TypeError(f"tape must be a Tape that forward returned, got {type(tape).__name__}")
-        if tape.layer is not self:
-            raise ValueError("tape must be one of this layer's, got another layer's")
-
-    def _check_pending(self, tape: Tape) -> None:
-        if not tape.awaits_backward:
-            raise RuntimeError("backward has already run on this forward: run forward again, backward overwrites the tape")
-        if tape.version != self.version:
-            raise RuntimeError("the parameters were written between forward and backward: run forward again")
-
-    def _check_grads(self, grads: Block) -> Block:
-        if not isinstance(grads, Block) or grads.shapes != self.grads.shapes or grads.flat.dtype != self.dtype:
-            raise ValueError("grads must be a block that this layer's new_grads() returned")
-        return grads
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _check_lengths(lengths: Sequence[int], T: int, B: int) -> np.ndarray:
-    found = np.asarray(lengths)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be integers, got {found.dtype}")
-    if found.shape != (B,):
-        raise ValueError(f"lengths must have shape ({B},), got {found.shape}")
-    if B and not (found.min() >= 1 and found.max() <= T):
-        wrong = int(np.flatnonzero((found < 1) | (found > T))[0])
-        raise ValueError(f"lengths must be in 1..{T}, got lengths[{wrong}] = {found[wrong]}")
-    return found

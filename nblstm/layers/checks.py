@@ -1,0 +1,87 @@
+"""Checks that the layers share: tapes, blocks of gradients, states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from nblstm.arguments import check_array
+from nblstm.layers.base import Layer
+from nblstm.parameters import Block
+
+State = Any
+"""LSTM: a pair (h, c) of arrays, either of which may be None; RNN: an array h, or None."""
+
+
+class AnyTape(Protocol):
+    """What every tape knows of the forward pass that wrote it."""
+
+    layer: Any
+    version: int
+    awaits_backward: bool
+
+
+def check_tape(layer: Layer, tape: AnyTape) -> None:
+    """`tape` is one that a forward of `layer` made."""
+    if not hasattr(tape, "awaits_backward"):
+        raise TypeError(f"tape must be a tape that forward returned, got {type(tape).__name__}")
+    if tape.layer is not layer:
+        raise ValueError("tape must be one of this layer's, got another layer's")
+
+
+def check_backward(layer: Layer, tape: AnyTape, grads: Block | None) -> Block:
+    """A backward may run on `tape` now; returns the block to add to."""
+    check_tape(layer, tape)
+    if not tape.awaits_backward:
+        raise RuntimeError("backward has already run on this forward: run forward again, each allows one backward")
+    if tape.version != layer.version:
+        raise RuntimeError("the parameters were written between forward and backward: run forward again")
+    if grads is None:
+        return layer.grads
+    if not isinstance(grads, Block) or grads.shapes != layer.grads.shapes or grads.flat.dtype != layer.dtype:
+        raise ValueError("grads must be a block that this layer's new_grads() returned")
+    return grads
+
+
+def state_members(name: str, state: State, has_cell: bool, dtype: np.dtype, shape: tuple[int, ...]) -> list[np.ndarray | None]:
+    """The arrays of a state as a list: [h, c] or [h], each None or of the dtype and shape."""
+    if not has_cell:
+        members, labels = [state], [name]
+    elif state is None:
+        return [None, None]
+    elif isinstance(state, (tuple, list)) and len(state) == 2:
+        members, labels = list(state), [f"{name}[0]", f"{name}[1]"]
+    else:
+        got = f"{len(state)} members" if isinstance(state, (tuple, list)) else type(state).__name__
+        raise TypeError(f"{name} must be a pair (h, c), got {got}")
+    for label, member in zip(labels, members, strict=True):
+        if member is not None:
+            check_array(label, member, dtype, shape)
+    return members
+
+
+def join_state(members: Sequence[np.ndarray]) -> State:
+    """The reverse of `state_members`: (h, c), or h alone."""
+    return tuple(members) if len(members) == 2 else members[0]
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def check_lengths(lengths: Sequence[int], T: int, B: int) -> np.ndarray:
+    """Lengths as integers (B,) in 1..T."""
+    found = np.asarray(lengths)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {found.dtype}")
+    if found.shape != (B,):
+        raise ValueError(f"lengths must have shape ({B},), got {found.shape}")
+    if B and not (found.min() >= 1 and found.max() <= T):
+        wrong = int(np.flatnonzero((found < 1) | (found > T))[0])
+        raise ValueError(f"lengths must be in 1..{T}, got lengths[{wrong}] = {found[wrong]}")
+    return found

@@ -1,0 +1,186 @@
+"""`Linear`: a matrix and a bias, applied to the last axis."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from nblstm.arguments import as_size, check_array
+from nblstm.kernels import products
+from nblstm.kernels.tag import ANY
+from nblstm.layers.base import Layer
+from nblstm.layers.checks import check_backward, check_tape, read_only
+from nblstm.layers.engine import address, strides
+from nblstm.layers.packs import padded
+from nblstm.parameters import Block
+
+
+class LinearPacks:
+    """The weight as panels for both ways, (O', I) and (O, I'), and the padded bias; each half with the version it is from."""
+
+    def __init__(self, layer: Linear) -> None:
+        self.layer = layer
+        I, O = layer.in_features, layer.out_features
+        self.columns, self.columns_back = padded(O, layer.dtype), padded(I, layer.dtype)
+        self.panels = np.zeros(self.columns * I, layer.dtype)
+        self.panels_back = np.zeros(O * self.columns_back, layer.dtype)
+        self.bias = np.zeros(self.columns, layer.dtype)
+        self.forward_version = self.backward_version = -1
+
+    def refresh_forward(self) -> LinearPacks:
+        """Pack for the forward pass if the parameters were written since."""
+        layer = self.layer
+        if self.forward_version != layer.version:
+            weight = layer._writable["weight"].reshape(-1)
+            products.pack_by_gate(ANY, weight, 1, layer.out_features, layer.in_features, self.columns, self.panels)
+            if layer.bias:
+                self.bias[: layer.out_features] = layer.params["bias"]
+            self.forward_version = layer.version
+        return self
+
+    def refresh_backward(self) -> LinearPacks:
+        """Pack for the backward pass if the parameters were written since."""
+        layer, I, O = self.layer, self.layer.in_features, self.layer.out_features
+        if self.backward_version != layer.version:
+            weight = layer._writable["weight"].reshape(-1)
+            products.pack_by_feature(ANY, weight, 1, O, O, I, 0, self.columns_back, self.columns_back, self.panels_back)
+            self.backward_version = layer.version
+        return self
+
+
+class LinearTape:
+    """What `Linear.forward` leaves for `backward`, and the buffers of both, rows padded to whole vectors."""
+
+    def __init__(self, layer: Linear, packs: LinearPacks) -> None:
+        self.layer, self.packs = layer, packs
+        self.rows = -1
+        self.version, self.awaits_backward = -1, False
+
+    def allocate(self, rows: int) -> None:
+        """Make the buffers, unless those at hand fit."""
+        if rows != self.rows:
+            dtype, packs = self.layer.dtype, self.packs
+            self.rows, self.index = rows, np.arange(rows)
+            self.y = np.zeros((rows, packs.columns), dtype)
+            self.dy = np.zeros((0, packs.columns), dtype)
+
+    def allocate_back(self) -> None:
+        """The same for the backward pass."""
+        if len(self.dy) != self.rows or not hasattr(self, "dx"):
+            dtype, packs = self.layer.dtype, self.packs
+            self.dy = np.zeros((self.rows, packs.columns), dtype)
+            self.dx = np.zeros((self.rows, packs.columns_back), dtype)
+            self.gradient = np.zeros(packs.columns * self.layer.in_features, dtype)
+            self.zeros, self.one = np.zeros(packs.columns_back, dtype), np.ones(1, dtype)
+
+
+class Linear(Layer):
+    """y = x weight^T + bias.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Widths I of x and O of y; ``weight`` is (O, I), ``bias`` (O,), both uniform in (-1/sqrt(I), 1/sqrt(I)) as PyTorch's.
+    bias : bool
+        Whether there is one.
+    dtype : {"float32", "float64"}
+        Of parameters, x and y.
+    seed : int, optional
+        For the draw; None draws anew.
+
+    Examples
+    --------
+    >>> from nblstm import Linear
+    >>> Linear(128, 10, seed=0)(np.zeros((28, 100, 128), "float32")).shape
+    (28, 100, 10)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: str = "float32", seed: int | None = None
+    ) -> None:
+        self.in_features, self.out_features = as_size("in_features", in_features), as_size("out_features", out_features)
+        self.bias = bool(bias)
+        super().__init__({"weight": (out_features, in_features)} | ({"bias": (out_features,)} if bias else {}), dtype)
+        self._packs: LinearPacks | None = None
+        with self.editing() as p:
+            p.flat[:] = np.random.default_rng(seed).uniform(-1, 1, p.flat.size) / np.sqrt(in_features)
+
+    def __repr__(self) -> str:
+        return f"Linear({self.in_features}, {self.out_features}, bias={self.bias})"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """y (..., O) for x (..., I), a fresh array.
+
+        Raises
+        ------
+        TypeError, ValueError
+            x of another dtype or width.
+        """
+        packs = self._packs
+        if packs is None or packs.forward_version != self.version:
+            packs = self._packs = LinearPacks(self).refresh_forward()
+        return self._run(x, LinearTape(self, packs))
+
+    def forward(self, x: np.ndarray, tape: LinearTape | None = None) -> tuple[np.ndarray, LinearTape]:
+        """As the call, but y is a read-only view into the tape, valid until its next forward. x must not change before backward."""
+        tape = LinearTape(self, LinearPacks(self)) if tape is None else tape
+        check_tape(self, tape)
+        y = self._run(x, tape)
+        tape.version, tape.awaits_backward = self.version, True
+        return read_only(y), tape
+
+    def _run(self, x: np.ndarray, tape: LinearTape) -> np.ndarray:
+        check_array("x", x, self.dtype)
+        if x.ndim < 1 or x.shape[-1] != self.in_features:
+            raise ValueError(f"x must have shape (..., {self.in_features}), got {x.shape}")
+        tape.shape = x.shape[:-1]
+        if any(stride % x.itemsize for stride in x.strides):
+            x = np.ascontiguousarray(x)
+        tape.x = x.reshape(-1, self.in_features) if x.size else np.zeros((int(np.prod(tape.shape)), self.in_features), self.dtype)
+        tape.allocate(len(tape.x))
+        packs = tape.packs.refresh_forward()
+        row, feature = strides(tape.x)
+        products.product(
+            ANY, numba.get_num_threads(), tape.rows, address(tape.x), tape.index, row, feature, packs.panels, self.in_features,
+            packs.columns, False, packs.bias, tape.y.reshape(-1), tape.index, packs.columns,
+        )  # fmt: skip
+        return tape.y.reshape(*tape.shape, packs.columns)[..., : self.out_features]
+
+    def backward(
+        self, dy: np.ndarray, tape: LinearTape, need_dx: bool = True, grads: Block | None = None
+    ) -> np.ndarray | None:
+        """dx = dy weight; adds dy^T x to the weight's gradient and the sum of dy to the bias's.
+
+        dy has the shape of y; dx is a read-only view into the tape, or None without `need_dx`.
+
+        Raises
+        ------
+        RuntimeError
+            A second backward on one forward, or parameters written since.
+        TypeError, ValueError
+            dy of another dtype or shape; a tape of another layer.
+        """
+        grads = check_backward(self, tape, grads)
+        I, O, packs = self.in_features, self.out_features, tape.packs
+        check_array("dy", dy, self.dtype, (*tape.shape, O))
+        tape.awaits_backward = False
+        tape.allocate_back()
+        tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy
+        threads, index = numba.get_num_threads(), tape.index
+        row, feature = strides(tape.x)
+        operands = [("weight", (address(tape.x), index, row, feature, I), I)]
+        if self.bias:
+            operands.append(("bias", (address(tape.one), index, 0, 1, 1), 1))
+        for name, operand, depth in operands:
+            products.outer_product(
+                ANY, threads, tape.rows, *operand, tape.dy.reshape(-1), index, packs.columns, packs.columns, tape.gradient, depth, 0
+            )
+            products.add_by_gate(ANY, tape.gradient, 1, O, depth, packs.columns, grads[name].reshape(-1))
+        if not need_dx:
+            return None
+        packs.refresh_backward()
+        products.product(
+            ANY, threads, tape.rows, address(tape.dy), index, packs.columns, 1, packs.panels_back, O, packs.columns_back,
+            False, tape.zeros, tape.dx.reshape(-1), index, packs.columns_back,
+        )  # fmt: skip
+        return read_only(tape.dx.reshape(*tape.shape, packs.columns_back)[..., :I])

@@ -1,0 +1,120 @@
+"""`LSTMCell` and `RNNCell`: one time step, for loops that the sequence layers cannot express."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nblstm.arguments import check_array
+from nblstm.layers.checks import State, check_backward, check_tape, join_state, read_only, state_members
+from nblstm.layers.engine import Recurrent
+from nblstm.layers.packs import Packs
+from nblstm.layers.recurrent import check_nonlinearity
+from nblstm.layers.tape import Tape
+from nblstm.parameters import Block
+
+
+class CellLayer(Recurrent):
+    """One step of a recurrent layer: call it, or go forward and backward."""
+
+    def __call__(self, x: np.ndarray, state: State = None) -> State:
+        """The state after one step, as fresh arrays; keeps nothing.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (B, I), or (I,) without a batch
+        state : pair of arrays (LSTMCell) or array (RNNCell), each (B, H), or (H,) without a batch, optional
+            None, also for one of a pair, is zeros.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument of the wrong kind, dtype or shape.
+        """
+        return join_state(self._step(x, state, Tape(self, self.inference_packs(), keep=False)))
+
+    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[State, Tape]:
+        """One step in training: the new state, as read-only views into the tape, and the tape for `backward`."""
+        if tape is None:
+            tape = Tape(self, Packs(self))
+        check_tape(self, tape)
+        return join_state([read_only(member) for member in self._step(x, state, tape)]), tape
+
+    def backward(
+        self, dstate: State, tape: Tape, need_dx: bool = True, grads: Block | None = None
+    ) -> tuple[np.ndarray | None, State]:
+        """From the gradient of the new state to those of x and of the old state; the parameters' are added to `grads`.
+
+        Raises
+        ------
+        RuntimeError
+            A second backward on one forward, or parameters written since.
+        TypeError, ValueError
+            An argument of the wrong kind, dtype or shape; a tape of another layer.
+        """
+        grads = check_backward(self, tape, grads)
+        dx = self.run_back(None, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
+        first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
+        members = [read_only(member[0, 0] if tape.unbatched else member[0]) for member in first]
+        return None if dx is None else read_only(dx[0, 0] if tape.unbatched else dx[0]), join_state(members)
+
+    def _step(self, x: np.ndarray, state: State, tape: Tape) -> list[np.ndarray]:
+        check_array("x", x, self.dtype)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ValueError(f"x must have shape (B, {self.input_size}) or ({self.input_size},), got {x.shape}")
+        tape.unbatched = x.ndim == 1
+        rows = np.ascontiguousarray(x).reshape(1, -1, self.input_size)
+        self.run(rows, self._states("state", state, rows.shape[1], tape.unbatched), None, tape)
+        last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        return [member[0, 0] if tape.unbatched else member[0] for member in last]
+
+    def _states(self, name: str, state: State, B: int, unbatched: bool) -> list[np.ndarray | None]:
+        """The members of a state, each None or (1, B, H)."""
+        H = self.hidden_size
+        members = state_members(name, state, self.has_cell, self.dtype, (H,) if unbatched else (B, H))
+        return [None if member is None else member.reshape(1, -1, H) for member in members]
+
+
+class LSTMCell(CellLayer):
+    """One step of an LSTM: the equations and parameters of `LSTM`, names without suffix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import LSTMCell
+    >>> cell = LSTMCell(100, 20, seed=0)
+    >>> h, c = cell(np.zeros((3, 100), "float32"))
+    >>> h.shape, c.shape, cell.params["weight_ih"].shape
+    ((3, 20), (3, 20), (80, 100))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, peephole: bool = False, formulation: str = "split",
+        forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            "peephole" if peephole else "lstm", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
+            formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed, suffixes=False,
+        )  # fmt: skip
+
+
+class RNNCell(CellLayer):
+    """One step of a plain recurrent network: the equation and parameters of `RNN`, names without suffix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import RNNCell
+    >>> cell = RNNCell(100, 20, seed=0)
+    >>> cell(np.zeros((3, 100), "float32")).shape, cell.params["weight_ih"].shape
+    ((3, 20), (20, 100))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, formulation: str = "split",
+        dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        self.nonlinearity = check_nonlinearity(nonlinearity)
+        super().__init__(
+            f"rnn_{nonlinearity}", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
+            formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
+        )  # fmt: skip

@@ -1,0 +1,299 @@
+"""Whole networks: layers composed, with forward and backward written out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nblstm import parameters, weights
+from nblstm.arguments import as_size
+from nblstm.datasets import encode
+from nblstm.kernels import sampling
+from nblstm.layers.embedding import Embedding
+from nblstm.layers.linear import Linear
+from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.parameters import Block
+
+CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
+FORMAT = "nblstm.CharLM"
+
+
+class Tape(NamedTuple):
+    """What the three layers of a `CharLM` keep between forward and backward."""
+
+    embedding: Any
+    recurrent: Any
+    linear: Any
+
+
+class CharLM:
+    r"""A character-level language model: embedding, stacked recurrent layers, linear.
+
+    For characters :math:`k_1, k_2, \dots` given as places in a vocabulary of V,
+
+    .. math::
+        x_t = E_{k_t}, \qquad
+        (y_t, s_t) = \mathrm{LSTM}(x_t, s_{t-1}), \qquad
+        z_t = W y_t + b, \qquad
+        p(k_{t+1} = j \mid k_1 \dots k_t) = \mathrm{softmax}(z_t)_j
+
+    Parameters
+    ----------
+    vocabulary : str or sequence of str
+        The distinct characters, in the order of their numbers.
+    embedding_size, hidden_size, num_layers : int
+        Columns of E, units per recurrent layer, recurrent layers.
+    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu"}
+    formulation : {"split", "concat"}
+        See `nblstm.LSTM`.
+    dropout : float
+        Between the recurrent layers, in `forward` only.
+    forget_bias : float
+        See `nblstm.LSTM`; must be 0 for an RNN, which has no forget gate.
+    dtype : {"float32", "float64"}
+    seed : int, optional
+        Of the initial weights and the dropout masks; fresh ones each time by default.
+
+    Attributes
+    ----------
+    embedding, recurrent, linear : Layer
+        The parts, also as the list `layers`, which is what an optimiser takes.
+    vocabulary : str
+        The characters as one string.
+
+    Raises
+    ------
+    ValueError
+        Repeated or missing characters, an unknown cell, or what the layers refuse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import CharLM, cross_entropy
+    >>> model = CharLM("abc", 4, 8, 1, seed=0)
+    >>> tokens = np.array([[0], [1], [2], [0]])
+    >>> logits, state, tape = model.forward(tokens[:-1])
+    >>> loss, dlogits = cross_entropy(logits, tokens[1:])
+    >>> model.backward(dlogits, tape)
+    >>> logits.shape, len(model.sample("a", length=5, seed=0))
+    ((3, 1, 3), 6)
+    """
+
+    def __init__(
+        self,
+        vocabulary: str | Sequence[str],
+        embedding_size: int = 64,
+        hidden_size: int = 256,
+        num_layers: int = 2,
+        *,
+        cell: str = "lstm",
+        formulation: str = "split",
+        dropout: float = 0.0,
+        forget_bias: float = 0.0,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        if not vocabulary or any(not isinstance(c, str) or len(c) != 1 for c in vocabulary):
+            raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
+        if len(set(vocabulary)) < len(vocabulary):
+            raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
+        if cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+        if cell.startswith("rnn") and forget_bias:
+            raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
+        self.vocabulary = "".join(vocabulary)
+        seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(3)]
+        self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
+        self.recurrent: LSTM | RNN
+        common: dict[str, Any] = {"dropout": dropout, "formulation": formulation, "dtype": dtype, "seed": seeds[1]}
+        if cell.startswith("rnn"):
+            nonlinearity = cell.removeprefix("rnn_")
+            self.recurrent = RNN(embedding_size, hidden_size, num_layers, nonlinearity=nonlinearity, **common)
+        else:
+            peephole = cell == "peephole"
+            self.recurrent = LSTM(
+                embedding_size, hidden_size, num_layers, peephole=peephole, forget_bias=forget_bias, **common
+            )
+        self.linear = Linear(hidden_size, len(vocabulary), dtype=dtype, seed=seeds[2])
+        self.layers = [self.embedding, self.recurrent, self.linear]
+        self.config = {
+            "embedding_size": self.embedding.embedding_dim,
+            "hidden_size": self.recurrent.hidden_size,
+            "num_layers": self.recurrent.num_layers,
+            "cell": cell,
+            "formulation": formulation,
+            "dropout": self.recurrent.dropout,
+            "dtype": str(self.dtype),
+        }
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.config.items())
+        return f"CharLM({len(self.vocabulary)} characters, {settings})"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of parameters, logits and state."""
+        return self.embedding.dtype
+
+    def __call__(self, tokens: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+        """Logits and the state after the last character; nothing is dropped or kept.
+
+        Parameters
+        ----------
+        tokens : numpy.ndarray of int, shape (T, B)
+        state : the recurrent layer's state, optional
+            Zeros by default.
+
+        Returns
+        -------
+        logits : numpy.ndarray, shape (T, B, V)
+        state : ``(h_n, c_n)``, or ``h_n`` for an RNN
+        """
+        y, state = self.recurrent(self.embedding(tokens), state)
+        return self.linear(y), state
+
+    def forward(self, tokens: np.ndarray, state: Any = None, tape: Tape | None = None) -> tuple[np.ndarray, Any, Tape]:
+        """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
+
+        The arrays returned are views into the tape, valid until its next forward; the state may be handed to that one.
+        """
+        embedding, recurrent, linear = tape or (None, None, None)
+        x, embedding = self.embedding.forward(tokens, tape=embedding)
+        y, state, recurrent = self.recurrent.forward(x, state, tape=recurrent)
+        logits, linear = self.linear.forward(y, tape=linear)
+        return logits, state, Tape(embedding, recurrent, linear)
+
+    def backward(self, dlogits: np.ndarray, tape: Tape) -> None:
+        """Add the gradients of all parameters to each layer's `grads`.
+
+        The gradient stops at the initial state: this is where backpropagation through time is truncated.
+
+        Parameters
+        ----------
+        dlogits : numpy.ndarray, shape (T, B, V)
+            Gradient of the loss by the logits.
+        tape : Tape
+            From the forward pass.
+        """
+        dy = self.linear.backward(dlogits, tape.linear)
+        dx: Any
+        dx, _ = self.recurrent.backward(dy, tape.recurrent)
+        self.embedding.backward(dx, tape.embedding)
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all layers to zero."""
+        for layer in self.layers:
+            layer.zero_grad()
+
+    def sample(self, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int | None = None) -> str:
+        """`prompt`, continued by `length` characters drawn one after the other, each read before the next is drawn.
+
+        Character j has probability softmax(z / temperature)_j; for a number u uniform in [0, 1), the first j is taken
+        whose cumulative probability exceeds u. An empty prompt stands for a line end, or the vocabulary's first
+        character if it has none.
+
+        Parameters
+        ----------
+        prompt : str
+        length : int
+        temperature : float
+            Above 0. Below 1 likely characters become likelier still, above 1 the draw approaches chance.
+        seed : int, optional
+            Of the numbers u; fresh ones each time by default.
+
+        Raises
+        ------
+        ValueError
+            A temperature not above 0, or characters outside the vocabulary, which are named.
+        """
+        length = as_size("length", length)
+        if not 0 < temperature < np.inf:
+            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        start = prompt or ("\n" if "\n" in self.vocabulary else self.vocabulary[0])
+        uniforms = np.random.default_rng(seed).random(length)
+        drawn = self._draw(encode(start, self.vocabulary), uniforms, temperature)
+        return prompt + "".join(self.vocabulary[token] for token in drawn)
+
+    def _draw(self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float) -> np.ndarray:
+        """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); int64 (length,)."""
+        layer, linear, dtype = self.recurrent, self.linear.inference_packs(), self.dtype
+        parts = [(t.input, t.hidden, t.bias, t.peephole.reshape(-1)) for t in layer.inference_packs().tracks]
+        flat = [part for track in parts for part in track]
+        starts = np.concatenate([[0], np.cumsum([part.size for part in flat])[:-1]]).reshape(len(parts), 4)
+        L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
+        drawn = np.empty(len(uniforms), np.int64)
+        sampling.sample(
+            layer.cell, layer.formulation == "split", tokens, uniforms, float(temperature),
+            self.embedding.state_dict()["weight"].reshape(-1), E, np.concatenate(flat), starts, H, P, layer.gate_columns,
+            np.zeros(2 * L * P, dtype), np.zeros(L * P, dtype), np.zeros(layer.gate_columns, dtype),
+            np.zeros(H + max(E, H), dtype), np.zeros(1, np.int64), linear.panels, linear.bias, len(self.vocabulary),
+            linear.columns, np.zeros(linear.columns, dtype), drawn,
+        )  # fmt: skip
+        return drawn
+
+    def _blocks(self) -> Iterator[tuple[str, Block]]:
+        """The parameters of each layer, behind the prefix of their names."""
+        yield "embedding.", self.embedding.params
+        yield "rnn." if isinstance(self.recurrent, RNN) else "lstm.", self.recurrent.params
+        yield "linear.", self.linear.params
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all parameters."""
+        return {prefix + name: shape for prefix, block in self._blocks() for name, shape in block.shapes.items()}
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of scalars in all parameters."""
+        return parameters.count(self.shapes)
+
+    def summary(self) -> str:
+        """Name, shape and count of every tensor, and the total, as a table to print."""
+        return parameters.summary(repr(self), self.shapes)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter, named as by a PyTorch module with `embedding`, `lstm` (or `rnn`) and `linear`."""
+        return {prefix + name: tensor.copy() for prefix, block in self._blocks() for name, tensor in block.items()}
+
+    def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
+        """Copy every parameter from `mapping`, or, if anything does not fit, none.
+
+        Raises
+        ------
+        ValueError
+            Names missing or unexpected, or shapes that differ; all of them are listed at once.
+        TypeError
+            A tensor of another dtype.
+        """
+        expected = Block(self.shapes, np.empty(self.num_parameters, self.dtype))
+        parameters.check_fits("CharLM", expected, mapping)
+        for (prefix, block), layer in zip(self._blocks(), self.layers, strict=True):
+            layer.load_state_dict({name: mapping[prefix + name] for name in block})
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, vocabulary and settings to one safetensors file, atomically."""
+        metadata = {"format": FORMAT, "config": json.dumps({"vocabulary": self.vocabulary, **self.config})}
+        weights.save(path, self.state_dict(), metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CharLM:
+        """The model that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            A damaged file, or one that holds something else.
+        """
+        tensors, metadata = weights.load(path)
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} must be a model saved by CharLM.save; its metadata does not say so")
+        try:
+            model = cls(**json.loads(metadata["config"]))
+            model.load_state_dict(tensors)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is a damaged CharLM file: {error}") from error
+        return model

@@ -1,0 +1,223 @@
+"""`CharLM`: its gradients, its names, its files, and the text it draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nblstm import CharLM, cross_entropy, weights
+from nblstm.models import CELLS
+from nblstm.parameters import Block
+
+VOCABULARY = "\nabcé"
+
+
+def small(cell: str = "lstm", **options: Any) -> CharLM:
+    return CharLM(VOCABULARY, 3, 7, 2, cell=cell, seed=5, **({"dtype": "float64"} | options))
+
+
+def problem(rng: np.random.Generator, T: int = 5, B: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    tokens = rng.integers(0, len(VOCABULARY), (T + 1, B))
+    return tokens[:-1], tokens[1:]
+
+
+def random_state(rng: np.random.Generator, cell: str, B: int = 2) -> Any:
+    h, c = rng.normal(size=(2, 2, B, 7))
+    return h if cell.startswith("rnn") else (h, c)
+
+
+@pytest.mark.parametrize("formulation", ["split", "concat"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_against_centred_differences(rng: np.random.Generator, cell: str, formulation: str) -> None:
+    model = small(cell, formulation=formulation)
+    inputs, targets = problem(rng)
+    state = random_state(rng, cell)
+    logits, _, tape = model.forward(inputs, state)
+    _, dlogits = cross_entropy(logits, targets)
+    model.backward(dlogits, tape)
+    for layer in model.layers:
+        numeric = layer.new_grads()
+        for index in range(layer.num_parameters):
+            losses = []
+            for step in (1e-5, -2e-5, 1e-5):  # up, down, and back
+                with layer.editing() as p:
+                    p.flat[index] += step
+                losses.append(cross_entropy(model(inputs, state)[0], targets)[0])
+            numeric.flat[index] = (losses[0] - losses[1]) / 2e-5
+        for name, analytic in layer.grads.items():
+            assert np.abs(analytic - numeric[name]).max() <= 1e-7 * np.abs(analytic).max(), name
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_text_in_two_halves_gives_what_the_whole_gives(rng: np.random.Generator, cell: str) -> None:
+    model = small(cell)
+    inputs, _ = problem(rng, T=8)
+    whole, final = model(inputs)
+    first, state = model(inputs[:3])
+    second, state = model(inputs[3:], state)
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
+    np.testing.assert_array_equal(state, final)
+    trained, final_trained, _ = model.forward(inputs)
+    np.testing.assert_array_equal(trained, whole)
+    np.testing.assert_array_equal(final_trained, final)
+
+
+def test_gradients_add_up_until_they_are_cleared(rng: np.random.Generator) -> None:
+    model = small()
+    inputs, targets = problem(rng)
+    tape, once = None, None
+    for _ in range(2):
+        logits, _, tape = model.forward(inputs, None, tape)
+        model.backward(cross_entropy(logits, targets)[1], tape)
+        once = [layer.flat_grads.copy() for layer in model.layers] if once is None else once
+    for layer, first in zip(model.layers, once or [], strict=True):
+        np.testing.assert_allclose(layer.flat_grads, 2 * first, rtol=1e-12)
+    model.zero_grad()
+    assert not any(layer.flat_grads.any() for layer in model.layers)
+
+
+def test_names_shapes_and_count() -> None:
+    model = CharLM("abc", 4, 5, 1, cell="peephole")
+    assert model.shapes == {
+        "embedding.weight": (3, 4),
+        "lstm.weight_ih_l0": (20, 4),
+        "lstm.weight_hh_l0": (20, 5),
+        "lstm.bias_ih_l0": (20,),
+        "lstm.bias_hh_l0": (20,),
+        "lstm.weight_peephole_l0": (3, 5),
+        "linear.weight": (3, 5),
+        "linear.bias": (3,),
+    }
+    assert set(CharLM("abc", 4, 5, 1, cell="rnn_tanh").state_dict()) >= {"embedding.weight", "rnn.weight_hh_l0"}
+    assert model.num_parameters == 12 + 4 * (5 * (5 + 4) + 10) + 15 + 18
+    assert model.summary().splitlines()[-1].split() == ["total", str(model.num_parameters)]
+
+
+def test_the_same_seed_gives_the_same_weights_and_every_layer_its_own() -> None:
+    first, second, other = small(), small(), CharLM(VOCABULARY, 3, 7, 2, seed=6, dtype="float64")
+    for name, tensor in first.state_dict().items():
+        np.testing.assert_array_equal(tensor, second.state_dict()[name])
+        assert (tensor != other.state_dict()[name]).any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_saved_model_comes_back(tmp_path: Path, rng: np.random.Generator, cell: str) -> None:
+    model = small(cell, formulation="concat", dropout=0.25)
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    found = CharLM.load(path)
+    assert (repr(found), found.vocabulary) == (repr(model), model.vocabulary)
+    inputs, _ = problem(rng)
+    np.testing.assert_array_equal(found(inputs)[0], model(inputs)[0])
+
+
+def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = small()
+    model.save(path)
+    tensors, metadata = weights.load(path)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(ValueError, match="damaged or no safetensors file"):
+        CharLM.load(path)
+    weights.save(path, tensors, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"must be a model saved by CharLM\.save"):
+        CharLM.load(path)
+    weights.save(path, tensors, metadata | {"config": "{"})
+    with pytest.raises(ValueError, match="damaged CharLM file"):
+        CharLM.load(path)
+    del tensors["linear.bias"]
+    weights.save(path, tensors, metadata)
+    with pytest.raises(ValueError, match=r"damaged CharLM file.*missing: linear\.bias"):
+        CharLM.load(path)
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_whole() -> None:
+    model = small()
+    before = model.state_dict()
+    wrong = {name: tensor + 1 for name, tensor in before.items()}
+    wrong["lstm.bias_ih_l0"] = wrong["lstm.bias_ih_l0"][1:]
+    wrong["extra"] = wrong.pop("embedding.weight")
+    with pytest.raises(ValueError, match=r"missing: embedding.*unexpected: extra.*lstm\.bias_ih_l0: expected shape"):
+        model.load_state_dict(wrong)
+    with pytest.raises(TypeError, match="float32"):
+        model.load_state_dict({name: tensor.astype(np.float32) for name, tensor in before.items()})
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(tensor, before[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vocabulary": ""}, "vocabulary must be one or more"),
+        ({"vocabulary": ["a", "bc"]}, "vocabulary must be one or more single"),
+        ({"vocabulary": "abca"}, "vocabulary must have distinct"),
+        ({"cell": "gru"}, "cell must be one of lstm, peephole, rnn_tanh, rnn_relu, got 'gru'"),
+        ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1"),
+        ({"num_layers": 0}, "num_layers must be at least 1"),
+        ({"formulation": "both"}, "formulation must be"),
+        ({"dropout": 1.5}, "dropout must be in"),
+        ({"dtype": "float16"}, "dtype must be"),
+    ],
+)
+def test_bad_settings_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CharLM(**({"vocabulary": "abc"} | arguments))
+
+
+def drawn_naively(model: CharLM, prompt: str, length: int, temperature: float, seed: int) -> str:
+    """The sampling rule without any carried state: the whole text is read anew for every character."""
+    text = prompt or "\n"
+    for u in np.random.default_rng(seed).random(length):
+        tokens = np.array([[model.vocabulary.index(character)] for character in text])
+        z = model(tokens)[0][-1, 0].astype(float) / temperature
+        p = np.exp(z - z.max())
+        cumulative = np.cumsum(p / p.sum())
+        text += model.vocabulary[int(np.argmax(cumulative > u))]
+    return prompt + text[-length:]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("prompt", ["", "a", "abacé\n"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sampling_against_its_definition(cell: str, prompt: str, dtype: str) -> None:
+    model = small(cell, dtype=dtype)
+    with model.linear.editing() as p:  # spread the logits
+        p["weight"][...] *= 5
+    for temperature in (0.5, 1.0, 2.0):
+        found = model.sample(prompt, 30, temperature, seed=3)
+        assert found == drawn_naively(model, prompt, 30, temperature, seed=3)
+    assert model.sample(prompt, 30, seed=4) != model.sample(prompt, 30, seed=5)
+
+
+def test_sampled_frequencies_follow_the_softmax() -> None:
+    model = small()
+    p = np.array([0.4, 0.3, 0.2, 0.1, 0.0])
+    with model.linear.editing() as block:
+        clear(block)
+        block["bias"][...] = np.log(p + 1e-30)
+    text = model.sample(length=4000, seed=0)
+    counts = np.array([text.count(character) for character in VOCABULARY])
+    assert counts[-1] == 0
+    assert np.abs(counts / 4000 - p).max() < 4 * np.sqrt(0.25 / 4000)
+    assert set(model.sample(length=200, temperature=0.01, seed=0)) == {"\n"}
+
+
+def clear(block: Block) -> None:
+    block.flat[:] = 0
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
+def test_temperatures_not_above_zero_are_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be a number above 0"):
+        small().sample(temperature=temperature)
+
+
+def test_unknown_characters_of_a_prompt_are_named() -> None:
+    with pytest.raises(ValueError, match="'!', 'x'"):
+        small().sample("ax!")
+    with pytest.raises(ValueError, match="length must be at least 1"):
+        small().sample("a", length=0)

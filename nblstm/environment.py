@@ -1,0 +1,66 @@
+"""What the program runs on: processor, vector registers, threads, versions, and the cache of compiled kernels."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+from numba.core.dispatcher import Dispatcher
+
+from nblstm.kernels import simd
+
+
+def processor() -> str:
+    """The processor's name as the system gives it, and as the compiler knows it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = (names or [platform.processor() or platform.machine()])[0]
+    return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"  # nblstm itself, where it runs from a folder of sources
+
+
+def describe() -> dict[str, Any]:
+    """Machine, threads and versions as plain data: what a run's speed and the last bits of its result depend on.
+
+    Examples
+    --------
+    >>> from nblstm.environment import describe
+    >>> sorted(describe())[:3]
+    ['lanes_float32', 'lanes_float64', 'llvmlite']
+    """
+    return {
+        "processor": processor(),
+        "lanes_float32": simd.LANES[numba.float32],
+        "lanes_float64": simd.LANES[numba.float64],
+        "threads": numba.get_num_threads(),  # also starts the threads, without which there is no layer to name
+        "threading_layer": numba.threading_layer(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in ("nblstm", "numpy", "numba", "llvmlite")},
+    }
+
+
+def cache() -> dict[Path, int]:
+    """Folders that hold compiled kernels of the modules imported so far, and the bytes of such files in each.
+
+    Numba decides where: beside the source, or in the user's cache folder if that cannot be written, or below
+    ``NUMBA_CACHE_DIR`` if that is set.
+    """
+    modules = [module for name, module in sys.modules.items() if name.startswith("nblstm")]
+    kernels = [kernel for module in modules for kernel in vars(module).values() if isinstance(kernel, Dispatcher)]
+    folders = {Path(kernel.stats.cache_path) for kernel in kernels if kernel.stats.cache_path}
+    return {
+        folder: sum(file.stat().st_size for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern))
+        for folder in sorted(folders)
+    }

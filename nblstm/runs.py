@@ -1,0 +1,260 @@
+"""A training run and its folder: the loop, checkpoints, and how it is stopped and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nblstm import datasets, environment, weights
+from nblstm.baselines import baselines
+from nblstm.models import CharLM
+from nblstm.optim import Adam
+from nblstm.schedules import warmup_cosine
+from nblstm.settings import Settings
+from nblstm.training import Trainer, evaluate
+
+FORMAT = "nblstm.checkpoint"
+
+
+class Run:
+    """A training run: everything it needs, its progress, and the folder that keeps it.
+
+    The folder holds ``model.safetensors`` (see `CharLM.load`), ``run.json`` (settings, versions, baselines, every
+    evaluation), ``loss.png``, and ``checkpoint.safetensors`` (weights, the optimiser's moments, carried state, position
+    in the text, the dropout generator), each replaced in one piece.
+
+    Use `Run.create` or `Run.resume`, then `train`.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
+        text = datasets.load_text(settings.text)
+        self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        vocabulary = datasets.vocabulary_of(text)
+        training, self.validation = datasets.split(datasets.encode(text, vocabulary))
+        self.baselines = baselines(training, self.validation, len(vocabulary))
+        self.model = CharLM(
+            vocabulary,
+            hidden_size=settings.hidden_size,
+            num_layers=settings.num_layers,
+            cell=settings.cell,
+            formulation=settings.formulation,
+            dropout=settings.dropout,
+            seed=settings.seed,
+        )
+        streams = datasets.streams(training, settings.batch_size, settings.window)
+        optimizer = Adam(self.model.layers, lr=settings.learning_rate)
+        self.trainer = Trainer(self.model, optimizer, streams, settings.window, settings.clip)
+        per_epoch = (len(streams) - 1) // settings.window
+        self.total_steps = settings.epochs * per_epoch if settings.epochs else settings.steps
+        self.ticks = self.total_steps or 1000  # of the schedule: steps, or thousandths of the minutes
+        peak = settings.learning_rate
+        self.schedule = warmup_cosine(peak, 0, self.ticks, final=peak / 20)
+        self.seconds = 0.0
+        self.losses: list[float] = []  # of the steps since the last evaluation
+        self.evaluations: list[dict[str, Any]] = []
+
+    @classmethod
+    def create(cls, folder: str | Path, settings: Settings) -> Run:
+        """A new run in a new or empty folder, which is made.
+
+        Raises
+        ------
+        ValueError
+            The folder holds something or cannot be written; or what the text, the model and the streams refuse.
+        """
+        run = cls(Path(folder), settings)
+        try:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            occupied = any(run.folder.iterdir())
+        except OSError as error:
+            raise ValueError(f"output must be a folder that can be written, got {folder}: {error.strerror}") from error
+        if occupied:
+            raise ValueError(f"output must be a new or empty folder, got {folder}; resume its run or name another")
+        run._save()
+        return run
+
+    @classmethod
+    def resume(cls, folder: str | Path, given: Mapping[str, Any] | None = None) -> Run:
+        """The run in `folder`, at its last checkpoint.
+
+        Parameters
+        ----------
+        folder : str or Path
+        given : mapping of str to object, optional
+            Settings that the caller believes the run to have.
+
+        Raises
+        ------
+        ValueError
+            No run there, a damaged checkpoint, settings that differ (all are listed), or a text that has changed.
+        """
+        path = Path(folder) / "checkpoint.safetensors"
+        try:
+            tensors, metadata = weights.load(path)
+        except OSError as error:
+            raise ValueError(f"resume must name the folder of a run, got {folder}: {error}") from error
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
+        try:
+            progress = json.loads(metadata["progress"])
+            settings = Settings(**progress["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
+        old = dataclasses.asdict(settings)
+        believed = (given or {}).items()
+        differing = [f"{name} is {old[name]}, got {value}" for name, value in believed if value != old[name]]
+        if differing:
+            raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
+        run = cls(Path(folder), settings)
+        if run.text_sha256 != progress["text_sha256"]:
+            raise ValueError(f"the text {settings.text} is no longer the one that the run in {folder} was begun with")
+        run.trainer.load_state_dict(tensors, progress["trainer"])
+        run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
+        return run
+
+    @property
+    def progress(self) -> float:
+        """The part of the run that is done, 1 at the end."""
+        if self.total_steps:
+            return self.trainer.steps / self.total_steps
+        return min(1.0, self.seconds / (60 * (self.settings.minutes or 0.0)))
+
+    def train(self) -> bool:
+        """Train to the end, or until Ctrl-C; evaluate and save as it goes.
+
+        The bar on stderr shows the loss of the last step in bits per character and the characters per second; each
+        evaluation prints a line. The first Ctrl-C stops after the step under way and saves, a second one stops at once.
+
+        Returns
+        -------
+        bool
+            Whether the run reached its end.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss is no longer finite; the last checkpoint is kept.
+        """
+        from tqdm import tqdm
+
+        size = self.settings.batch_size * self.settings.window
+        bar = tqdm(
+            desc="training",
+            unit="char",
+            unit_scale=True,
+            total=self.total_steps and self.total_steps * size,
+            initial=self.trainer.steps * size,
+            mininterval=0.5 if sys.stderr.isatty() else 10.0,
+            dynamic_ncols=True,
+        )
+        begun = time.perf_counter() - self.seconds
+        with bar, _interrupt() as interrupted:
+            if not self.evaluations:
+                bar.write(self._evaluate(0.0))
+                sys.stdout.flush()
+            since = time.perf_counter()
+            while self.progress < 1 and not interrupted.is_set():
+                self.losses.append(self._step())
+                self.seconds = time.perf_counter() - begun
+                bar.set_postfix_str(f"{self.losses[-1]:.3f} bits/char", refresh=False)
+                bar.update(size)
+                if self.trainer.steps % self.settings.evaluate_every == 0 or self.progress == 1:
+                    bar.write(self._evaluate(time.perf_counter() - since))
+                    sys.stdout.flush()  # a pipe would keep it back
+                    self._save()
+                    since = time.perf_counter()
+        self._save()
+        self._draw()
+        return self.progress == 1
+
+    def _step(self) -> float:
+        try:
+            return self.trainer.step(self.schedule(round(self.progress * self.ticks)))
+        except FloatingPointError as error:
+            raise FloatingPointError(self._diverged(str(error))) from error
+
+    def _diverged(self, what: str) -> str:
+        step = self.evaluations[-1]["step"] if self.evaluations else 0
+        return (
+            f"training diverged at {what}; {self.folder} keeps the checkpoint of step {step}; "
+            f"begin a new run with a learning rate below {self.settings.learning_rate:g}"
+        )
+
+    def _evaluate(self, seconds: float) -> str:
+        """Measure on the validation part, record it, and say it in a line; `seconds` since the last evaluation."""
+        validation = evaluate(self.model, self.validation)
+        if not math.isfinite(validation):
+            raise FloatingPointError(self._diverged(f"step {self.trainer.steps}: the validation loss is {validation}"))
+        training = float(np.mean(self.losses)) if self.losses else None
+        speed = len(self.losses) * self.settings.batch_size * self.settings.window / seconds if self.losses else None
+        record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
+        self.evaluations.append(record | {"validation": validation, "characters_per_second": speed and round(speed)})
+        self.losses = []
+        beside = ", ".join(f"{name} {bits:.2f}" for name, bits in self.baselines.items())
+        measured = f"training {training:.3f}, {speed:,.0f} characters/s" if training and speed else "untrained"
+        return f"step {self.trainer.steps:>6,}: validation {validation:.3f} bits per character ({beside}); {measured}"
+
+    def _save(self) -> None:
+        """Write checkpoint, model and run.json."""
+        settings = dataclasses.asdict(self.settings)
+        tensors, plain = self.trainer.state_dict()
+        shared = {
+            "settings": settings,
+            "text_sha256": self.text_sha256,
+            "seconds": self.seconds,
+            "evaluations": self.evaluations,
+        }
+        progress = json.dumps(shared | {"trainer": plain, "losses": self.losses})
+        weights.save(self.folder / "checkpoint.safetensors", tensors, {"format": FORMAT, "progress": progress})
+        self.model.save(self.folder / "model.safetensors")
+        report = shared | {
+            "finished": self.progress == 1,
+            "steps": self.trainer.steps,
+            "parameters": self.model.num_parameters,
+            "vocabulary": self.model.vocabulary,
+            "baselines": self.baselines,
+            "machine": environment.describe(),
+        }
+        with weights.atomic_write(self.folder / "run.json") as file:
+            file.write((json.dumps(report, indent=2) + "\n").encode())
+
+    def _draw(self) -> None:
+        """Draw loss.png from the evaluations."""
+        from matplotlib.figure import Figure
+
+        from nblstm.plot import loss_curves
+
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        columns = {name: [record[name] for record in self.evaluations] for name in self.evaluations[0]}
+        loss_curves(columns["step"], columns["training"], columns["validation"], self.baselines, figure.subplots())
+        with weights.atomic_write(self.folder / "loss.png") as file:
+            figure.savefig(file, format="png", dpi=120)
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; from then on Ctrl-C does what it did before."""
+    asked = threading.Event()
+
+    def handle(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, previous)

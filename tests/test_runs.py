@@ -1,0 +1,230 @@
+"""A run and its folder: what is written, stopping and resuming to the same bits, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nblstm import CharLM, weights
+from nblstm.runs import Run
+from nblstm.settings import Settings
+from nblstm.training import Trainer
+
+FILES = {"checkpoint.safetensors", "loss.png", "model.safetensors", "run.json"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Of a run that takes a second: 40 steps, 17 a pass over the text, an evaluation after each tenth."""
+    path = tmp_path / "text.txt"
+    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
+    return Settings(
+        text=str(path),
+        hidden_size=9,
+        batch_size=4,
+        window=10,
+        steps=40,
+        learning_rate=0.02,
+        dropout=0.3,
+        seed=3,
+        evaluate_every=10,
+    )
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C during that step of the next training."""
+    original = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        if self.steps + 1 == step:
+            monkeypatch.setattr(Trainer, "step", original)
+            signal.raise_signal(signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "step", pressing)
+
+
+def measured(folder: Path) -> list[tuple[int, float | None, float]]:
+    """The evaluations in run.json, without their times."""
+    report = json.loads((folder / "run.json").read_text())
+    return [(record["step"], record["training"], record["validation"]) for record in report["evaluations"]]
+
+
+def test_a_run_writes_its_files(tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "run", settings)
+    assert run.train()
+    assert {path.name for path in run.folder.iterdir()} == FILES
+    report = json.loads((run.folder / "run.json").read_text())
+    assert report["finished"]
+    assert report["steps"] == 40
+    assert Settings(**report["settings"]) == settings
+    assert report["baselines"] == run.baselines
+    assert report["machine"]["threads"] >= 1
+    assert {"python", "numpy", "numba", "nblstm"} <= report["machine"].keys()
+    assert report["parameters"] == run.model.num_parameters
+    steps, training, validation = zip(*measured(run.folder), strict=True)
+    assert steps == (0, 10, 20, 30, 40)
+    assert training[0] is None
+    assert validation[0] == pytest.approx(run.baselines["uniform"], abs=0.5)
+    assert validation[-1] < validation[1] < validation[0] - 0.2
+    model = CharLM.load(run.folder / "model.safetensors")
+    assert model.sample("a rose", 20, seed=0) == run.model.sample("a rose", 20, seed=0)
+    assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    out, err = capsys.readouterr()
+    assert f"step     40: validation {validation[-1]:.3f} bits per character (uniform" in out
+    assert "bits/char" in err
+    assert "char/s" in err
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn_tanh"])
+@pytest.mark.parametrize("stops", [(1,), (10,), (17, 18), (5, 25, 40)])
+def test_a_resumed_run_is_bit_identical(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...], cell: str
+) -> None:
+    settings = replace(settings, cell=cell)
+    whole = Run.create(tmp_path / "whole", settings)
+    assert whole.train()
+    run = Run.create(tmp_path / "parts", settings)
+    for step in stops:
+        stop_at(step, monkeypatch)
+        assert run.train() is (step == 40)
+        assert run.trainer.steps == step
+        run = Run.resume(tmp_path / "parts")
+    assert run.train()
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
+        assert expected.keys() == found.keys()
+        for key, tensor in expected.items():
+            assert tensor.tobytes() == found[key].tobytes(), key
+    assert measured(tmp_path / "parts") == measured(tmp_path / "whole")
+
+
+def test_the_first_interrupt_is_noted_and_the_second_one_is_not_held_back(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressing_twice(self: Trainer, *_: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    run = Run.create(tmp_path / "run", settings)
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Trainer, "step", pressing_twice)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_settings_are_all_listed(tmp_path: Path, settings: Settings) -> None:
+    Run.create(tmp_path / "run", settings)
+    given = {"hidden_size": 10, "window": 10, "steps": None, "epochs": 2, "text": "python-reference"}
+    with pytest.raises(ValueError, match="with its own settings") as caught:
+        Run.resume(tmp_path / "run", given)
+    for part in ("hidden_size is 9, got 10", "steps is 40, got None", "epochs is None, got 2", "got python-reference"):
+        assert part in str(caught.value)
+    assert "window" not in str(caught.value)
+
+
+def test_a_changed_text_is_noticed(tmp_path: Path, settings: Settings) -> None:
+    Run.create(tmp_path / "run", settings)
+    path = Path(settings.text)
+    path.write_text(path.read_text().replace("fox", "cat"))
+    with pytest.raises(ValueError, match="no longer the one"):
+        Run.resume(tmp_path / "run")
+
+
+def test_no_folder_is_overwritten(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "empty").mkdir()
+    Run.create(tmp_path / "empty", settings)
+    before = (tmp_path / "empty" / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="output must be a new or empty folder"):
+        Run.create(tmp_path / "empty", settings)
+    assert (tmp_path / "empty" / "checkpoint.safetensors").read_bytes() == before
+    for name in ("text.txt", "text.txt/below"):
+        with pytest.raises(ValueError, match="output must be a folder that can be written"):
+            Run.create(tmp_path / name, settings)
+
+
+def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(ValueError, match="resume must name the folder of a run"):
+        Run.resume(tmp_path / "nowhere")
+    run = Run.create(tmp_path / "run", settings)
+    path = run.folder / "checkpoint.safetensors"
+    tensors, metadata = weights.load(path)
+    weights.save(path, tensors, {"format": "pt"})
+    with pytest.raises(ValueError, match="must be a checkpoint written by a run"):
+        Run.resume(run.folder)
+    weights.save(path, tensors, metadata | {"progress": '{"settings": {"depth": 3}}'})
+    with pytest.raises(ValueError, match="damaged checkpoint"):
+        Run.resume(run.folder)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match="damaged or no safetensors file"):
+        Run.resume(run.folder)
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Trainer.step
+
+    def spoiling(self: Trainer, *args: Any) -> float:
+        if self.steps == 25:
+            with self.model.linear.editing() as p:
+                p["weight"][0, 0] = math.nan
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "step", spoiling)
+    run = Run.create(tmp_path / "run", settings)
+    with pytest.raises(FloatingPointError, match=r"step 26: the loss is .* keeps the checkpoint of step 20"):
+        run.train()
+    monkeypatch.undo()
+    resumed = Run.resume(tmp_path / "run")
+    assert resumed.trainer.steps == 20
+    assert all(np.isfinite(layer.flat_params).all() for layer in resumed.model.layers)
+    assert resumed.train()
+
+
+def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: Settings) -> None:
+    by_epochs = Run.create(tmp_path / "epochs", replace(settings, steps=None, epochs=2))
+    assert by_epochs.total_steps == 2 * 18
+    by_minutes = Run.create(tmp_path / "minutes", replace(settings, steps=None, minutes=0.01))
+    assert by_minutes.train()
+    assert by_minutes.seconds >= 0.6
+    assert measured(tmp_path / "minutes")[-1][0] == by_minutes.trainer.steps > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": None}, "exactly one of steps, epochs and minutes must be given, got none"),
+        ({"epochs": 3}, "exactly one of steps, epochs and minutes"),
+        ({"steps": None, "epochs": 0}, "epochs must be at least 1"),
+        ({"steps": None, "minutes": 0.0}, "minutes must be above 0"),
+        ({"steps": None, "minutes": math.inf}, "minutes must be above 0 and finite"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"window": -3}, "window must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": math.nan}, "learning_rate must be above 0"),
+        ({"clip": -1.0}, "clip must be above 0"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(Settings(), **changes)
+
+
+def test_texts_too_short_for_the_streams_are_refused_before_a_folder_is_made(
+    tmp_path: Path, settings: Settings
+) -> None:
+    with pytest.raises(ValueError, match="the training part must have at least"):
+        Run.create(tmp_path / "run", replace(settings, window=500))
+    assert not (tmp_path / "run").exists()

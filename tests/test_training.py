@@ -1,0 +1,125 @@
+"""The training step: truncated backpropagation through time against PyTorch, evaluation, learning."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nblstm import Adam, CharLM, cross_entropy
+from nblstm.baselines import baselines
+from nblstm.datasets import encode, split, streams, vocabulary_of
+from nblstm.models import CELLS
+from nblstm.training import Trainer, evaluate
+
+TEXT = "the cat sat on the mat and the dog sat on the log\n" * 12
+
+
+def trainer_of(text: str, batch_size: int, window: int, lr: float = 0.01, **options: Any) -> Trainer:
+    vocabulary = vocabulary_of(text)
+    model = CharLM(vocabulary, **({"embedding_size": 5, "hidden_size": 12, "seed": 0} | options))
+    tokens = encode(text, vocabulary)
+    return Trainer(model, Adam(model.layers, lr=lr), streams(tokens, batch_size, window), window, clip=1.0)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("cell", ["lstm", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("float64", 1e-9)])
+def test_losses_are_those_of_pytorch_for_100_steps(dtype: str, tolerance: float, cell: str) -> None:
+    import torch
+
+    trainer = trainer_of(TEXT, 3, 20, cell=cell, dtype=dtype)
+    model = trainer.model
+
+    class Peer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            more = {} if cell == "lstm" else {"nonlinearity": cell.removeprefix("rnn_")}
+            form = torch.nn.LSTM if cell == "lstm" else torch.nn.RNN
+            self.embedding = torch.nn.Embedding(len(model.vocabulary), 5)
+            setattr(self, "lstm" if cell == "lstm" else "rnn", form(5, 12, 2, **more))
+            self.linear = torch.nn.Linear(12, len(model.vocabulary))
+
+        def forward(self, tokens: Any, state: Any) -> Any:
+            y, state = (self.lstm if cell == "lstm" else self.rnn)(self.embedding(tokens), state)
+            return self.linear(y), state
+
+    peer = Peer().to(getattr(torch, dtype))
+    peer.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in model.state_dict().items()})
+    optimizer = torch.optim.Adam(peer.parameters(), lr=0.01)
+    columns = torch.from_numpy(trainer.streams)
+    position, state = 0, None
+    for step in range(100):
+        tokens = columns[position : position + 21]
+        logits, state = peer(tokens[:-1], state)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
+        optimizer.step()
+        state = state.detach() if torch.is_tensor(state) else tuple(member.detach() for member in state)
+        position += 20
+        if position + 20 > len(columns) - 1:
+            position, state = 0, None
+        assert trainer.step() * math.log(2) == pytest.approx(loss.item(), abs=tolerance), f"step {step}"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_small_text_is_learned_beyond_the_bigram(cell: str) -> None:
+    trainer = trainer_of(TEXT, 4, 25, cell=cell, hidden_size=24)
+    training, validation = split(encode(TEXT, trainer.model.vocabulary))
+    bigram = baselines(training, validation, len(trainer.model.vocabulary))["bigram"]
+    for _ in range(300):
+        trainer.step()
+    assert evaluate(trainer.model, validation, batch_size=1) < 0.6 * bigram
+
+
+def test_the_state_is_carried_over_windows_and_cleared_after_a_pass() -> None:
+    trainer = trainer_of("ab" * 41, 2, 13)  # 40 places a stream: three windows, one place left over
+    for position, carried in ((13, True), (26, True), (0, False), (13, True)):
+        trainer.step()
+        assert (trainer.position, trainer.state is not None) == (position, carried)
+    assert trainer.steps == 4
+
+
+def test_the_loss_of_a_window_is_that_of_the_model_with_the_carried_state() -> None:
+    trainer = trainer_of(TEXT, 3, 20, dtype="float64", lr=1e-3)
+    trainer.step()
+    logits, _ = trainer.model(trainer.streams[20:40], tuple(member.copy() for member in trainer.state))
+    expected = cross_entropy(logits, trainer.streams[21:41])[0] / math.log(2)
+    assert trainer.step() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:
+    trainer = trainer_of(TEXT, 3, 20)
+    with trainer.model.linear.editing() as p:
+        p["bias"][0] = np.nan
+    before = trainer.model.state_dict()
+    with pytest.raises(FloatingPointError, match="step 1: the loss is nan"):
+        trainer.step()
+    assert trainer.steps == 0
+    for name, tensor in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(tensor, before[name])
+
+
+def test_a_window_longer_than_the_streams_is_refused() -> None:
+    trainer = trainer_of(TEXT, 3, 20)
+    with pytest.raises(ValueError, match="window must be at most the streams' length of 199, got 201"):
+        Trainer(trainer.model, trainer.optimizer, trainer.streams, 201)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+@pytest.mark.parametrize("size", [2, 40, 101])
+def test_evaluation_predicts_every_character_once(size: int, batch_size: int) -> None:
+    model = CharLM("abcde", 3, 6, 1, dtype="float64", seed=0)
+    tokens = np.random.default_rng(1).integers(0, 5, size)
+    length = math.ceil((size - 1) / batch_size)
+    bits = 0.0
+    for start in range(0, size - 1, length):  # each stream alone, from a state of zeros
+        stream = tokens[start : start + length + 1]
+        logits = model(stream[:-1, None])[0][:, 0]
+        bits -= sum(z[target] - np.log(np.exp(z).sum()) for z, target in zip(logits, stream[1:], strict=True))
+    found = evaluate(model, tokens, batch_size, window=7)
+    assert found == pytest.approx(bits / math.log(2) / (size - 1), rel=1e-12)

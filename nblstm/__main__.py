@@ -1,0 +1,5 @@
+"""``python -m nblstm`` is the command ``nblstm``."""
+
+from nblstm.cli import main
+
+main()

@@ -1,0 +1,174 @@
+"""The command line: what it prints and writes, what it refuses, and Ctrl-C from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from nblstm import weights
+from nblstm.cli import main
+
+SMALL = ["--hidden-size", "9", "--layers", "1", "--batch", "4", "--length", "10", "--steps", "5"]
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A short text, in a folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "roses.txt"
+    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
+    return path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_train_sample_and_train_again(text: Path) -> None:
+    trained = call("train", "roses.txt", *SMALL)
+    assert trained.exit_code == 0, trained.output
+    assert "bits per character (uniform" in trained.output
+    assert "roses has model.safetensors, run.json and loss.png" in trained.output
+    report = json.loads(Path("runs/roses/run.json").read_text())
+    assert report["settings"]["text"] == str(text)
+    assert report["settings"]["hidden_size"] == 9
+
+    first, second = (call("sample", "runs/roses", "--prompt", "a rose", "--length", "40", "--seed", "7") for _ in "ab")
+    assert first.exit_code == 0, first.output
+    assert first.output == second.output
+    assert first.output.startswith("a rose")
+    assert len(first.output) == len("a rose") + 40 + 1
+    by_file = call("sample", "runs/roses/model.safetensors", "--prompt", "a rose", "--length", "40", "--seed", "7")
+    assert by_file.output == first.output
+
+    again = call("train", "roses.txt", *SMALL)
+    assert "parameters in runs/roses-2" in again.output
+    assert call("train", "roses.txt", *SMALL, "--output", "runs/mine").exit_code == 0
+    assert Path("runs/mine/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.txt"], "no such file"),
+        (["train", "."], "a folder"),
+        (["train", "bytes.txt"], "is not UTF-8: byte 0xff at position 0"),
+        (["train", "empty.txt"], "is empty"),
+        (["train", "short.txt"], "at least 20 characters"),
+        (["train", "roses.txt"], "the training part must have at least batch_size * window + 1 = 3,201 characters"),
+        (["train", "roses.txt", *SMALL, "--output", "roses.txt/run"], "output must be a folder that can be written"),
+        (["train", "roses.txt", *SMALL, "--output", "full"], "output must be a new or empty folder"),
+        (["train", "roses.txt", *SMALL, "--epochs", "2"], "exactly one of steps, epochs and minutes"),
+        (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
+        (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "learning_rate must be above 0"),
+        (["train", "roses.txt", *SMALL, "--dropout", "1"], "dropout must be in [0, 1)"),
+        (["train", "roses.txt", *SMALL, "--cell", "gru"], "'gru' is not one of"),
+        (["train", "--resume", "nowhere"], "resume must name the folder of a run"),
+        (["train", "--resume", "full", "--output", "other"], "does not go with --output"),
+        (["sample", "nowhere"], "does not exist"),
+        (["sample", "full"], "does not exist"),
+        (["sample", "roses.txt"], "damaged or no safetensors file"),
+        (["sample", "foreign.safetensors"], "must be a model saved by CharLM.save"),
+    ],
+)
+def test_bad_input_ends_with_code_2_and_one_sentence(text: Path, arguments: list[str], message: str) -> None:
+    Path("bytes.txt").write_bytes(b"\xff\xfe")
+    Path("empty.txt").touch()
+    Path("short.txt").write_text("too short")
+    Path("full").mkdir()
+    Path("full/notes.txt").touch()
+    weights.save("foreign.safetensors", {"weight": np.zeros(3)})
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    error = result.output.strip().splitlines()[-1]
+    assert error.startswith("Error: ")
+    assert message in error
+
+
+def test_bad_samples_are_refused(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    unknown = call("sample", "runs/roses", "--prompt", "a ROSE")
+    assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
+    assert "'E', 'O', 'R', 'S'" in unknown.output
+    assert call("sample", "runs/roses", "--temperature", "0").exit_code == 2
+    assert call("sample", "runs/roses", "--length", "0").exit_code == 2
+
+
+def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    other = call("train", "--resume", "runs/roses", "--hidden-size", "10", "--epochs", "3")
+    assert other.exit_code == 2
+    assert "hidden_size is 9, got 10" in other.output
+    assert "epochs is None, got 3" in other.output
+    complete = call("train", "--resume", "runs/roses", "--hidden-size", "9")
+    assert (complete.exit_code, "is complete with 5 steps" in complete.output) == (2, True)
+
+
+def test_minutes_say_that_they_give_up_reproducibility(text: Path) -> None:
+    result = call("train", "roses.txt", *SMALL[:-2], "--minutes", "0.005")
+    assert result.exit_code == 0, result.output
+    assert "cannot be reproduced" in result.output
+    assert "gives up reproducibility" in " ".join(call("train", "--help").output.split())
+
+
+def test_a_diverged_training_ends_with_code_1(text: Path) -> None:
+    result = call("train", "roses.txt", *SMALL, "--cell", "rnn_relu", "--learning-rate", "1e4")
+    assert result.exit_code == 1
+    assert "Error: training diverged at step" in result.output
+
+
+def test_info(text: Path) -> None:
+    result = call("info")
+    assert result.exit_code == 0, result.output
+    for line in ("processor", "lanes float32", "threads", "threading layer", "python", "numpy", "numba", "cache"):
+        assert f"\n{line} " in f"\n{result.output}"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["info"]])
+def test_help_of_the_module_comes_without_heavy_imports(command: list[str]) -> None:
+    script = (
+        "import sys\nfrom nblstm.cli import main\nmain(sys.argv[1:] + ['--help'], standalone_mode=False)\n"
+        "print(sys.modules.keys() & {'matplotlib', 'tqdm', 'pooch', 'safetensors', 'nblstm.runs'})"
+    )
+    result = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("Usage: ")
+    assert result.stdout.splitlines()[-1] == "set()"
+
+
+def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
+    options = [*SMALL[:-1], "600", "--dropout", "0.2", "--layers", "2", "--seed", "9"]
+    train = [sys.executable, "-m", "nblstm", "train"]
+    # The tests may run where Python does not find the package by itself, and never wait for one another's threads.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*train, "roses.txt", *options, "--output", "parts"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("step    100:"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+        assert process.wait(60) == 130
+    assert "continue with: nblstm train --resume parts" in rest
+    report = json.loads(Path("parts/run.json").read_text())
+    assert not report["finished"]
+    assert 100 <= report["steps"] < 600
+
+    subprocess.run([*train, "--resume", "parts"], check=True, capture_output=True, env=environment)
+    subprocess.run(
+        [*train, "roses.txt", *options, "--output", "whole"], check=True, capture_output=True, env=environment
+    )
+    expected, found = (weights.load(f"{folder}/model.safetensors")[0] for folder in ("whole", "parts"))
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert tensor.tobytes() == found[name].tobytes(), name

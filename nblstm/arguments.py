@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 
 import numpy as np
@@ -33,13 +34,27 @@ def as_size(name: str, value: int, least: int = 1) -> int:
     return size
 
 
-def as_rate(name: str, value: float) -> float:
-    """`value` as a probability in [0, 1)."""
+def _as_float(name: str, value: float) -> float:
     if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
     return float(value)
+
+
+def as_number(name: str, value: float, *, positive: bool = False, finite: bool = True) -> float:
+    """`value` as a float that is not negative, or above zero if `positive`, and not infinite if `finite`."""
+    number = _as_float(name, value)
+    if not (number > 0 if positive else number >= 0) or (finite and number == math.inf):
+        least = "above 0" if positive else "0 or more"
+        raise ValueError(f"{name} must be {least}{' and finite' if finite else ''}, got {value!r}")
+    return number
+
+
+def as_rate(name: str, value: float) -> float:
+    """`value` as a float in [0, 1)."""
+    number = _as_float(name, value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+    return number
 
 
 def check_array(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int | None, ...] | None = None) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit, prange
 
+from nblstm.arguments import as_number
 from nblstm.layers.base import Layer
-from nblstm.schedules import as_number
 
 RUN = 4096
 """Numbers that a thread sums at a stretch; fixed, so that the sum does not depend on how many threads there are."""

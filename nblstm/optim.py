@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numba import njit, prange
 
-from nblstm.arguments import as_rate
+from nblstm.arguments import as_number, as_rate
 from nblstm.clipping import check_layers
 from nblstm.layers.base import Layer
-from nblstm.schedules import as_number
 
 # Every number a kernel gets has the dtype of the arrays, and 1 - beta and the like are taken beforehand in float64: so
 # a float32 kernel stays in float32, with PyTorch's own scalars.

@@ -5,20 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
-from nblstm.arguments import as_size
-
-
-def as_number(name: str, value: float, *, positive: bool = False, finite: bool = True) -> float:
-    """`value` as a float that is not negative, or above zero if `positive`, and not infinite if `finite`."""
-    if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
-    if not (number > 0 if positive else number >= 0) or (finite and number == math.inf):
-        least = "above 0" if positive else "0 or more"
-        raise ValueError(f"{name} must be {least}{' and finite' if finite else ''}, got {value!r}")
-    return number
+from nblstm.arguments import as_number, as_size
 
 
 def warmup_cosine(peak: float, warmup: int, total: int, final: float = 0.0) -> Callable[[int], float]:

@@ -116,10 +116,14 @@ class Linear(Layer):
         TypeError, ValueError
             x of another dtype or width.
         """
+        return self._run(x, LinearTape(self, self.inference_packs()))
+
+    def inference_packs(self) -> LinearPacks:
+        """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""
         packs = self._packs
         if packs is None or packs.forward_version != self.version:
             packs = self._packs = LinearPacks(self).refresh_forward()
-        return self._run(x, LinearTape(self, packs))
+        return packs
 
     def forward(self, x: np.ndarray, tape: LinearTape | None = None) -> tuple[np.ndarray, LinearTape]:
         """As the call, but y is a read-only view into the tape, valid until its next forward. x must not change before backward."""

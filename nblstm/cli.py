@@ -109,6 +109,7 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
         if run.progress == 1:
             raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
         _announce_compilation()
+        click.echo(f"{run.settings.text}: {run.characters:,} characters, {len(run.model.vocabulary)} of them distinct")
         click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")
         if run.settings.minutes:
             click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")

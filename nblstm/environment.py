@@ -41,6 +41,7 @@ def describe() -> dict[str, Any]:
     """
     return {
         "processor": processor(),
+        "vector_bits": 8 * simd.BYTES,
         "lanes_float32": simd.LANES[numba.float32],
         "lanes_float64": simd.LANES[numba.float64],
         "threads": numba.get_num_threads(),  # also starts the threads, without which there is no layer to name

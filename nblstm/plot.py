@@ -27,8 +27,10 @@ def loss_curves(
     ----------
     steps : array of int, shape (E,)
         Optimiser steps taken at each evaluation.
-    training, validation : array of float, shape (E,)
-        Bits per character; NaN leaves a gap.
+    training : array of float, shape (E,)
+        Bits per character, averaged over the steps since the evaluation before; NaN leaves a gap.
+    validation : array of float, shape (E,)
+        Bits per character at each evaluation.
     baselines : mapping of str to float
         Bits per character by name, drawn as labelled horizontal lines (see `nblstm.baselines.baselines`).
     ax : matplotlib.axes.Axes, optional
@@ -62,7 +64,7 @@ def loss_curves(
         from matplotlib import pyplot
 
         ax = pyplot.subplots(figsize=(8, 5), layout="constrained")[1]
-    ax.plot(steps, training, color=BLUE, marker="o", markersize=3.5, label="training")
+    ax.plot(steps, training, color=BLUE, marker="o", markersize=3.5, label="training, mean since the point before")
     ax.plot(
         steps, validation, color=VERMILION, marker="s", markersize=3.5, label=f"validation, last {validation[-1]:.2f}"
     )

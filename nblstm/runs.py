@@ -42,6 +42,7 @@ class Run:
         self.folder, self.settings = folder, settings
         text = datasets.load_text(settings.text)
         self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self.characters = len(text)
         vocabulary = datasets.vocabulary_of(text)
         training, self.validation = datasets.split(datasets.encode(text, vocabulary))
         self.baselines = baselines(training, self.validation, len(vocabulary))
@@ -108,11 +109,9 @@ class Run:
             raise ValueError(f"resume must name the folder of a run, got {folder}: {error}") from error
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
-        try:
+        with _damage_named(path):
             progress = json.loads(metadata["progress"])
             settings = Settings(**progress["settings"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
         old = dataclasses.asdict(settings)
         believed = (given or {}).items()
         differing = [f"{name} is {old[name]}, got {value}" for name, value in believed if value != old[name]]
@@ -121,8 +120,9 @@ class Run:
         run = cls(Path(folder), settings)
         if run.text_sha256 != progress["text_sha256"]:
             raise ValueError(f"the text {settings.text} is no longer the one that the run in {folder} was begun with")
-        run.trainer.load_state_dict(tensors, progress["trainer"])
-        run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
+        with _damage_named(path):
+            run.trainer.load_state_dict(tensors, progress["trainer"])
+            run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
         return run
 
     @property
@@ -214,6 +214,7 @@ class Run:
         shared = {
             "settings": settings,
             "text_sha256": self.text_sha256,
+            "characters": self.characters,
             "seconds": self.seconds,
             "evaluations": self.evaluations,
         }
@@ -242,6 +243,15 @@ class Run:
         loss_curves(columns["step"], columns["training"], columns["validation"], self.baselines, figure.subplots())
         with weights.atomic_write(self.folder / "loss.png") as file:
             figure.savefig(file, format="png", dpi=120)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Name the file when what was read from it does not make sense."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
 
 
 @contextmanager

@@ -21,7 +21,10 @@ def test_loss_curves_draws_what_it_is_given() -> None:
     np.testing.assert_array_equal(validation_line.get_ydata(), validation)
     assert [line.get_ydata()[0] for line in levels] == list(BASELINES.values())
     assert [text.get_text() for text in ax.texts] == ["uniform 6.69", "unigram 4.67", "bigram 3.34"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation, last 2.20"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "training, mean since the point before",
+        "validation, last 2.20",
+    ]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "bits per character")
 
 

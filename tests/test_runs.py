@@ -164,6 +164,9 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: Settings
     weights.save(path, tensors, metadata | {"progress": '{"settings": {"depth": 3}}'})
     with pytest.raises(ValueError, match="damaged checkpoint"):
         Run.resume(run.folder)
+    weights.save(path, {name: tensor for name, tensor in tensors.items() if "linear" not in name}, metadata)
+    with pytest.raises(ValueError, match=r"damaged checkpoint: .*missing: linear\.weight"):
+        Run.resume(run.folder)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="damaged or no safetensors file"):
         Run.resume(run.folder)

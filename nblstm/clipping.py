@@ -6,17 +6,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from nblstm.arguments import as_number
+from nblstm.kernels.driver import Driver, threads_for
+from nblstm.kernels.tag import ANY, Tag
 from nblstm.layers.base import Layer
 
 RUN = 4096
 """Numbers that a thread sums at a stretch; fixed, so that the sum does not depend on how many threads there are."""
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def _sum_of_squares(g: np.ndarray, run: int, sums: np.ndarray) -> float:
+@Driver
+def _sum_of_squares(tag: Tag, threads: int, g: np.ndarray, run: int, sums: np.ndarray) -> float:
     """Sum in float64 of the squares of `g`, by runs of `run` numbers, whose sums go to `sums`, and then over the runs.
 
     Runs are shared out among the threads, but each is summed from left to right and so are their sums: one fixed order.
@@ -82,7 +84,7 @@ def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
     limit = as_number("max_norm", max_norm, positive=True, finite=False)
     square = 0.0
     for layer in check_layers(layers):
-        square += _sum_of_squares(layer.flat_grads, RUN, np.empty(-(-layer.num_parameters // RUN)))
+        square += _sum_of_squares(ANY, threads_for(10 * layer.num_parameters), layer.flat_grads, RUN, np.empty(-(-layer.num_parameters // RUN)))
     norm = math.sqrt(square)
     factor = limit / (norm + 1e-6)
     if math.isfinite(norm) and factor < 1:

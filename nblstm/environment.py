@@ -10,9 +10,9 @@ from typing import Any
 
 import llvmlite.binding
 import numba
-from numba.core.dispatcher import Dispatcher
 
 from nblstm.kernels import simd
+from nblstm.kernels.driver import Driver
 
 
 def processor() -> str:
@@ -59,8 +59,8 @@ def cache() -> dict[Path, int]:
     ``NUMBA_CACHE_DIR`` if that is set.
     """
     modules = [module for name, module in sys.modules.items() if name.startswith("nblstm")]
-    kernels = [kernel for module in modules for kernel in vars(module).values() if isinstance(kernel, Dispatcher)]
-    folders = {Path(kernel.stats.cache_path) for kernel in kernels if kernel.stats.cache_path}
+    drivers = [driver for module in modules for driver in vars(module).values() if isinstance(driver, Driver)]
+    folders = {Path(driver.parallel.stats.cache_path) for driver in drivers if driver.parallel.stats.cache_path}
     return {
         folder: sum(file.stat().st_size for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern))
         for folder in sorted(folders)

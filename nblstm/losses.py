@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from nblstm.arguments import as_size, check_array
+from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.functions import exp
 from nblstm.kernels.simd import (
     at_least,
@@ -28,7 +29,7 @@ from nblstm.kernels.tag import ANY, Tag
 _FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _row_maximum(x: Any, size: int) -> float:
     """The largest of `size` numbers from pointer `x` on; the last vector overlaps another, which does no harm."""
     lanes = lanes_of(x)
@@ -43,7 +44,7 @@ def _row_maximum(x: Any, size: int) -> float:
     return largest(highest)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
     """-log softmax(x)[target] for `size` logits `x`; dx = scale * (softmax(x) - onehot(target)), which may be `x`."""
     lanes = lanes_of(x)
@@ -70,9 +71,9 @@ def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
     return distance + np.log(denominator)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def _cross_entropy(
-    tag: Tag, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, scale: float,
+    tag: Tag, threads: int, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, scale: float,
     d_rows: np.ndarray, losses: np.ndarray,
 ) -> float:  # fmt: skip
     """Every row's loss and gradient; returns the sum of the losses, taken in one order whatever the number of threads.
@@ -208,7 +209,7 @@ def cross_entropy(
     ignored = -1 if ignore_index is None else ignore_index
     counted = int(np.count_nonzero(flat_targets != ignored))
     loss = _cross_entropy(
-        ANY, np.empty(0, logits.dtype), _row_addresses(dense), flat_targets, ignored, logits.shape[-1],
+        ANY, threads_for(10 * logits.size), np.empty(0, logits.dtype), _row_addresses(dense), flat_targets, ignored, logits.shape[-1],
         1.0 / max(counted, 1), _row_addresses(gradient), np.empty(flat_targets.size),
     )  # fmt: skip
     return loss / counted if counted else math.nan, gradient

@@ -220,8 +220,8 @@ class CharLM:
 
     def _draw(self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float) -> np.ndarray:
         """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); int64 (length,)."""
-        layer, linear, dtype = self.recurrent, self.linear.inference_packs(), self.dtype
-        parts = [(t.input, t.hidden, t.bias, t.peephole.reshape(-1)) for t in layer.inference_packs().tracks]
+        layer, linear, dtype = self.recurrent, self.linear.inference_packs(threads=1), self.dtype
+        parts = [(t.input, t.hidden, t.bias, t.peephole.reshape(-1)) for t in layer.inference_packs(threads=1).tracks]
         flat = [part for track in parts for part in track]
         starts = np.concatenate([[0], np.cumsum([part.size for part in flat])[:-1]]).reshape(len(parts), 4)
         L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units

@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from nblstm.arguments import as_number, as_rate
 from nblstm.clipping import check_layers
+from nblstm.kernels.driver import Driver, threads_for
+from nblstm.kernels.tag import ANY, Tag
 from nblstm.layers.base import Layer
 
 # Every number a kernel gets has the dtype of the arrays, and 1 - beta and the like are taken beforehand in float64: so
 # a float32 kernel stays in float32, with PyTorch's own scalars.
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def _sgd(
-    p: np.ndarray, g: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float, nesterov: bool
+    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float, nesterov: bool
 ) -> None:
     for i in prange(p.size):
         gradient = g[i] + weight_decay * p[i]
@@ -27,9 +29,9 @@ def _sgd(
         p[i] -= lr * (gradient + momentum * velocity[i] if nesterov else velocity[i])
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def _rmsprop(
-    p: np.ndarray, g: np.ndarray, square: np.ndarray, lr: float, alpha: float, one_minus_alpha: float, eps: float,
+    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, square: np.ndarray, lr: float, alpha: float, one_minus_alpha: float, eps: float,
     weight_decay: float,
 ) -> None:  # fmt: skip
     for i in prange(p.size):
@@ -38,9 +40,9 @@ def _rmsprop(
         p[i] -= lr * gradient / (np.sqrt(square[i]) + eps)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def _adam(
-    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, one_minus_beta1: float, beta2: float,
+    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, one_minus_beta1: float, beta2: float,
     one_minus_beta2: float, correction: float, eps: float, weight_decay: float, shrink: float,
 ) -> None:  # fmt: skip
     for i in prange(p.size):
@@ -91,9 +93,11 @@ class Optimizer:
         self.steps += 1
         for layer, state in zip(self.layers, self._state, strict=True):
             with layer.editing() as p:
-                self._update(p.flat, layer.flat_grads, *state.values(), scalar=layer.dtype.type, lr=rate)
+                self._update(threads_for(10 * p.flat.size), p.flat, layer.flat_grads, *state.values(), scalar=layer.dtype.type, lr=rate)
 
-    def _update(self, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
+    def _update(
+        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
+    ) -> None:
         """One step for one layer; `scalar` makes a number of the layer's dtype."""
         raise NotImplementedError
 
@@ -179,8 +183,10 @@ class SGD(Optimizer):
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, got momentum=0")
 
-    def _update(self, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
-        _sgd(p, g, *moments, scalar(lr), scalar(self.momentum), scalar(self.weight_decay), self.nesterov)
+    def _update(
+        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
+    ) -> None:
+        _sgd(ANY, threads, p, g, *moments, scalar(lr), scalar(self.momentum), scalar(self.weight_decay), self.nesterov)
 
 
 class RMSprop(Optimizer):
@@ -226,9 +232,11 @@ class RMSprop(Optimizer):
         self.eps = as_number("eps", eps)
         self.weight_decay = as_number("weight_decay", weight_decay)
 
-    def _update(self, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
+    def _update(
+        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
+    ) -> None:
         _rmsprop(
-            p, g, *moments, scalar(lr), scalar(self.alpha), scalar(1 - self.alpha), scalar(self.eps),
+            ANY, threads, p, g, *moments, scalar(lr), scalar(self.alpha), scalar(1 - self.alpha), scalar(self.eps),
             scalar(self.weight_decay),
         )  # fmt: skip
 
@@ -285,11 +293,13 @@ class Adam(Optimizer):
         """What the gradient gets of the parameters, and what the parameters are multiplied by."""
         return self.weight_decay, 1.0
 
-    def _update(self, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
+    def _update(
+        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
+    ) -> None:
         beta1, beta2 = self.betas
         penalty, shrink = self._penalty_and_shrink(lr)
         _adam(
-            p, g, *moments, scalar(lr / (1 - beta1**self.steps)), scalar(1 - beta1), scalar(beta2), scalar(1 - beta2),
+            ANY, threads, p, g, *moments, scalar(lr / (1 - beta1**self.steps)), scalar(1 - beta1), scalar(beta2), scalar(1 - beta2),
             scalar(math.sqrt(1 - beta2**self.steps)), scalar(self.eps), scalar(penalty), scalar(shrink),
         )  # fmt: skip
 

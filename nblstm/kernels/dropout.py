@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit, prange
 
+from nblstm.kernels.driver import Driver
 from nblstm.kernels.simd import pointer, pointer_at, shift
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -17,15 +18,16 @@ def scramble(z):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def dropout(tag, key, threshold, scale, rows, width, source, source_row, target, target_row):
+@Driver
+def dropout(tag, threads, key, threshold, scale, rows, width, source, source_row, target, target_row):
     """target = 0 where the scrambled counter is below `threshold`, else source * scale; row r starts at r * its stride.
 
     key, threshold: uint64. `source` is an address, `target` a flat array; they may be the same memory.
     """
-    for row in prange(rows):
-        to = shift(pointer(target), row * target_row)
-        values = shift(pointer_at(source, to), row * source_row)
-        for unit in range(width):
-            bits = scramble(key + np.uint64(row * width + unit) * _STEP)
-            to[unit] = values[unit] * scale if bits >= threshold else 0.0
+    for thread in prange(threads):
+        for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+            to = shift(pointer(target), row * target_row)
+            values = shift(pointer_at(source, to), row * source_row)
+            for unit in range(width):
+                bits = scramble(key + np.uint64(row * width + unit) * _STEP)
+                to[unit] = values[unit] * scale if bits >= threshold else 0.0

@@ -1,9 +1,11 @@
 """The gradient of a table that was looked up: rows of dy added to the rows they came from."""
 
-from numba import njit, prange
+from numba import prange
+
+from nblstm.kernels.driver import Driver
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def add_rows(tag, threads, indices, dy, grad):
     """grad[indices[k]] += dy[k] for all k in order; dy (N, E), grad (V, E). Threads share out the columns."""
     for thread in prange(threads):

@@ -7,6 +7,7 @@ weighted sums in *gate order*: for each block of `lanes` units all gates, (H/lan
 
 from numba import njit, prange
 
+from nblstm.kernels.driver import Driver
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.tile import ROWS, VECTORS, tile_outer, tile_rows
 
@@ -33,52 +34,57 @@ def panel_count(columns, lanes):
     return (columns + VECTORS * lanes - 1) // (VECTORS * lanes)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def pack_by_gate(tag, weight, gates, H, K, columns, out):
+@Driver
+def pack_by_gate(tag, threads, weight, gates, H, K, columns, out):
     """weight (gates H, K), flat, into panels over its rows in gate order, with depth K; out (columns K,)."""
-    for panel in prange(panel_count(columns, lanes_of(pointer(out)))):
-        lanes = lanes_of(pointer(out))
-        width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-        w, o = pointer(weight), shift(pointer(out), start * K)
-        for column in range(width):
-            row = weight_row(start + column, gates, H, lanes)
-            for k in range(K):
-                o[k * width + column] = w[row * K + k] if row >= 0 else 0.0
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def add_by_gate(tag, panels, gates, H, K, columns, grad):
-    """The reverse of `pack_by_gate`: panels are added to grad (gates H, K), flat."""
-    for panel in prange(panel_count(columns, lanes_of(pointer(panels)))):
-        lanes = lanes_of(pointer(panels))
-        width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-        g, p = pointer(grad), shift(pointer(panels), start * K)
-        for column in range(width):
-            row = weight_row(start + column, gates, H, lanes)
-            if row >= 0:
+    for thread in prange(threads):
+        w, lanes = pointer(weight), lanes_of(pointer(out))
+        for panel in range(thread, panel_count(columns, lanes), threads):
+            width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
+            o = shift(pointer(out), start * K)
+            for column in range(width):
+                row = weight_row(start + column, gates, H, lanes)
                 for k in range(K):
-                    g[row * K + k] += p[k * width + column]
+                    o[k * width + column] = w[row * K + k] if row >= 0 else 0.0
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def pack_by_feature(tag, weight, gates, H, depth, first, second, first_padded, columns, out):
+@Driver
+def add_by_gate(tag, threads, panels, gates, H, K, columns, grad):
+    """The reverse of `pack_by_gate`: panels are added to grad (gates H, K), flat."""
+    for thread in prange(threads):
+        g, lanes = pointer(grad), lanes_of(pointer(panels))
+        for panel in range(thread, panel_count(columns, lanes), threads):
+            width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
+            p = shift(pointer(panels), start * K)
+            for column in range(width):
+                row = weight_row(start + column, gates, H, lanes)
+                if row >= 0:
+                    for k in range(K):
+                        g[row * K + k] += p[k * width + column]
+
+
+@Driver
+def pack_by_feature(tag, threads, weight, gates, H, depth, first, second, first_padded, columns, out):
     """weight (gates H, first + second), flat, into panels over its columns, with the gates in gate order as depth.
 
     The second part of the features starts at column `first_padded`, a whole vector; between the parts and past them are zeros.
     out (columns depth,).
     """
-    K = first + second
-    for panel in prange(panel_count(columns, lanes_of(pointer(out)))):
+    for thread in prange(threads):
         lanes = lanes_of(pointer(out))
-        width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-        w, o = pointer(weight), shift(pointer(out), start * depth)
-        for m in range(depth):
-            row = weight_row(m, gates, H, lanes)
-            for j in range(width):
-                column = start + j
-                feature = column if column < first_padded else column - first_padded + first
-                used = row >= 0 and (column < first or (column >= first_padded and feature < K))
-                o[m * width + j] = w[row * K + feature] if used else 0.0
+        for panel in range(thread, panel_count(columns, lanes), threads):
+            width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
+            for m in range(depth):
+                o = shift(pointer(out), start * depth + m * width)
+                for j in range(width):
+                    o[j] = 0.0
+                row = weight_row(m, gates, H, lanes)
+                if row >= 0:
+                    w = shift(pointer(weight), row * (first + second))
+                    for column in range(start, min(start + width, first)):
+                        o[column - start] = w[column]
+                    for column in range(max(start, first_padded), min(start + width, first_padded + second)):
+                        o[column - start] = w[column - first_padded + first]
 
 
 @njit(error_model="numpy")
@@ -99,7 +105,7 @@ def rows_times_panels(count, a, a_index, a_scale, a_k, panels, depth, columns, f
                 )  # fmt: skip
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def product(tag, threads, count, a, a_index, a_scale, a_k, panels, depth, columns, from_c, start, c, c_index, c_scale):
     """`rows_times_panels` with the rows shared out among threads; `a` is an address, all else arrays."""
     for thread in prange(threads):
@@ -110,7 +116,7 @@ def product(tag, threads, count, a, a_index, a_scale, a_k, panels, depth, column
         )  # fmt: skip
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def outer_product(tag, threads, steps, a, a_index, a_scale, a_feature, features, b, b_index, b_scale, columns, out, depth, at):
     """Sum over steps of (a row) x (b row), into panels: what a weight's gradient is.
 

@@ -8,6 +8,7 @@ Rows never need each other, so threads share out the batch and there is no barri
 
 from numba import njit, prange
 
+from nblstm.kernels.driver import Driver
 from nblstm.kernels.products import panel_count, panel_width, rows_times_panels
 from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, shift, store
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
@@ -70,12 +71,12 @@ def join(rows, h, P, H, x, x_at, x_feature, I, joined):
             target[H + k] = x[x_at[row] + k * x_feature]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def forward(
-    cell, split, bounds, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias, peephole,
+    cell, threads, split, bounds, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias, peephole,
     h, c, gates, keep, index, scratch_index, joined,
 ):  # fmt: skip
-    """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1.
+    """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
 
     x is an address, x_at (T, B) the offset of each step's row from it, x_feature the stride of a row's numbers.
     split: input_panels (depth I) take x, for `block` steps at once, and panels (depth H) take h in the time loop.
@@ -83,7 +84,7 @@ def forward(
     keep = 1 for training; with keep = 0 c is (B, P) and gates (block, B, G), written over and over.
     index is 0, 1, 2 ...; scratch: scratch_index (2 * block * B,), joined (B, H + I).
     """
-    for thread in prange(bounds.size - 1):
+    for thread in prange(threads):
         low, high = bounds[thread], bounds[thread + 1]
         h_, c_, bias_ = pointer(h), pointer(c), pointer(bias)
         x_, x_at_ = pointer_at(x, h_), pointer(x_at)
@@ -115,9 +116,9 @@ def forward(
 # ----------------------------------------------------------------------------------------------------------------- backward
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def backward(
-    cell, split, bounds, T, B, I, H, P, G, active, dy, has_dy, dy_at, panels, zeros, peephole, h, c, gates, dh, J, dc,
+    cell, threads, split, bounds, T, B, I, H, P, G, active, dy, has_dy, dy_at, panels, zeros, peephole, h, c, gates, dh, J, dc,
     dx, dx_at, add_dx, index,
 ):  # fmt: skip
     """Backpropagation through time: gates become the gradients of the weighted sums, dh and dc those of the initial state.
@@ -126,7 +127,7 @@ def backward(
     [dh, dx] (J = P + I padded to whole vectors), whose second part goes to dx (rows of J - P at dx_at), added if add_dx.
     dy is an address, dy_at (T, B) the offset of each step's row from it. panels: depth G, columns J; zeros (J,).
     """
-    for thread in prange(bounds.size - 1):
+    for thread in prange(threads):
         low, high = bounds[thread], bounds[thread + 1]
         h_, c_, gates_ = pointer(h), pointer(c), pointer(gates)
         dh_, dc_ = shift(pointer(dh), low * J), shift(pointer(dc), low * P)
@@ -163,7 +164,7 @@ def take_dx(rows, joined, J, P, dx, dx_at, add):
             store(dx, dx_at[row] * (J - P) + k, value)
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@Driver
 def peephole_gradient(tag, threads, steps, rows, B, P, gates, c, out):
     """out (3, P) += sums over the steps of di c', df c', do c, in the order of `rows` (the dense row s * B + b of each)."""
     for thread in prange(threads):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from nblstm.arguments import as_size, check_array
+from nblstm.kernels.driver import threads_for
 from nblstm.kernels.embedding import add_rows
 from nblstm.kernels.tag import ANY
 from nblstm.layers.base import Layer
@@ -87,7 +87,7 @@ class Embedding(Layer):
         tape.awaits_backward = False
         rows = np.ascontiguousarray(dy).reshape(-1, self.embedding_dim)
         indices = np.ascontiguousarray(tape.indices, np.int64).reshape(-1)
-        add_rows(ANY, numba.get_num_threads(), indices, rows, grads["weight"])
+        add_rows(ANY, threads_for(rows.size), indices, rows, grads["weight"])
 
     def _check(self, indices: np.ndarray) -> np.ndarray:
         if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from nblstm.arguments import as_rate, as_size
@@ -111,11 +110,13 @@ class Recurrent(Layer):
         """Continue to draw from where `dropout_state` was taken."""
         self._dropout_keys.bit_generator.state = state
 
-    def inference_packs(self) -> Packs:
+    def inference_packs(self, threads: int) -> Packs:
         """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""
         packs = self._packs
         if packs is None or packs.forward_version != self.version:
-            packs = self._packs = Packs(self).refresh_forward()
+            packs = Packs(self)
+            packs.refresh_forward(threads)
+            self._packs = packs
         return packs
 
     # ------------------------------------------------------------------------------------------------------------- forward
@@ -124,7 +125,10 @@ class Recurrent(Layer):
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
         tape.allocate(*x.shape[:2])
         tape.use_lengths(lengths)
-        tape.packs.refresh_forward()
+        if tape.keep:
+            tape.packs.refresh_forward(tape.threads)
+        else:
+            tape.packs = self.inference_packs(tape.threads)
         self._set_initial_states(tape, states)
         dropping = bool(self.dropout) and tape.keep
         tape.key = int(self._dropout_keys.integers(2**64, dtype=np.uint64)) if dropping else 0
@@ -151,7 +155,7 @@ class Recurrent(Layer):
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
         time_stride, batch_stride, feature_stride = strides(x)
         sweeps.forward(
-            self.cell, self.formulation == "split", schedule.bounds(numba.get_num_threads()), tape.block, tape.T, tape.B,
+            self.cell, tape.threads, self.formulation == "split", schedule.bounds(tape.threads), tape.block, tape.T, tape.B,
             x.shape[2], self.hidden_size, self.padded_units, self.gate_columns, schedule.active,
             address(x), schedule.offsets(direction, time_stride, batch_stride), feature_stride,
             pack.input, pack.hidden, pack.bias, pack.peephole.reshape(-1),
@@ -175,7 +179,7 @@ class Recurrent(Layer):
         T, B, width = tape.T, tape.B, self.directions * self.hidden_size
         key, threshold = np.uint64((tape.key + k * GOLDEN) % 2**64), np.uint64(self.dropout * 2.0**64)
         dropout(
-            ANY, key, threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
+            ANY, tape.threads, key, threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
             address(source), strides(source)[1], target.reshape(-1), strides(target)[1],
         )  # fmt: skip
 
@@ -187,7 +191,7 @@ class Recurrent(Layer):
         """Backpropagation through all layers; adds to grads, leaves the initial states' gradients on the tape, returns dx."""
         if tape.gradients is None:
             tape.gradients = Gradients(self, tape.T, tape.B)
-        tape.packs.refresh_backward()
+        tape.packs.refresh_backward(tape.threads)
         tape.awaits_backward = tape.has_gates = False
         for k in reversed(range(self.num_layers)):
             for d in range(self.directions):
@@ -221,7 +225,7 @@ class Recurrent(Layer):
             dy_at, dy_address = schedule.offsets(direction, *strides(half)[:2]), address(half)
         gates, h = track.gates.reshape(-1), track.h.reshape(-1)
         sweeps.backward(
-            self.cell, split, schedule.bounds(numba.get_num_threads()), T, B, x.shape[2], H, P, G, schedule.active,
+            self.cell, tape.threads, split, schedule.bounds(tape.threads), T, B, x.shape[2], H, P, G, schedule.active,
             dy_address, dy is not None, dy_at, pack.hidden_back, buffers.zeros, pack.peephole.reshape(-1),
             h, track.c.reshape(-1), gates, dh.reshape(-1), J, buffers.dc.reshape(-1), dx.reshape(-1), dx_at, add_dx, tape.index,
         )  # fmt: skip
@@ -229,7 +233,7 @@ class Recurrent(Layer):
             first[number, schedule.order] = gradient[:, :H]
         if split and need_dx:
             products.product(
-                ANY, numba.get_num_threads(), len(schedule.live), address(gates), schedule.live, G, 1, pack.input_back, G,
+                ANY, tape.threads, len(schedule.live), address(gates), schedule.live, G, 1, pack.input_back, G,
                 dx.shape[2], add_dx, buffers.zeros, dx.reshape(-1), schedule.live_offsets(direction, B, 1), dx.shape[2],
             )  # fmt: skip
         self._add_weight_gradients(tape, number, direction, x, grads)
@@ -239,7 +243,7 @@ class Recurrent(Layer):
         schedule, track, buffers = tape.schedule, tape.tracks[number], tape.gradients
         suffix, inputs = self.tracks[number]
         H, P, G, live = self.hidden_size, self.padded_units, self.gate_columns, schedule.live
-        gates, panels, threads = track.gates.reshape(-1), buffers.panels, numba.get_num_threads()
+        gates, panels, threads = track.gates.reshape(-1), buffers.panels, tape.threads
         time_stride, batch_stride, x_feature = strides(x)
         x_operand = (address(x), schedule.live_offsets(direction, time_stride, batch_stride), 1, x_feature, inputs)
         h_operand = (address(track.h), live, P, 1, H)
@@ -249,7 +253,7 @@ class Recurrent(Layer):
             products.outer_product(ANY, threads, len(live), *operand, gates, live, G, G, panels, depth, at)
 
         def add_to(name: str, depth: int) -> None:
-            products.add_by_gate(ANY, panels, self.gates, H, depth, G, grads[name + suffix].reshape(-1))
+            products.add_by_gate(ANY, threads, panels, self.gates, H, depth, G, grads[name + suffix].reshape(-1))
 
         if self.formulation == "split":
             outer(x_operand, inputs)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from nblstm.arguments import as_size, check_array
 from nblstm.kernels import products
+from nblstm.kernels.driver import threads_for
 from nblstm.kernels.tag import ANY
 from nblstm.layers.base import Layer
 from nblstm.layers.checks import check_backward, check_tape, read_only
@@ -27,37 +27,41 @@ class LinearPacks:
         self.bias = np.zeros(self.columns, layer.dtype)
         self.forward_version = self.backward_version = -1
 
-    def refresh_forward(self) -> LinearPacks:
+    def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
         layer = self.layer
         if self.forward_version != layer.version:
             weight = layer._writable["weight"].reshape(-1)
-            products.pack_by_gate(ANY, weight, 1, layer.out_features, layer.in_features, self.columns, self.panels)
+            products.pack_by_gate(ANY, threads, weight, 1, layer.out_features, layer.in_features, self.columns, self.panels)
             if layer.bias:
                 self.bias[: layer.out_features] = layer.params["bias"]
             self.forward_version = layer.version
-        return self
 
-    def refresh_backward(self) -> LinearPacks:
+    def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
         layer, I, O = self.layer, self.layer.in_features, self.layer.out_features
         if self.backward_version != layer.version:
             weight = layer._writable["weight"].reshape(-1)
-            products.pack_by_feature(ANY, weight, 1, O, O, I, 0, self.columns_back, self.columns_back, self.panels_back)
+            products.pack_by_feature(ANY, threads, weight, 1, O, O, I, 0, self.columns_back, self.columns_back, self.panels_back)
             self.backward_version = layer.version
-        return self
 
 
 class LinearTape:
     """What `Linear.forward` leaves for `backward`, and the buffers of both, rows padded to whole vectors."""
 
-    def __init__(self, layer: Linear, packs: LinearPacks) -> None:
-        self.layer, self.packs = layer, packs
+    def __init__(self, layer: Linear, keep: bool = True) -> None:
+        self.layer, self.keep = layer, keep
+        self.packs = LinearPacks(layer) if keep else None  # inference takes the layer's own
         self.rows = -1
         self.version, self.awaits_backward = -1, False
 
     def allocate(self, rows: int) -> None:
-        """Make the buffers, unless those at hand fit."""
+        """Pack the weights, settle on the number of threads, and make the buffers, unless those at hand fit."""
+        self.threads = threads_for(rows * self.layer.num_parameters)
+        if self.keep:
+            self.packs.refresh_forward(self.threads)
+        else:
+            self.packs = self.layer.inference_packs(self.threads)
         if rows != self.rows:
             dtype, packs = self.layer.dtype, self.packs
             self.rows, self.index = rows, np.arange(rows)
@@ -116,18 +120,20 @@ class Linear(Layer):
         TypeError, ValueError
             x of another dtype or width.
         """
-        return self._run(x, LinearTape(self, self.inference_packs()))
+        return self._run(x, LinearTape(self, keep=False))
 
-    def inference_packs(self) -> LinearPacks:
+    def inference_packs(self, threads: int) -> LinearPacks:
         """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""
         packs = self._packs
         if packs is None or packs.forward_version != self.version:
-            packs = self._packs = LinearPacks(self).refresh_forward()
+            packs = LinearPacks(self)
+            packs.refresh_forward(threads)
+            self._packs = packs
         return packs
 
     def forward(self, x: np.ndarray, tape: LinearTape | None = None) -> tuple[np.ndarray, LinearTape]:
         """As the call, but y is a read-only view into the tape, valid until its next forward. x must not change before backward."""
-        tape = LinearTape(self, LinearPacks(self)) if tape is None else tape
+        tape = LinearTape(self) if tape is None else tape
         check_tape(self, tape)
         y = self._run(x, tape)
         tape.version, tape.awaits_backward = self.version, True
@@ -142,10 +148,10 @@ class Linear(Layer):
             x = np.ascontiguousarray(x)
         tape.x = x.reshape(-1, self.in_features) if x.size else np.zeros((int(np.prod(tape.shape)), self.in_features), self.dtype)
         tape.allocate(len(tape.x))
-        packs = tape.packs.refresh_forward()
+        packs = tape.packs
         row, feature = strides(tape.x)
         products.product(
-            ANY, numba.get_num_threads(), tape.rows, address(tape.x), tape.index, row, feature, packs.panels, self.in_features,
+            ANY, tape.threads, tape.rows, address(tape.x), tape.index, row, feature, packs.panels, self.in_features,
             packs.columns, False, packs.bias, tape.y.reshape(-1), tape.index, packs.columns,
         )  # fmt: skip
         return tape.y.reshape(*tape.shape, packs.columns)[..., : self.out_features]
@@ -170,7 +176,7 @@ class Linear(Layer):
         tape.awaits_backward = False
         tape.allocate_back()
         tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy
-        threads, index = numba.get_num_threads(), tape.index
+        threads, index = tape.threads, tape.index
         row, feature = strides(tape.x)
         operands = [("weight", (address(tape.x), index, row, feature, I), I)]
         if self.bias:
@@ -179,10 +185,10 @@ class Linear(Layer):
             products.outer_product(
                 ANY, threads, tape.rows, *operand, tape.dy.reshape(-1), index, packs.columns, packs.columns, tape.gradient, depth, 0
             )
-            products.add_by_gate(ANY, tape.gradient, 1, O, depth, packs.columns, grads[name].reshape(-1))
+            products.add_by_gate(ANY, threads, tape.gradient, 1, O, depth, packs.columns, grads[name].reshape(-1))
         if not need_dx:
             return None
-        packs.refresh_backward()
+        packs.refresh_backward(threads)
         products.product(
             ANY, threads, tape.rows, address(tape.dy), index, packs.columns, 1, packs.panels_back, O, packs.columns_back,
             False, tape.zeros, tape.dx.reshape(-1), index, packs.columns_back,

@@ -43,31 +43,31 @@ class PackedTrack:
     def _weight(self, name: str) -> np.ndarray:
         return self.layer._writable[name + self.suffix].reshape(-1)
 
-    def refresh_forward(self) -> None:
+    def refresh_forward(self, threads: int) -> None:
         """Pack what the forward pass reads."""
         layer = self.layer
         H, G, gates, width = layer.hidden_size, layer.gate_columns, layer.gates, self.inputs
         if layer.formulation == "split":
-            products.pack_by_gate(ANY, self._weight("weight_ih"), gates, H, width, G, self.input)
-            products.pack_by_gate(ANY, self._weight("weight_hh"), gates, H, H, G, self.hidden)
+            products.pack_by_gate(ANY, threads, self._weight("weight_ih"), gates, H, width, G, self.input)
+            products.pack_by_gate(ANY, threads, self._weight("weight_hh"), gates, H, H, G, self.hidden)
         else:
-            products.pack_by_gate(ANY, self._weight("weight"), gates, H, H + width, G, self.hidden)
+            products.pack_by_gate(ANY, threads, self._weight("weight"), gates, H, H + width, G, self.hidden)
         if layer.bias:
             both = [self._weight(name) for name in layer.bias_names]
-            products.pack_by_gate(ANY, both[0] if len(both) == 1 else both[0] + both[1], gates, H, 1, G, self.bias)
+            products.pack_by_gate(ANY, threads, both[0] if len(both) == 1 else both[0] + both[1], gates, H, 1, G, self.bias)
         if layer.peephole:
             self.peephole[:, :H] = layer._writable["weight_peephole" + self.suffix]
 
-    def refresh_backward(self) -> None:
+    def refresh_backward(self, threads: int) -> None:
         """Pack what the backward pass reads."""
         layer = self.layer
         H, P, G, gates, width = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.gates, self.inputs
         I_padded = padded(width, layer.dtype)
         if layer.formulation == "split":
-            products.pack_by_feature(ANY, self._weight("weight_hh"), gates, H, G, H, 0, P, P, self.hidden_back)
-            products.pack_by_feature(ANY, self._weight("weight_ih"), gates, H, G, width, 0, I_padded, I_padded, self.input_back)
+            products.pack_by_feature(ANY, threads, self._weight("weight_hh"), gates, H, G, H, 0, P, P, self.hidden_back)
+            products.pack_by_feature(ANY, threads, self._weight("weight_ih"), gates, H, G, width, 0, I_padded, I_padded, self.input_back)
         else:
-            products.pack_by_feature(ANY, self._weight("weight"), gates, H, G, H, width, P, P + I_padded, self.hidden_back)
+            products.pack_by_feature(ANY, threads, self._weight("weight"), gates, H, G, H, width, P, P + I_padded, self.hidden_back)
 
 
 class Packs:
@@ -78,18 +78,16 @@ class Packs:
         self.tracks = [PackedTrack(layer, suffix, inputs) for suffix, inputs in layer.tracks]
         self.forward_version = self.backward_version = -1
 
-    def refresh_forward(self) -> Packs:
+    def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
         if self.forward_version != self._layer.version:
             for track in self.tracks:
-                track.refresh_forward()
+                track.refresh_forward(threads)
             self.forward_version = self._layer.version
-        return self
 
-    def refresh_backward(self) -> Packs:
+    def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
         if self.backward_version != self._layer.version:
             for track in self.tracks:
-                track.refresh_backward()
+                track.refresh_backward(threads)
             self.backward_version = self._layer.version
-        return self

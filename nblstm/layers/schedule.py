@@ -38,7 +38,6 @@ class Schedule:
         return offsets[self.live] if self.ragged else offsets
 
     def bounds(self, threads: int) -> np.ndarray:
-        """Row at which each thread's share begins, and the end: shares of about equal total length."""
-        threads = min(threads, self.B)
+        """Row at which each thread's share begins, and the end (threads + 1,): shares of about equal total length."""
         done = np.concatenate([[0], np.cumsum(self.lengths)])
         return np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)

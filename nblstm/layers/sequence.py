@@ -10,7 +10,6 @@ import numpy as np
 from nblstm.arguments import check_array
 from nblstm.layers.checks import State, check_backward, check_lengths, check_tape, join_state, read_only, state_members
 from nblstm.layers.engine import Recurrent
-from nblstm.layers.packs import Packs
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
@@ -43,7 +42,7 @@ class SequenceLayer(Recurrent):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape.
         """
-        tape = Tape(self, self.inference_packs(), keep=False)
+        tape = Tape(self, keep=False)
         y, members = self._forward(x, state, lengths, tape)
         return y, join_state(members)
 
@@ -61,7 +60,7 @@ class SequenceLayer(Recurrent):
             An argument of the wrong kind, dtype or shape; a tape of another layer.
         """
         if tape is None:
-            tape = Tape(self, Packs(self))
+            tape = Tape(self)
         check_tape(self, tape)
         y, members = self._forward(x, state, lengths, tape)
         return read_only(y), join_state([read_only(member) for member in members]), tape

@@ -7,7 +7,6 @@ import numpy as np
 from nblstm.arguments import check_array
 from nblstm.layers.checks import State, check_backward, check_tape, join_state, read_only, state_members
 from nblstm.layers.engine import Recurrent
-from nblstm.layers.packs import Packs
 from nblstm.layers.recurrent import check_nonlinearity
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
@@ -30,12 +29,12 @@ class CellLayer(Recurrent):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape.
         """
-        return join_state(self._step(x, state, Tape(self, self.inference_packs(), keep=False)))
+        return join_state(self._step(x, state, Tape(self, keep=False)))
 
     def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[State, Tape]:
         """One step in training: the new state, as read-only views into the tape, and the tape for `backward`."""
         if tape is None:
-            tape = Tape(self, Packs(self))
+            tape = Tape(self)
         check_tape(self, tape)
         return join_state([read_only(member) for member in self._step(x, state, tape)]), tape
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
+from nblstm.kernels.driver import threads_for
 from nblstm.layers.packs import Packs, padded
 from nblstm.layers.schedule import Schedule
 
@@ -56,21 +56,23 @@ class Tape:
     and `backward` return are views into it, valid until its next forward. Threads need a tape each.
     """
 
-    def __init__(self, layer: Recurrent, packs: Packs, keep: bool = True) -> None:
-        self.layer, self.packs, self.keep = layer, packs, keep
+    def __init__(self, layer: Recurrent, keep: bool = True) -> None:
+        self.layer, self.keep = layer, keep
+        self.packs = Packs(layer) if keep else None  # inference takes the layer's own
         self.T = self.B = -1
         self.awaits_backward = False
         self.version = -1
         self.has_gates = False
 
     def allocate(self, T: int, B: int) -> None:
-        """Make the buffers, unless those at hand fit."""
+        """Make the buffers, unless those at hand fit, and settle on the number of threads."""
+        self.threads = threads_for(T * B * self.layer.num_parameters)
         if (T, B) == (self.T, self.B):
             return
         self.T, self.B = T, B
         layer, keep = self.layer, self.keep
         L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
-        self.block = min(T, max(1, INPUT_ROWS * numba.get_num_threads() // max(B, 1)))
+        self.block = min(T, max(1, INPUT_ROWS * self.threads // max(B, 1)))
         self.tracks = [Track(layer, T, B, self.block, keep) for _ in layer.tracks]
         self.inputs: list[np.ndarray] = []
         self.joined_directions: list[np.ndarray | None] = [None] * L

@@ -1,0 +1,37 @@
+"""Kernels compiled twice, with threads and without: starting threads costs more than a small piece of work."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any
+
+import numba
+
+SERIAL_BELOW = 1_000_000
+"""Multiplications (or comparable operations) below which one thread is faster: about ten microseconds' worth."""
+
+
+def threads_for(operations: int) -> int:
+    """Threads to use for so much work: one, or as many as `numba.set_num_threads` allows."""
+    return numba.get_num_threads() if operations >= SERIAL_BELOW else 1
+
+
+class Driver:
+    """A kernel whose first arguments are a `Tag` and the number of threads, and which shares out its work with `prange`.
+
+    Called with one thread it runs, and only then compiles, a version without threads.
+    """
+
+    def __init__(self, function: FunctionType) -> None:
+        self.parallel = numba.njit(parallel=True, cache=True, error_model="numpy")(function)
+        # The cache tells functions apart by their qualified name, not by their options.
+        serial = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+        serial.__qualname__ = f"{function.__qualname__}_serial"
+        serial.__module__ = function.__module__
+        self.serial = numba.njit(cache=True, error_model="numpy")(serial)
+        self.__doc__ = function.__doc__
+
+    def __call__(self, tag: Any, threads: int, *arguments: Any) -> Any:
+        """Run the version with threads, or for one thread the one without."""
+        return (self.serial if threads == 1 else self.parallel)(tag, threads, *arguments)
+

@@ -4,8 +4,8 @@
     python benchmarks/compare.py --threads 1 --rounds 9
     python benchmarks/compare.py 100,32,64,128,1,1        # shapes of your own: T,B,I,H,layers,directions
 
-Before anything is timed the results are compared. Each side's training step is forward, backward, all gradients and dx; nblstm
-packs its weights anew in each, as after an optimiser's step. Needs PyTorch.
+Before anything is timed the results are compared. Each side's training step is forward, backward, all gradients and
+dx; nblstm packs its weights anew in each, as after an optimiser's step. Needs PyTorch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Shape(NamedTuple):
 
     @property
     def forward_flops(self) -> int:
-        """Multiplications and additions of the matrix products of a forward pass; training takes three times as many."""
+        """Multiplications and additions of the forward pass's matrix products; training takes three times as many."""
         widths = [self.I] + [self.H * self.directions] * (self.layers - 1)
         return sum(8 * self.T * self.B * self.H * (width + self.H) * self.directions for width in widths)
 
@@ -116,13 +116,19 @@ def main() -> None:
     numba.set_num_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     shapes = [Shape(*map(int, text.split(","))) for text in arguments.shapes] or TABLE
-    print(f"{arguments.dtype}, {arguments.threads} threads, PyTorch {torch.__version__}; GFLOP/s of the matrix products")
+    print(
+        f"{arguments.dtype}, {arguments.threads} threads, PyTorch {torch.__version__}; GFLOP/s of the matrix products"
+    )
     print(f"{'T, B, I, H, layers, directions':32} {'inference':>24} {'training':>24}  difference")
     for shape in shapes:
         pair = Pair(shape, arguments.dtype)
         difference = pair.check()
-        assert difference < (1e-4 if arguments.dtype == "float32" else 1e-10), f"{shape}: results differ by {difference}"
-        timed = medians([pair.infer, pair.infer_torch, pair.train, pair.train_torch], arguments.rounds, arguments.seconds)
+        assert difference < (1e-4 if arguments.dtype == "float32" else 1e-10), (
+            f"{shape}: results differ by {difference}"
+        )
+        timed = medians(
+            [pair.infer, pair.infer_torch, pair.train, pair.train_torch], arguments.rounds, arguments.seconds
+        )
         rates = [factor * shape.forward_flops / 1e9 / t for factor, t in zip((1, 1, 3, 3), timed, strict=True)]
         columns = [f"{ours:5.0f} : {theirs:5.0f} = {ours / theirs:5.2f}" for ours, theirs in (rates[:2], rates[2:])]
         print(f"{', '.join(map(str, shape)):32} {columns[0]:>24} {columns[1]:>24}  {difference:.0e}", flush=True)

@@ -1,4 +1,4 @@
-"""Checks of what a caller hands in: each raises one sentence that names the argument, what was expected and what came."""
+"""Checks of what a caller hands in; each raises a sentence that names the argument, what was expected and what came."""
 
 from __future__ import annotations
 

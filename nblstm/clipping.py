@@ -84,7 +84,13 @@ def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
     limit = as_number("max_norm", max_norm, positive=True, finite=False)
     square = 0.0
     for layer in check_layers(layers):
-        square += _sum_of_squares(ANY, threads_for(10 * layer.num_parameters), layer.flat_grads, RUN, np.empty(-(-layer.num_parameters // RUN)))
+        square += _sum_of_squares(
+            ANY,
+            threads_for(10 * layer.num_parameters),
+            layer.flat_grads,
+            RUN,
+            np.empty(-(-layer.num_parameters // RUN)),
+        )
     norm = math.sqrt(square)
     factor = limit / (norm + 1e-6)
     if math.isfinite(norm) and factor < 1:

@@ -73,8 +73,8 @@ def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
 
 @Driver
 def _cross_entropy(
-    tag: Tag, threads: int, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, scale: float,
-    d_rows: np.ndarray, losses: np.ndarray,
+    tag: Tag, threads: int, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, scale:
+    float, d_rows: np.ndarray, losses: np.ndarray,
 ) -> float:  # fmt: skip
     """Every row's loss and gradient; returns the sum of the losses, taken in one order whatever the number of threads.
 
@@ -209,8 +209,8 @@ def cross_entropy(
     ignored = -1 if ignore_index is None else ignore_index
     counted = int(np.count_nonzero(flat_targets != ignored))
     loss = _cross_entropy(
-        ANY, threads_for(10 * logits.size), np.empty(0, logits.dtype), _row_addresses(dense), flat_targets, ignored, logits.shape[-1],
-        1.0 / max(counted, 1), _row_addresses(gradient), np.empty(flat_targets.size),
+        ANY, threads_for(10 * logits.size), np.empty(0, logits.dtype), _row_addresses(dense), flat_targets, ignored,
+        logits.shape[-1], 1.0 / max(counted, 1), _row_addresses(gradient), np.empty(flat_targets.size),
     )  # fmt: skip
     return loss / counted if counted else math.nan, gradient
 

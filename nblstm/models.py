@@ -228,8 +228,8 @@ class CharLM:
         drawn = np.empty(len(uniforms), np.int64)
         sampling.sample(
             layer.cell, layer.formulation == "split", tokens, uniforms, float(temperature),
-            self.embedding.state_dict()["weight"].reshape(-1), E, np.concatenate(flat), starts, H, P, layer.gate_columns,
-            np.zeros(2 * L * P, dtype), np.zeros(L * P, dtype), np.zeros(layer.gate_columns, dtype),
+            self.embedding.state_dict()["weight"].reshape(-1), E, np.concatenate(flat), starts, H, P,
+            layer.gate_columns, np.zeros(2 * L * P, dtype), np.zeros(L * P, dtype), np.zeros(layer.gate_columns, dtype),
             np.zeros(H + max(E, H), dtype), np.zeros(1, np.int64), linear.panels, linear.bias, len(self.vocabulary),
             linear.columns, np.zeros(linear.columns, dtype), drawn,
         )  # fmt: skip

@@ -21,7 +21,15 @@ from nblstm.layers.base import Layer
 
 @Driver
 def _sgd(
-    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, velocity: np.ndarray, lr: float, momentum: float, weight_decay: float, nesterov: bool
+    tag: Tag,
+    threads: int,
+    p: np.ndarray,
+    g: np.ndarray,
+    velocity: np.ndarray,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool,
 ) -> None:
     for i in prange(p.size):
         gradient = g[i] + weight_decay * p[i]
@@ -31,8 +39,8 @@ def _sgd(
 
 @Driver
 def _rmsprop(
-    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, square: np.ndarray, lr: float, alpha: float, one_minus_alpha: float, eps: float,
-    weight_decay: float,
+    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, square: np.ndarray, lr: float, alpha: float, one_minus_alpha:
+    float, eps: float, weight_decay: float,
 ) -> None:  # fmt: skip
     for i in prange(p.size):
         gradient = g[i] + weight_decay * p[i]
@@ -42,8 +50,8 @@ def _rmsprop(
 
 @Driver
 def _adam(
-    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, one_minus_beta1: float, beta2: float,
-    one_minus_beta2: float, correction: float, eps: float, weight_decay: float, shrink: float,
+    tag: Tag, threads: int, p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, one_minus_beta1:
+    float, beta2: float, one_minus_beta2: float, correction: float, eps: float, weight_decay: float, shrink: float,
 ) -> None:  # fmt: skip
     for i in prange(p.size):
         gradient = g[i] + weight_decay * p[i]
@@ -93,11 +101,16 @@ class Optimizer:
         self.steps += 1
         for layer, state in zip(self.layers, self._state, strict=True):
             with layer.editing() as p:
-                self._update(threads_for(10 * p.flat.size), p.flat, layer.flat_grads, *state.values(), scalar=layer.dtype.type, lr=rate)
+                self._update(
+                    threads_for(10 * p.flat.size),
+                    p.flat,
+                    layer.flat_grads,
+                    *state.values(),
+                    scalar=layer.dtype.type,
+                    lr=rate,
+                )
 
-    def _update(
-        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
-    ) -> None:
+    def _update(self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
         """One step for one layer; `scalar` makes a number of the layer's dtype."""
         raise NotImplementedError
 
@@ -183,9 +196,7 @@ class SGD(Optimizer):
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, got momentum=0")
 
-    def _update(
-        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
-    ) -> None:
+    def _update(self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
         _sgd(ANY, threads, p, g, *moments, scalar(lr), scalar(self.momentum), scalar(self.weight_decay), self.nesterov)
 
 
@@ -232,9 +243,7 @@ class RMSprop(Optimizer):
         self.eps = as_number("eps", eps)
         self.weight_decay = as_number("weight_decay", weight_decay)
 
-    def _update(
-        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
-    ) -> None:
+    def _update(self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
         _rmsprop(
             ANY, threads, p, g, *moments, scalar(lr), scalar(self.alpha), scalar(1 - self.alpha), scalar(self.eps),
             scalar(self.weight_decay),
@@ -293,14 +302,13 @@ class Adam(Optimizer):
         """What the gradient gets of the parameters, and what the parameters are multiplied by."""
         return self.weight_decay, 1.0
 
-    def _update(
-        self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float
-    ) -> None:
+    def _update(self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
         beta1, beta2 = self.betas
         penalty, shrink = self._penalty_and_shrink(lr)
         _adam(
-            ANY, threads, p, g, *moments, scalar(lr / (1 - beta1**self.steps)), scalar(1 - beta1), scalar(beta2), scalar(1 - beta2),
-            scalar(math.sqrt(1 - beta2**self.steps)), scalar(self.eps), scalar(penalty), scalar(shrink),
+            ANY, threads, p, g, *moments, scalar(lr / (1 - beta1**self.steps)), scalar(1 - beta1), scalar(beta2),
+            scalar(1 - beta2), scalar(math.sqrt(1 - beta2**self.steps)), scalar(self.eps), scalar(penalty),
+            scalar(shrink),
         )  # fmt: skip
 
 

@@ -75,7 +75,9 @@ def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> 
     wrong = [f"{name} is {tensor.dtype}" for name, tensor in both if tensor.dtype != params.flat.dtype]
     if wrong:
         dtype = params.flat.dtype
-        raise TypeError(f"{owner}: the state dict must hold {dtype}, but {', '.join(wrong)}; convert with .astype('{dtype}')")
+        raise TypeError(
+            f"{owner}: the state dict must hold {dtype}, but {', '.join(wrong)}; convert with .astype('{dtype}')"
+        )
 
 
 def summary(title: str, shapes: Shapes) -> str:

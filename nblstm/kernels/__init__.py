@@ -1,0 +1,1 @@
+"""What is compiled: the equations, the sweeps over time, matrix products, the vector type."""

@@ -1,10 +1,11 @@
 """The equations: for each cell what one time step computes, and its derivative, written out.
 
-The functions take and return whatever has + - * /: NumPy arrays in plain Python, vectors of units in the compiled sweeps.
-Arguments ``i, f, g, o`` are the gates' weighted sums W x + U h + b before the activation when they enter a `*_forward`, the
-activated gates when they leave it. A `*_backward` takes the gradients ``dh, dc`` of the loss with respect to this step's h and c and
-returns those with respect to the weighted sums, and with respect to the c of the step before. (The gradient that flows to the h
-of the step before goes through the weights, so it is the sweep's matter.)
+The functions take and return whatever has + - * /: NumPy arrays in plain Python, vectors of units in the compiled
+sweeps. Arguments ``i, f, g, o`` are the gates' weighted sums W x + U h + b before the activation when they enter a
+`*_forward`, the activated gates when they leave it. A `*_backward` takes the gradients ``dh, dc`` of the loss with
+respect to this step's h and c and returns those with respect to the weighted sums, and with respect to the c of the
+step before. (The gradient that flows to the h of the step before goes through the weights, so it is the sweep's
+matter.)
 """
 
 from numba.extending import register_jitable

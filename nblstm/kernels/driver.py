@@ -8,7 +8,7 @@ from typing import Any
 import numba
 
 SERIAL_BELOW = 1_000_000
-"""Multiplications (or comparable operations) below which one thread is faster: about ten microseconds' worth."""
+"""Multiplications, or operations as costly, below which one thread is faster: ten microseconds' worth."""
 
 
 def threads_for(operations: int) -> int:
@@ -17,12 +17,12 @@ def threads_for(operations: int) -> int:
 
 
 class Driver:
-    """A kernel whose first arguments are a `Tag` and the number of threads, and which shares out its work with `prange`.
+    """A kernel whose first arguments are a `Tag` and the number of threads, and which shares its work by `prange`.
 
     Called with one thread it runs, and only then compiles, a version without threads.
     """
 
-    def __init__(self, function: FunctionType) -> None:
+    def __init__(self, function: Any) -> None:
         self.parallel = numba.njit(parallel=True, cache=True, error_model="numpy")(function)
         # The cache tells functions apart by their qualified name, not by their options.
         serial = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
@@ -34,4 +34,3 @@ class Driver:
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> Any:
         """Run the version with threads, or for one thread the one without."""
         return (self.serial if threads == 1 else self.parallel)(tag, threads, *arguments)
-

@@ -1,4 +1,4 @@
-"""Dropout as a function: whether a number is dropped depends on the key, the layer and its place, and on nothing else."""
+"""Dropout as a function: whether a number is dropped depends on a key and on its place, and on nothing else."""
 
 import numpy as np
 from numba import njit, prange

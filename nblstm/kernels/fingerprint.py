@@ -1,4 +1,4 @@
-"""A digest of every kernel source, because Numba's cache on disk sees edits in the compiled function's own file only."""
+"""A digest of all kernel sources: Numba's cache on disk sees edits in the compiled function's own file only."""
 
 import hashlib
 from pathlib import Path

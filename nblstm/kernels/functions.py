@@ -1,7 +1,7 @@
 """exp, tanh, sigmoid and relu, on vectors and plain numbers in compiled code and on NumPy arrays outside it.
 
-All rest on expm1 of half an octave (see ``tools/coefficients.py``, which derives the constants). No branches: a vector takes the
-same few dozen instructions whatever it holds. NaN travels to the result.
+All rest on expm1 of half an octave (see ``tools/coefficients.py``, which derives the constants). No branches: a vector
+takes the same few dozen instructions whatever it holds. NaN travels to the result.
 """
 
 import numpy as np
@@ -10,15 +10,28 @@ from numba.core import types
 from numba.extending import overload
 
 from nblstm.kernels.simd import (
-    MANTISSA, Vector, absolute, at_least, at_most, copysign, fma, full, power_of_two, where_positive,
+    MANTISSA,
+    Vector,
+    absolute,
+    at_least,
+    at_most,
+    copysign,
+    fma,
+    full,
+    power_of_two,
+    where_positive,
 )  # fmt: skip
 
 _Q32 = (0.00019890991097781807, 0.0013933649752289057, 0.00833331048488617, 0.04166646674275398, 0.1666666716337204)
 _Q64 = (
-    2.0914686968086876e-09, 2.5105217004720745e-08, 2.75572736431103e-07, 2.7557255400206422e-06, 2.4801587325547743e-05,
-    0.00019841269874820627, 0.0013888888888883748, 0.008333333333326136, 0.04166666666666667, 0.1666666666666667,
+    2.0914686968086876e-09, 2.5105217004720745e-08, 2.75572736431103e-07, 2.7557255400206422e-06,
+    2.4801587325547743e-05, 0.00019841269874820627, 0.0013888888888883748, 0.008333333333326136, 0.04166666666666667,
+    0.1666666666666667,
 )  # fmt: skip
-_LN2 = {types.float32: (0.693145751953125, 1.428606765330187e-06), types.float64: (0.6931471803691238, 1.9082149292705877e-10)}
+_LN2 = {
+    types.float32: (0.693145751953125, 1.428606765330187e-06),
+    types.float64: (0.6931471803691238, 1.9082149292705877e-10),
+}
 _LOWEST = {types.float32: -88.1, types.float64: -709.2}  # exp is 0 from here down: n reaches -bias
 _HIGHEST = {types.float32: 88.8, types.float64: 710.0}  # and infinite from here up: n reaches bias + 1
 _SATURATED = {types.float32: 20.0, types.float64: 40.0}  # 2x from which tanh(x) rounds to 1

@@ -1,8 +1,9 @@
 """Matrix products over packed panels, and the packing: everything that is a product but not a step in time.
 
 A matrix with N columns is packed for a tile as panels of up to four vectors of columns: panel p holds the columns from
-4 p lanes on, as (depth, width) with its own width, and starts at 4 p lanes depth. The columns of the forward panels are the
-weighted sums in *gate order*: for each block of `lanes` units all gates, (H/lanes, gates, lanes); units past H are zeros.
+4 p lanes on, as (depth, width) with its own width, and starts at 4 p lanes depth. The columns of the forward panels
+are the weighted sums in *gate order*: for each block of `lanes` units all gates, (H/lanes, gates, lanes); units past H
+are zeros.
 """
 
 from numba import njit, prange
@@ -67,8 +68,8 @@ def add_by_gate(tag, threads, panels, gates, H, K, columns, grad):
 def pack_by_feature(tag, threads, weight, gates, H, depth, first, second, first_padded, columns, out):
     """weight (gates H, first + second), flat, into panels over its columns, with the gates in gate order as depth.
 
-    The second part of the features starts at column `first_padded`, a whole vector; between the parts and past them are zeros.
-    out (columns depth,).
+    The second part of the features starts at column `first_padded`, a whole vector; between the parts and past them
+    are zeros. out (columns depth,).
     """
     for thread in prange(threads):
         lanes = lanes_of(pointer(out))
@@ -111,19 +112,21 @@ def product(tag, threads, count, a, a_index, a_scale, a_k, panels, depth, column
     for thread in prange(threads):
         low, high = count * thread // threads, count * (thread + 1) // threads
         rows_times_panels(
-            high - low, pointer_at(a, pointer(c)), shift(pointer(a_index), low), a_scale, a_k, pointer(panels), depth, columns,
-            from_c, pointer(start), pointer(c), shift(pointer(c_index), low), c_scale,
+            high - low, pointer_at(a, pointer(c)), shift(pointer(a_index), low), a_scale, a_k, pointer(panels), depth,
+            columns, from_c, pointer(start), pointer(c), shift(pointer(c_index), low), c_scale,
         )  # fmt: skip
 
 
 @Driver
-def outer_product(tag, threads, steps, a, a_index, a_scale, a_feature, features, b, b_index, b_scale, columns, out, depth, at):
+def outer_product(
+    tag, threads, steps, a, a_index, a_scale, a_feature, features, b, b_index, b_scale, columns, out, depth, at
+):
     """Sum over steps of (a row) x (b row), into panels: what a weight's gradient is.
 
         out[column, at + f] += sum_k a[a_index[k] * a_scale + f * a_feature] * b[b_index[k] * b_scale + column]
 
-    `a` is an address. out: panels over `columns` with depth `depth`, of which the features take at .. at + features - 1, and which
-    are set to zero first. Each sum belongs to one thread and runs over the steps in order.
+    `a` is an address. out: panels over `columns` with depth `depth`, of which the features take at .. at + features -
+    1, and which are set to zero first. Each sum belongs to one thread and runs over the steps in order.
     """
     for thread in prange(threads):
         b_, out_ = pointer(b), pointer(out)
@@ -142,6 +145,6 @@ def outer_product(tag, threads, steps, a, a_index, a_scale, a_feature, features,
                     for i in range((high - low) * width):
                         target[i] = 0.0
                 tile_outer(
-                    high - low, width // lanes, shift(a_, low * a_feature), shift(pointer(a_index), first_step), a_scale,
-                    a_feature, shift(b_, column), shift(pointer(b_index), first_step), b_scale, size, target,
+                    high - low, width // lanes, shift(a_, low * a_feature), shift(pointer(a_index), first_step),
+                    a_scale, a_feature, shift(b_, column), shift(pointer(b_index), first_step), b_scale, size, target,
                 )  # fmt: skip

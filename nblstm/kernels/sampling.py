@@ -32,9 +32,9 @@ def sample(
 ):  # fmt: skip
     """drawn (N,) tokens after the prompt, one for each number of `uniforms`.
 
-    table (V, E), flat. weights: the packed weights of all layers, of which starts (L, 4) says where each layer's input panels,
-    hidden panels, bias and peepholes begin. h (L, 2, P) and c (L, P) hold the state: step s reads h[:, s % 2] and writes the other.
-    Scratch: gates (G,), joined (H + the widest input,), logits (V_padded,); index is [0].
+    table (V, E), flat. weights: the packed weights of all layers, of which starts (L, 4) says where each layer's input
+    panels, hidden panels, bias and peepholes begin. h (L, 2, P) and c (L, P) hold the state: step s reads h[:, s % 2]
+    and writes the other. Scratch: gates (G,), joined (H + the widest input,), logits (V_padded,); index is [0].
     """
     count, layers = prompt.size + drawn.size - 1, starts.shape[0]
     w, gates_, rows = pointer(weights), pointer(gates), pointer(index)
@@ -57,7 +57,19 @@ def sample(
             x, width = h_new, H
         if s >= prompt.size - 1:
             rows_times_panels(
-                1, x, rows, 1, 1, pointer(linear), H, V_padded, False, pointer(linear_bias), pointer(logits), rows, V_padded
+                1,
+                x,
+                rows,
+                1,
+                1,
+                pointer(linear),
+                H,
+                V_padded,
+                False,
+                pointer(linear_bias),
+                pointer(logits),
+                rows,
+                V_padded,
             )
             at = s - (prompt.size - 1)
             drawn[at] = draw(logits, V, temperature, uniforms[at])

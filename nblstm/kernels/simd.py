@@ -1,8 +1,8 @@
 """A vector of numbers as a first-class Numba type: load, store, + - * / and fma.
 
-Only this file and `tile.py` know LLVM. A `Vector` fills one register of the processor that compiles (`LANES` numbers), the
-operators work lane by lane, and a plain number beside a vector is spread over all lanes. No flag allows LLVM to reorder or to
-fuse: `fma` is written where it is wanted, so a result does not depend on the code around it.
+Only this file and `tile.py` know LLVM. A `Vector` fills one register of the processor that compiles (`LANES` numbers),
+the operators work lane by lane, and a plain number beside a vector is spread over all lanes. No flag allows LLVM to
+reorder or to fuse: `fma` is written where it is wanted, so a result does not depend on the code around it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, config, types
 from numba.core.codegen import get_host_cpu_features
+from numba.core.types.misc import CPointer
 from numba.extending import intrinsic, models, overload, register_model
 
 _FEATURES = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
 BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
 """Width of a vector register of the processor compiled for."""
 
-LANES = {types.float32: BYTES // 4, types.float64: BYTES // 8}
-MANTISSA = {types.float32: 23, types.float64: 52}
+LANES: dict[types.Float, int] = {types.float32: BYTES // 4, types.float64: BYTES // 8}
+MANTISSA: dict[types.Float, int] = {types.float32: 23, types.float64: 52}
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
@@ -74,36 +74,40 @@ def vector_at(builder: ir.IRBuilder, pointer: ir.Value, offset: ir.Value, dtype:
     return builder.bitcast(builder.gep(pointer, [offset]), llvm_vector(dtype).as_pointer())
 
 
-# ------------------------------------------------------------------------------------------------------------------- memory
+# -------------------------------------------------------------------------------------------------------------------
+# memory
 
 
 @intrinsic
 def pointer(typing_context: Any, array: types.Array) -> Any:
     """Typed pointer to the first number of an array; indexing it costs no wrap-around check."""
-    signature = types.CPointer(array.dtype)(array)
-    return signature, lambda context, builder, sig, args: context.make_array(sig.args[0])(context, builder, args[0]).data
+    signature = CPointer(array.dtype)(array)
+    return (
+        signature,
+        lambda context, builder, sig, args: context.make_array(sig.args[0])(context, builder, args[0]).data,
+    )
 
 
 @intrinsic
-def pointer_at(typing_context: Any, address: types.Integer, like: types.CPointer) -> Any:
+def pointer_at(typing_context: Any, address: types.Integer, like: CPointer) -> Any:
     """Pointer of the type of `like` to `address`: memory whose Python object Numba need not know."""
     return like(address, like), lambda context, builder, sig, args: builder.inttoptr(args[0], args[1].type)
 
 
 @intrinsic
-def shift(typing_context: Any, p: types.CPointer, n: types.Integer) -> Any:
+def shift(typing_context: Any, p: CPointer, n: types.Integer) -> Any:
     """Pointer `n` numbers further on."""
     return p(p, n), lambda context, builder, sig, args: builder.gep(args[0], [args[1]])
 
 
 @intrinsic
-def lanes_of(typing_context: Any, p: types.CPointer) -> Any:
+def lanes_of(typing_context: Any, p: CPointer) -> Any:
     """Lanes of a vector of the numbers that `p` points to, a constant of the compiled code."""
     return types.int64(p), lambda context, builder, sig, args: I64(LANES[sig.args[0].dtype])
 
 
 @intrinsic
-def load(typing_context: Any, p: types.CPointer, n: types.Integer) -> Any:
+def load(typing_context: Any, p: CPointer, n: types.Integer) -> Any:
     """The vector `n` numbers after `p`, aligned or not."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
@@ -115,7 +119,7 @@ def load(typing_context: Any, p: types.CPointer, n: types.Integer) -> Any:
 
 
 @intrinsic
-def store(typing_context: Any, p: types.CPointer, n: types.Integer, value: Vector) -> Any:
+def store(typing_context: Any, p: CPointer, n: types.Integer, value: Vector) -> Any:
     """Write a vector `n` numbers after `p`, aligned or not."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
@@ -131,8 +135,8 @@ def _first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value
 
 
 @intrinsic
-def load_part(typing_context: Any, p: types.CPointer, n: types.Integer, count: types.Integer) -> Any:
-    """The first `count` lanes of the vector `n` numbers after `p`, zeros behind them; memory past them is not touched."""
+def load_part(typing_context: Any, p: CPointer, n: types.Integer, count: types.Integer) -> Any:
+    """The first `count` lanes of the vector `n` numbers after `p`, then zeros; no memory past them is touched."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
         address = vector_at(builder, args[0], args[1], p.dtype)
@@ -146,7 +150,7 @@ def load_part(typing_context: Any, p: types.CPointer, n: types.Integer, count: t
 
 
 @intrinsic
-def store_part(typing_context: Any, p: types.CPointer, n: types.Integer, value: Vector, count: types.Integer) -> Any:
+def store_part(typing_context: Any, p: CPointer, n: types.Integer, value: Vector, count: types.Integer) -> Any:
     """Write the first `count` lanes only."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
@@ -161,7 +165,8 @@ def store_part(typing_context: Any, p: types.CPointer, n: types.Integer, value: 
     return types.void(p, n, value, count), codegen
 
 
-# --------------------------------------------------------------------------------------------------------------- arithmetic
+# ---------------------------------------------------------------------------------------------------------------
+# arithmetic
 
 
 @intrinsic
@@ -216,7 +221,7 @@ _overload_operator(operator.truediv, lambda builder, dtype, x, y: builder.fdiv(x
 
 @intrinsic
 def fma(typing_context: Any, x: Vector, y: Vector, z: Vector) -> Any:
-    """x * y + z, rounded once where the processor can (never a call to libm, which `llvm.fma` becomes where it cannot)."""
+    """x * y + z, rounded once where the processor can (`llvm.fma` would be a call to libm where it cannot)."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
         return call_llvm(builder, "fmuladd", llvm_vector(x.dtype), args, suffix(x.dtype))
@@ -260,11 +265,13 @@ def _power_of_two(builder: ir.IRBuilder, dtype: types.Float, rounded: ir.Value) 
     integers = ir.VectorType(integer, LANES[dtype])
     bias = (1 << (width - mantissa - 2)) - 1
     bits = builder.shl(builder.bitcast(rounded, integers), ir.Constant(integers, [mantissa] * LANES[dtype]))
-    return builder.bitcast(builder.add(bits, ir.Constant(integers, [bias << mantissa] * LANES[dtype])), llvm_vector(dtype))
+    return builder.bitcast(
+        builder.add(bits, ir.Constant(integers, [bias << mantissa] * LANES[dtype])), llvm_vector(dtype)
+    )
 
 
 power_of_two = _unary(_power_of_two)
-"""2^n, given n + 1.5 * 2^MANTISSA: adding that number rounds to the whole n and leaves n in the low bits, which become the
+"""2^n, given n + 1.5 * 2^MANTISSA: adding that rounds to the whole n and leaves n in the low bits, which become the
 exponent. n = -bias gives 0 and n = bias + 1 infinity (bias 127 in float32, 1023 in float64)."""
 
 

@@ -1,9 +1,9 @@
 """One layer, one direction, all time steps: forward and backward, in the split and in the concatenated formulation.
 
-Buffers (flat arrays; a *step* is counted in the order of processing, so the reverse direction's step 0 is the end of time):
-h, c (T + 1, B, P), slot 0 the initial state; gates (T, B, G). P is H padded to whole vectors, G = gates per unit times P.
-Where sequences differ in length, the rows are sorted by it, longest first, and step s has only the first `active[s]` rows.
-Rows never need each other, so threads share out the batch and there is no barrier in the time loop.
+Buffers (flat arrays; a *step* is counted in the order of processing, so the reverse direction's step 0 is the end of
+time): h, c (T + 1, B, P), slot 0 the initial state; gates (T, B, G). P is H padded to whole vectors, G = gates per
+unit times P. Where sequences differ in length, the rows are sorted by it, longest first, and step s has only the first
+`active[s]` rows. Rows never need each other, so threads share out the batch and there is no barrier in the time loop.
 """
 
 from numba import njit, prange
@@ -14,7 +14,8 @@ from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, 
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_units, forward_units
 
-# ------------------------------------------------------------------------------------------------------------------ forward
+# ------------------------------------------------------------------------------------------------------------------
+# forward
 
 
 @njit(error_model="numpy")
@@ -73,8 +74,8 @@ def join(rows, h, P, H, x, x_at, x_feature, I, joined):
 
 @Driver
 def forward(
-    cell, threads, split, bounds, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias, peephole,
-    h, c, gates, keep, index, scratch_index, joined,
+    cell, threads, split, bounds, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
+    peephole, h, c, gates, keep, index, scratch_index, joined,
 ):  # fmt: skip
     """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
 
@@ -113,19 +114,21 @@ def forward(
                 )  # fmt: skip
 
 
-# ----------------------------------------------------------------------------------------------------------------- backward
+# -----------------------------------------------------------------------------------------------------------------
+# backward
 
 
 @Driver
 def backward(
-    cell, threads, split, bounds, T, B, I, H, P, G, active, dy, has_dy, dy_at, panels, zeros, peephole, h, c, gates, dh, J, dc,
-    dx, dx_at, add_dx, index,
+    cell, threads, split, bounds, T, B, I, H, P, G, active, dy, has_dy, dy_at, panels, zeros, peephole, h, c, gates,
+    dh, J, dc, dx, dx_at, add_dx, index,
 ):  # fmt: skip
-    """Backpropagation through time: gates become the gradients of the weighted sums, dh and dc those of the initial state.
+    """Backpropagation through time: gates become the weighted sums' gradients, dh and dc the initial state's.
 
     dh (B, J) and dc (B, P) come in as the gradients of the last states; a row of dh is [dh] where split (J = P), else
-    [dh, dx] (J = P + I padded to whole vectors), whose second part goes to dx (rows of J - P at dx_at), added if add_dx.
-    dy is an address, dy_at (T, B) the offset of each step's row from it. panels: depth G, columns J; zeros (J,).
+    [dh, dx] (J = P + I padded to whole vectors), whose second part goes to dx (rows of J - P at dx_at), added if
+    add_dx. dy is an address, dy_at (T, B) the offset of each step's row from it. panels: depth G, columns J; zeros
+    (J,).
     """
     for thread in prange(threads):
         low, high = bounds[thread], bounds[thread + 1]
@@ -147,7 +150,19 @@ def backward(
                         shift(c_, before), shift(c_, after), shift(h_, after), dh_u, shift(dc_, row * P),
                     )  # fmt: skip
             rows_times_panels(
-                rows, step_gates, pointer(index), G, 1, pointer(panels), G, J, False, pointer(zeros), dh_, pointer(index), J
+                rows,
+                step_gates,
+                pointer(index),
+                G,
+                1,
+                pointer(panels),
+                G,
+                J,
+                False,
+                pointer(zeros),
+                dh_,
+                pointer(index),
+                J,
             )
             if not split:
                 take_dx(rows, dh_, J, P, pointer(dx), shift(pointer(dx_at), s * B + low), add_dx)
@@ -166,7 +181,7 @@ def take_dx(rows, joined, J, P, dx, dx_at, add):
 
 @Driver
 def peephole_gradient(tag, threads, steps, rows, B, P, gates, c, out):
-    """out (3, P) += sums over the steps of di c', df c', do c, in the order of `rows` (the dense row s * B + b of each)."""
+    """out (3, P) += sums of di c', df c', do c over the rows s * B + b that `rows` lists, in that order."""
     for thread in prange(threads):
         g, c_, o = pointer(gates), pointer(c), pointer(out)
         lanes = lanes_of(g)

@@ -10,6 +10,7 @@ from numba.extending import NativeValue, models, register_model, typeof_impl, un
 from nblstm.kernels.fingerprint import FINGERPRINT
 from nblstm.kernels.tile import install
 
+
 class TagType(types.Type):
     """Numba type of a `Tag`: a name and the fingerprint, nothing at run time."""
 
@@ -24,8 +25,9 @@ register_model(TagType)(models.OpaqueModel)
 class Tag:
     """First argument of every compiled kernel.
 
-    A kernel that calls functions chosen by a cell dispatches on the *type* of its tag (a function handed over as an argument
-    would never be found in the cache); any kernel gets new machine code when a source of the kernels has changed.
+    A kernel that calls functions chosen by a cell dispatches on the *type* of its tag (a function handed over as an
+    argument would never be found in the cache); any kernel gets new machine code when a source of the kernels has
+    changed.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,7 +37,7 @@ class Tag:
 
 @typeof_impl.register(Tag)
 def _typeof_tag(value: Tag, context: Any) -> TagType:
-    install()  # Numba asks for the type before it loads or compiles a kernel, and no kernel can be linked without the tiles
+    install()  # Numba asks for the type before it loads or compiles a kernel, which cannot be linked without the tiles
     return value.numba_type
 
 

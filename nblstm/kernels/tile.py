@@ -1,9 +1,9 @@
 """The register tile: the innermost loop of every matrix product here, as one function of LLVM's.
 
-A tile is up to `ROWS` rows by up to four vectors of sums that stay in registers while the inner dimension runs; each step loads
-four vectors of one operand and spreads one number per row of the other. Neither LLVM nor Numba finds this shape by itself.
-Every sum has one accumulator that takes its terms in ascending order, so its bits depend neither on the other rows of the tile
-nor on who computes them.
+A tile is up to `ROWS` rows by up to four vectors of sums that stay in registers while the inner dimension runs; each
+step loads four vectors of one operand and spreads one number per row of the other. Neither LLVM nor Numba finds this
+shape by itself. Every sum has one accumulator that takes its terms in ascending order, so its bits depend neither on
+the other rows of the tile nor on who computes them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from llvmlite import ir
 from llvmlite.binding import add_symbol
 from numba import cfunc
 from numba.core import cgutils, types
+from numba.core.types.misc import CPointer
 from numba.extending import intrinsic
 
 from nblstm.kernels.fingerprint import FINGERPRINT
@@ -40,7 +41,7 @@ def _emit_variant(
     vectors_at: Address,
     vectors: int,
 ) -> None:
-    """One tile: sums start at `starts[r]`, take `spread[r](k) * vectors_at(k)` for k in 0..depth-1 and go to `results[r]`."""
+    """One tile: sums start from `starts[r]`, take spread[r](k) * vectors_at(k) for k < depth, go to `results[r]`."""
     vector, lanes, align = llvm_vector(dtype), LANES[dtype], dtype.bitwidth // 8
 
     def load(pointer: ir.Value, q: int) -> ir.Value:
@@ -70,7 +71,7 @@ def _emit_variant(
 
     builder.position_at_end(after)
     done = [[builder.phi(vector) for _ in range(vectors)] for _ in starts]
-    for r, result in enumerate(results):
+    for r in range(len(results)):
         for q in range(vectors):
             sums[r][q].add_incoming(first[r][q], before)
             sums[r][q].add_incoming(added[r][q], body)
@@ -82,7 +83,7 @@ def _emit_variant(
 
 
 def _emit_switch(emit: Callable[..., None]) -> Callable[..., ir.Value]:
-    """Code for a tile whose rows and vectors (its first two arguments) are known at run time: a variant for each pair."""
+    """Code for a tile whose rows and vectors are known at run time: one variant for each pair."""
 
     def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
         _, rows, vectors, *operands = args
@@ -102,7 +103,9 @@ def _emit_switch(emit: Callable[..., None]) -> Callable[..., ir.Value]:
 
 
 @intrinsic
-def _tile_rows(typing_context, source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
+def _tile_rows(
+    typing_context, source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale
+):
     dtype = a.dtype
 
     def emit(builder, r, q, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
@@ -115,10 +118,11 @@ def _tile_rows(typing_context, source, rows, vectors, a, a_index, a_scale, a_k, 
         from_start = builder.icmp_signed("==", from_c, I64(0))
         starts = [builder.select(from_start, start, c_row) for c_row in c_rows]
         width = I64(q * LANES[dtype])
-        spread: list[Address] = [lambda builder, k, p=p: builder.gep(p, [builder.mul(k, a_k)]) for p in a_rows]
-        _emit_variant(
-            builder, dtype, depth, starts, c_rows, spread, lambda builder, k: builder.gep(b, [builder.mul(k, width)]), q
-        )
+
+        def step(pointer: ir.Value, stride: ir.Value) -> Address:
+            return lambda builder, k: builder.gep(pointer, [builder.mul(k, stride)])
+
+        _emit_variant(builder, dtype, depth, starts, c_rows, [step(p, a_k) for p in a_rows], step(b, width), q)
 
     arguments = (source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
     return types.void(*arguments), _emit_switch(emit)
@@ -140,40 +144,47 @@ def _tile_outer(typing_context, source, rows, vectors, a, a_index, a_scale, a_ro
             builder, dtype, depth, c_rows, c_rows, [spread_row(i) for i in range(r)], step(b, b_index, b_scale), q
         )
 
-    return types.void(source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c), _emit_switch(emit)
+    return types.void(source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c), _emit_switch(
+        emit
+    )
 
 
-# ------------------------------------------------------------------- compiled once per dtype, called from every kernel by name
+# ------------------------------------------------------------ compiled once per dtype, called from every kernel by name
 
 
 def _signatures(dtype: types.Float) -> dict[str, types.Type]:
-    size, numbers, index = types.int64, types.CPointer(dtype), types.CPointer(types.int64)
+    size, numbers, index = types.int64, CPointer(dtype), CPointer(types.int64)
     return {
         "rows": types.void(size, size, numbers, index, size, size, numbers, size, size, numbers, numbers, index, size),
         "outer": types.void(size, size, numbers, index, size, size, numbers, index, size, size, numbers),
     }
 
 
+def _compile(dtype: types.Float, source: int) -> list[Any]:
+    """The tiles of `dtype` as C functions. `source`, being a variable of theirs, is part of their key in the cache."""
+    signatures = _signatures(dtype)
+
+    @cfunc(signatures["rows"], cache=True)
+    def rows(n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
+        _tile_rows(source, n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
+
+    @cfunc(signatures["outer"], cache=True)
+    def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
+        _tile_outer(source, n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
+
+    return [rows, outer]
+
+
+_installed: list[Any] = []  # keeps the machine code alive
+
+
 @functools.cache
 def install() -> None:
     """Compile the tiles, or load them from the cache, and make them known to LLVM's linker by name."""
     for dtype in LANES:
-        signatures, source = _signatures(dtype), FINGERPRINT
-
-        @cfunc(signatures["rows"], cache=True)
-        def rows(n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
-            _tile_rows(source, n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
-
-        @cfunc(signatures["outer"], cache=True)
-        def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-            _tile_outer(source, n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
-
-        for tile in (rows, outer):
+        for tile in _compile(dtype, FINGERPRINT):
             add_symbol(f"nblstm_tile_{tile.__name__}_{dtype}", tile.address)
-            _INSTALLED.append(tile)
-
-
-_INSTALLED: list[Any] = []  # keeps the machine code alive
+            _installed.append(tile)
 
 
 def _call_by_name(name: str, dtype: types.Float, signature: Any) -> Any:
@@ -192,7 +203,7 @@ def tile_rows(typing_context, rows, vectors, a, a_index, a_scale, a_k, b, depth,
 
         c[c_index[r] * c_scale + j] = start[j] + sum_k a[a_index[r] * a_scale + k * a_k] * b[k * width + j]
 
-    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes. Where `from_c` is not 0 the sum starts from c itself.
+    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes. If `from_c` is not 0 the sum starts from c.
     """
     return _call_by_name("rows", a.dtype, _signatures(a.dtype)["rows"])
 

@@ -1,9 +1,10 @@
-"""A cell applied to the buffers: load a vector of units, apply its equations, store. Dispatches on the type of the cell's tag.
+"""A cell applied to the buffers: load a vector of units, apply the equations, store.
 
-Layouts (pointers to a row of each buffer): gates (H/lanes, gates, lanes), gate order i, f, g, o; c and h (H,), padded to whole
-vectors; peephole (3, H), order i, f, o, padded likewise.
+Which equations, the type of the cell's tag decides, when a sweep is compiled.
+
+Layouts (pointers to a row of each buffer): gates (H/lanes, gates, lanes), gate order i, f, g, o; c and h (H,), padded
+to whole vectors; peephole (3, H), order i, f, o, padded likewise.
 """
-
 
 from numba.extending import overload, register_jitable
 
@@ -42,7 +43,7 @@ def _compiled_only(*arguments):
 
 
 def forward_units(cell, u, gates, peephole, stride, c_prev, c, h):
-    """Step the units u .. u + lanes - 1 of one row: gates become activated gates (not the RNN's), c and h are written."""
+    """Step the units u .. u + lanes - 1 of one row: gates are activated (not the RNN's), c and h are written."""
     _compiled_only()
 
 

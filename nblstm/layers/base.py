@@ -1,4 +1,4 @@
-"""What every layer has: parameters and gradients in flat blocks, a version that counts writes, state dicts, a summary."""
+"""What every layer has: parameters and gradients in flat blocks, a count of writes, state dicts, a summary."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def check_backward(layer: Layer, tape: AnyTape, grads: Block | None) -> Block:
     return grads
 
 
-def state_members(name: str, state: State, has_cell: bool, dtype: np.dtype, shape: tuple[int, ...]) -> list[np.ndarray | None]:
+def state_members(
+    name: str, state: State, has_cell: bool, dtype: np.dtype, shape: tuple[int, ...]
+) -> list[np.ndarray | None]:
     """The arrays of a state as a list: [h, c] or [h], each None or of the dtype and shape."""
     if not has_cell:
         members, labels = [state], [name]

@@ -19,6 +19,7 @@ class EmbeddingTape:
     def __init__(self, layer: Embedding) -> None:
         self.layer = layer
         self.y = np.zeros((0, layer.embedding_dim), layer.dtype)
+        self.indices = np.zeros(0, np.int64)
         self.version, self.awaits_backward = -1, False
 
 
@@ -41,7 +42,9 @@ class Embedding(Layer):
     (3, 2, 64)
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, dtype: str = "float32", seed: int | None = None) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, *, dtype: str = "float32", seed: int | None = None
+    ) -> None:
         self.num_embeddings = as_size("num_embeddings", num_embeddings)
         self.embedding_dim = as_size("embedding_dim", embedding_dim)
         super().__init__({"weight": (num_embeddings, embedding_dim)}, dtype)
@@ -62,7 +65,10 @@ class Embedding(Layer):
         return self.params["weight"][self._check(indices)]
 
     def forward(self, indices: np.ndarray, tape: EmbeddingTape | None = None) -> tuple[np.ndarray, EmbeddingTape]:
-        """As the call, but y is a read-only view into the tape, valid until its next forward. `indices` are kept by reference."""
+        """As the call, but y is a read-only view into the tape, valid until its next forward.
+
+        `indices` are kept by reference and must not change before backward.
+        """
         tape = EmbeddingTape(self) if tape is None else tape
         check_tape(self, tape)
         tape.indices = self._check(indices)

@@ -12,7 +12,7 @@ from nblstm.kernels.tag import ANY, Tag
 from nblstm.kernels.units import GATES
 from nblstm.layers.base import Layer
 from nblstm.layers.packs import Packs, padded
-from nblstm.layers.tape import Gradients, Tape
+from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
 CELLS = {name: Tag(name) for name in GATES}
@@ -31,14 +31,15 @@ def strides(array: np.ndarray) -> tuple[int, ...]:
 
 
 class Recurrent(Layer):
-    """Stacked, one- or two-directional recurrent layers of any cell, over (T, B, I) arrays; the public classes check arguments.
+    """Stacked recurrent layers of any cell, in one or two directions, over (T, B, I); subclasses check arguments.
 
-    `tracks` lists, for every layer and direction in PyTorch's order, the suffix of its parameters' names and its input's width.
+    `tracks` lists, for every layer and direction in PyTorch's order, the suffix of its parameters' names and its
+    input's width.
     """
 
     def __init__(
-        self, cell: str, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float, bidirectional: bool,
-        formulation: str, forget_bias: float, dtype: str, seed: int | None, suffixes: bool = True,
+        self, cell: str, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float,
+        bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None, suffixes: bool = True,
     ) -> None:  # fmt: skip
         if formulation not in FORMULATIONS:
             raise ValueError(f"formulation must be 'split' or 'concat', got {formulation!r}")
@@ -50,7 +51,9 @@ class Recurrent(Layer):
         self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
         self.bias, self.dropout, self.formulation = bool(bias), as_rate("dropout", dropout), formulation
         self.bidirectional, self.forget_bias = bool(bidirectional), forget_bias
-        self.bias_names = () if not bias else ("bias_ih", "bias_hh") if formulation == "split" else ("bias",)
+        self.bias_names: tuple[str, ...] = (
+            () if not bias else ("bias_ih", "bias_hh") if formulation == "split" else ("bias",)
+        )
         self.tracks = [
             ((f"_l{k}" + "_reverse" * d) if suffixes else "", input_size if k == 0 else self.directions * hidden_size)
             for k in range(num_layers)
@@ -91,7 +94,9 @@ class Recurrent(Layer):
         with other.editing() as p:
             for suffix, _ in self.tracks:
                 if self.formulation == "split":
-                    p["weight" + suffix][...] = np.hstack([self.params["weight_hh" + suffix], self.params["weight_ih" + suffix]])
+                    p["weight" + suffix][...] = np.hstack(
+                        [self.params["weight_hh" + suffix], self.params["weight_ih" + suffix]]
+                    )
                 else:
                     p["weight_hh" + suffix][...] = self.params["weight" + suffix][:, :H]
                     p["weight_ih" + suffix][...] = self.params["weight" + suffix][:, H:]
@@ -104,7 +109,7 @@ class Recurrent(Layer):
 
     def dropout_state(self) -> dict:
         """State of the generator that dropout draws its keys from, in numbers and strings that JSON can hold."""
-        return self._dropout_keys.bit_generator.state
+        return dict(self._dropout_keys.bit_generator.state)
 
     def set_dropout_state(self, state: dict) -> None:
         """Continue to draw from where `dropout_state` was taken."""
@@ -119,7 +124,8 @@ class Recurrent(Layer):
             self._packs = packs
         return packs
 
-    # ------------------------------------------------------------------------------------------------------------- forward
+    # -------------------------------------------------------------------------------------------------------------
+    # forward
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
@@ -139,8 +145,7 @@ class Recurrent(Layer):
                 self._forward_track(tape, k * self.directions + d, d, x)
             x = tape.output(k)
             if dropping and k < self.num_layers - 1:
-                self._drop(tape, k, x, tape.dropped[k])
-                x = tape.dropped[k]
+                x = self._drop(tape, k, x, tape.dropped[k])
         self._take_last_states(tape)
         tape.version, tape.awaits_backward, tape.has_gates = self.version, tape.keep, tape.keep
         return x
@@ -149,14 +154,16 @@ class Recurrent(Layer):
         order, H = tape.schedule.order, self.hidden_size
         for number, track in enumerate(tape.tracks):
             for buffer, state in zip((track.h, track.c), states, strict=False):
-                buffer[0, :, :H] = 0 if state is None else state[number, order] if tape.schedule.ragged else state[number]
+                buffer[0, :, :H] = (
+                    0 if state is None else state[number, order] if tape.schedule.ragged else state[number]
+                )
 
     def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray) -> None:
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
         time_stride, batch_stride, feature_stride = strides(x)
         sweeps.forward(
-            self.cell, tape.threads, self.formulation == "split", schedule.bounds(tape.threads), tape.block, tape.T, tape.B,
-            x.shape[2], self.hidden_size, self.padded_units, self.gate_columns, schedule.active,
+            self.cell, tape.threads, self.formulation == "split", schedule.bounds(tape.threads), tape.block, tape.T,
+            tape.B, x.shape[2], self.hidden_size, self.padded_units, self.gate_columns, schedule.active,
             address(x), schedule.offsets(direction, time_stride, batch_stride), feature_stride,
             pack.input, pack.hidden, pack.bias, pack.peephole.reshape(-1),
             track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1), int(tape.keep),
@@ -174,23 +181,24 @@ class Recurrent(Layer):
                 else:
                     last[number] = buffer[-1, :, :H]
 
-    def _drop(self, tape: Tape, k: int, source: np.ndarray, target: np.ndarray) -> None:
-        """Dropout on the output of layer k, with the mask of this tape's key."""
+    def _drop(self, tape: Tape, k: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Dropout on the output of layer k, with the mask of this tape's key; returns the target."""
         T, B, width = tape.T, tape.B, self.directions * self.hidden_size
         key, threshold = np.uint64((tape.key + k * GOLDEN) % 2**64), np.uint64(self.dropout * 2.0**64)
         dropout(
             ANY, tape.threads, key, threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
             address(source), strides(source)[1], target.reshape(-1), strides(target)[1],
         )  # fmt: skip
+        return target
 
-    # ------------------------------------------------------------------------------------------------------------ backward
+    # ------------------------------------------------------------------------------------------------------------
+    # backward
 
     def run_back(
         self, dy: np.ndarray | None, tape: Tape, dstates: list[np.ndarray | None], need_dx: bool, grads: Block
     ) -> np.ndarray | None:
-        """Backpropagation through all layers; adds to grads, leaves the initial states' gradients on the tape, returns dx."""
-        if tape.gradients is None:
-            tape.gradients = Gradients(self, tape.T, tape.B)
+        """Backpropagation through all layers; adds to grads, leaves the initial states' gradients, returns dx."""
+        tape.allocate_back()
         tape.packs.refresh_backward(tape.threads)
         tape.awaits_backward = tape.has_gates = False
         for k in reversed(range(self.num_layers)):
@@ -203,8 +211,8 @@ class Recurrent(Layer):
         return dy if need_dx else None
 
     def _backward_track(
-        self, tape: Tape, k: int, direction: int, dy: np.ndarray | None, dstates: list[np.ndarray | None], need_dx: bool,
-        grads: Block,
+        self, tape: Tape, k: int, direction: int, dy: np.ndarray | None, dstates: list[np.ndarray | None], need_dx:
+        bool, grads: Block,
     ) -> None:  # fmt: skip
         number = k * self.directions + direction
         T, B, H, P, G = tape.T, tape.B, self.hidden_size, self.padded_units, self.gate_columns
@@ -227,7 +235,8 @@ class Recurrent(Layer):
         sweeps.backward(
             self.cell, tape.threads, split, schedule.bounds(tape.threads), T, B, x.shape[2], H, P, G, schedule.active,
             dy_address, dy is not None, dy_at, pack.hidden_back, buffers.zeros, pack.peephole.reshape(-1),
-            h, track.c.reshape(-1), gates, dh.reshape(-1), J, buffers.dc.reshape(-1), dx.reshape(-1), dx_at, add_dx, tape.index,
+            h, track.c.reshape(-1), gates, dh.reshape(-1), J, buffers.dc.reshape(-1), dx.reshape(-1), dx_at, add_dx,
+            tape.index,
         )  # fmt: skip
         for gradient, first in zip((dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False):
             first[number, schedule.order] = gradient[:, :H]

@@ -16,7 +16,7 @@ from nblstm.parameters import Block
 
 
 class LinearPacks:
-    """The weight as panels for both ways, (O', I) and (O, I'), and the padded bias; each half with the version it is from."""
+    """The weight as panels for both ways, and the padded bias; each half with the version it was packed from."""
 
     def __init__(self, layer: Linear) -> None:
         self.layer = layer
@@ -32,7 +32,9 @@ class LinearPacks:
         layer = self.layer
         if self.forward_version != layer.version:
             weight = layer._writable["weight"].reshape(-1)
-            products.pack_by_gate(ANY, threads, weight, 1, layer.out_features, layer.in_features, self.columns, self.panels)
+            products.pack_by_gate(
+                ANY, threads, weight, 1, layer.out_features, layer.in_features, self.columns, self.panels
+            )
             if layer.bias:
                 self.bias[: layer.out_features] = layer.params["bias"]
             self.forward_version = layer.version
@@ -42,18 +44,25 @@ class LinearPacks:
         layer, I, O = self.layer, self.layer.in_features, self.layer.out_features
         if self.backward_version != layer.version:
             weight = layer._writable["weight"].reshape(-1)
-            products.pack_by_feature(ANY, threads, weight, 1, O, O, I, 0, self.columns_back, self.columns_back, self.panels_back)
+            products.pack_by_feature(
+                ANY, threads, weight, 1, O, O, I, 0, self.columns_back, self.columns_back, self.panels_back
+            )
             self.backward_version = layer.version
 
 
 class LinearTape:
     """What `Linear.forward` leaves for `backward`, and the buffers of both, rows padded to whole vectors."""
 
+    packs: LinearPacks
+    x: np.ndarray
+    shape: tuple[int, ...]
+
     def __init__(self, layer: Linear, keep: bool = True) -> None:
         self.layer, self.keep = layer, keep
-        self.packs = LinearPacks(layer) if keep else None  # inference takes the layer's own
-        self.rows = -1
-        self.version, self.awaits_backward = -1, False
+        if keep:
+            self.packs = LinearPacks(layer)  # inference takes the layer's own
+        self.rows = self.rows_back = self.version = -1
+        self.awaits_backward = False
 
     def allocate(self, rows: int) -> None:
         """Pack the weights, settle on the number of threads, and make the buffers, unless those at hand fit."""
@@ -66,12 +75,12 @@ class LinearTape:
             dtype, packs = self.layer.dtype, self.packs
             self.rows, self.index = rows, np.arange(rows)
             self.y = np.zeros((rows, packs.columns), dtype)
-            self.dy = np.zeros((0, packs.columns), dtype)
 
     def allocate_back(self) -> None:
         """The same for the backward pass."""
-        if len(self.dy) != self.rows or not hasattr(self, "dx"):
+        if self.rows_back != self.rows:
             dtype, packs = self.layer.dtype, self.packs
+            self.rows_back = self.rows
             self.dy = np.zeros((self.rows, packs.columns), dtype)
             self.dx = np.zeros((self.rows, packs.columns_back), dtype)
             self.gradient = np.zeros(packs.columns * self.layer.in_features, dtype)
@@ -84,7 +93,8 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        Widths I of x and O of y; ``weight`` is (O, I), ``bias`` (O,), both uniform in (-1/sqrt(I), 1/sqrt(I)) as PyTorch's.
+        Widths I of x and O of y; ``weight`` is (O, I), ``bias`` (O,), both uniform in (-1/sqrt(I), 1/sqrt(I)) as
+        PyTorch's.
     bias : bool
         Whether there is one.
     dtype : {"float32", "float64"}
@@ -132,7 +142,10 @@ class Linear(Layer):
         return packs
 
     def forward(self, x: np.ndarray, tape: LinearTape | None = None) -> tuple[np.ndarray, LinearTape]:
-        """As the call, but y is a read-only view into the tape, valid until its next forward. x must not change before backward."""
+        """As the call, but y is a read-only view into the tape, valid until its next forward.
+
+        x is kept by reference and must not change before backward.
+        """
         tape = LinearTape(self) if tape is None else tape
         check_tape(self, tape)
         y = self._run(x, tape)
@@ -146,7 +159,11 @@ class Linear(Layer):
         tape.shape = x.shape[:-1]
         if any(stride % x.itemsize for stride in x.strides):
             x = np.ascontiguousarray(x)
-        tape.x = x.reshape(-1, self.in_features) if x.size else np.zeros((int(np.prod(tape.shape)), self.in_features), self.dtype)
+        tape.x = (
+            x.reshape(-1, self.in_features)
+            if x.size
+            else np.zeros((int(np.prod(tape.shape)), self.in_features), self.dtype)
+        )
         tape.allocate(len(tape.x))
         packs = tape.packs
         row, feature = strides(tape.x)
@@ -183,14 +200,24 @@ class Linear(Layer):
             operands.append(("bias", (address(tape.one), index, 0, 1, 1), 1))
         for name, operand, depth in operands:
             products.outer_product(
-                ANY, threads, tape.rows, *operand, tape.dy.reshape(-1), index, packs.columns, packs.columns, tape.gradient, depth, 0
+                ANY,
+                threads,
+                tape.rows,
+                *operand,
+                tape.dy.reshape(-1),
+                index,
+                packs.columns,
+                packs.columns,
+                tape.gradient,
+                depth,
+                0,
             )
             products.add_by_gate(ANY, threads, tape.gradient, 1, O, depth, packs.columns, grads[name].reshape(-1))
         if not need_dx:
             return None
         packs.refresh_backward(threads)
         products.product(
-            ANY, threads, tape.rows, address(tape.dy), index, packs.columns, 1, packs.panels_back, O, packs.columns_back,
-            False, tape.zeros, tape.dx.reshape(-1), index, packs.columns_back,
+            ANY, threads, tape.rows, address(tape.dy), index, packs.columns, 1, packs.panels_back, O,
+            packs.columns_back, False, tape.zeros, tape.dx.reshape(-1), index, packs.columns_back,
         )  # fmt: skip
         return read_only(tape.dx.reshape(*tape.shape, packs.columns_back)[..., :I])

@@ -1,4 +1,4 @@
-"""Weights of a recurrent layer in the form that the kernels read: panels, rebuilt only when the parameters were written."""
+"""Weights of a recurrent layer as the kernels read them: panels, packed anew only when the parameters were written."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def padded(count: int, dtype: np.dtype) -> int:
 class PackedTrack:
     """The packed weights of one layer in one direction.
 
-    With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (3, P); split: `input` (G I,),
-    `hidden` (G H,), and for the way back `input_back` (G I',), `hidden_back` (G P,); concatenated: `hidden` (G (H + I),) and
-    `hidden_back` (G (P + I'),) for both parts of the joined row. Parts that a formulation lacks are empty.
+    With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (3, P); split:
+    `input` (G I,), `hidden` (G H,), and for the way back `input_back` (G I',), `hidden_back` (G P,); concatenated:
+    `hidden` (G (H + I),) and `hidden_back` (G (P + I'),) for both parts of the joined row. Parts that a formulation
+    lacks are empty.
     """
 
     def __init__(self, layer: Recurrent, suffix: str, inputs: int) -> None:
@@ -54,7 +55,9 @@ class PackedTrack:
             products.pack_by_gate(ANY, threads, self._weight("weight"), gates, H, H + width, G, self.hidden)
         if layer.bias:
             both = [self._weight(name) for name in layer.bias_names]
-            products.pack_by_gate(ANY, threads, both[0] if len(both) == 1 else both[0] + both[1], gates, H, 1, G, self.bias)
+            products.pack_by_gate(
+                ANY, threads, both[0] if len(both) == 1 else both[0] + both[1], gates, H, 1, G, self.bias
+            )
         if layer.peephole:
             self.peephole[:, :H] = layer._writable["weight_peephole" + self.suffix]
 
@@ -65,9 +68,13 @@ class PackedTrack:
         I_padded = padded(width, layer.dtype)
         if layer.formulation == "split":
             products.pack_by_feature(ANY, threads, self._weight("weight_hh"), gates, H, G, H, 0, P, P, self.hidden_back)
-            products.pack_by_feature(ANY, threads, self._weight("weight_ih"), gates, H, G, width, 0, I_padded, I_padded, self.input_back)
+            products.pack_by_feature(
+                ANY, threads, self._weight("weight_ih"), gates, H, G, width, 0, I_padded, I_padded, self.input_back
+            )
         else:
-            products.pack_by_feature(ANY, threads, self._weight("weight"), gates, H, G, H, width, P, P + I_padded, self.hidden_back)
+            products.pack_by_feature(
+                ANY, threads, self._weight("weight"), gates, H, G, H, width, P, P + I_padded, self.hidden_back
+            )
 
 
 class Packs:

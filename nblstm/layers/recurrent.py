@@ -17,8 +17,9 @@ class LSTM(SequenceLayer):
         c = f * c' + i * g
         h = o * tanh(c)
 
-    where * is element by element, the terms in brackets are there with `peephole` only, and W_ii .. W_io are the four blocks
-    of rows of ``weight_ih_l{k}``, W_hi .. W_ho of ``weight_hh_l{k}``, p_i, p_f, p_o the rows of ``weight_peephole_l{k}``.
+    where * is element by element, the terms in brackets are there with `peephole` only, and W_ii .. W_io are the four
+    blocks of rows of ``weight_ih_l{k}``, W_hi .. W_ho of ``weight_hh_l{k}``, p_i, p_f, p_o the rows of
+    ``weight_peephole_l{k}``.
 
     Parameters
     ----------
@@ -29,16 +30,18 @@ class LSTM(SequenceLayer):
     batch_first : bool
         Whether x and y are (B, T, ...) instead of (T, B, ...). States keep (L * D, B, H).
     dropout : float
-        Probability with which `forward` drops a number of a layer's output on its way to the next layer; calling never drops.
+        Probability with which `forward` drops a number of a layer's output on its way to the next layer; calling never
+        drops.
     bidirectional : bool
         Whether a second set of weights, suffix ``_reverse``, runs from the end to the beginning (D = 2, else 1).
     peephole : bool
         Whether the gates see the cell state.
     formulation : {"split", "concat"}
-        "split": ``weight_ih_l{k}`` (4H, I) and ``weight_hh_l{k}`` (4H, H), the input's products taken out of the time loop.
-        "concat": one ``weight_l{k}`` (4H, H + I) on the joined [h', x] and one ``bias_l{k}``. The same function; see `to_formulation`.
+        "split": ``weight_ih_l{k}`` (4H, I), ``weight_hh_l{k}`` (4H, H), the products with x taken out of the time loop.
+        "concat": one ``weight_l{k}`` (4H, H + I) on the joined [h', x], one ``bias_l{k}``. See `to_formulation`.
     forget_bias : float
-        Added once to the forget gate's bias after the draw (1 helps to remember; Gers et al. 2000, Jozefowicz et al. 2015).
+        Added once to the forget gate's bias after the draw (1 helps to remember; Gers et al. 2000, Jozefowicz et al.
+        2015).
     dtype : {"float32", "float64"}
         Of parameters, input and output.
     seed : int, optional
@@ -46,8 +49,8 @@ class LSTM(SequenceLayer):
 
     References
     ----------
-    Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget (the forget
-    gate). Gers & Schmidhuber (2000), Recurrent nets that time and count (peepholes).
+    Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget
+    (the forget gate). Gers & Schmidhuber (2000), Recurrent nets that time and count (peepholes).
 
     Examples
     --------
@@ -72,13 +75,13 @@ class LSTM(SequenceLayer):
 
     def _like(self, formulation: str) -> LSTM:
         return LSTM(
-            self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first, self.dropout, self.bidirectional,
-            peephole=self.peephole, formulation=formulation, dtype=self.dtype.name, seed=0,
+            self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first, self.dropout,
+            self.bidirectional, peephole=self.peephole, formulation=formulation, dtype=self.dtype.name, seed=0,
         )  # fmt: skip
 
 
 class RNN(SequenceLayer):
-    r"""The plain recurrent network of Elman, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
+    r"""Elman's plain recurrent network, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
 
     One step takes the input x and the hidden state h' of the step before to
 
@@ -87,7 +90,8 @@ class RNN(SequenceLayer):
     Parameters
     ----------
     nonlinearity : {"tanh", "relu"}
-        The activation. All other parameters are those of `LSTM`; weights are (H, I) and (H, H), and the state is h alone.
+        The activation. All other parameters are those of `LSTM`; weights are (H, I) and (H, H), and the state is h
+        alone.
 
     References
     ----------
@@ -117,8 +121,8 @@ class RNN(SequenceLayer):
 
     def _like(self, formulation: str) -> RNN:
         return RNN(
-            self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias, self.batch_first, self.dropout,
-            self.bidirectional, formulation=formulation, dtype=self.dtype.name, seed=0,
+            self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias, self.batch_first,
+            self.dropout, self.bidirectional, formulation=formulation, dtype=self.dtype.name, seed=0,
         )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ class Schedule:
     """Order of processing of a batch of B sequences over T steps.
 
     Rows are the sequences, longest first where `lengths` are given; row r of step s is processed while s < its length.
-    Attributes: `order` (B,), the sequence that each row is; `lengths` (B,) of the rows; `active` (T,), rows alive at each step;
-    `live` (N,), the numbers s * B + r of all rows alive, in order.
+    Attributes: `order` (B,), the sequence that each row is; `lengths` (B,) of the rows; `active` (T,), rows alive at
+    each step; `live` (N,), the numbers s * B + r of all rows alive, in order.
     """
 
     def __init__(self, T: int, B: int, lengths: np.ndarray | None) -> None:

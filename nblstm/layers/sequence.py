@@ -1,4 +1,4 @@
-"""What `LSTM` and `RNN` share: running over sequences, with arguments checked and arrays brought to the engine's form."""
+"""What `LSTM` and `RNN` share: running over sequences, arguments checked and arrays brought to the engine's form."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from nblstm.layers.engine import Recurrent
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
+
 class SequenceLayer(Recurrent):
     """A recurrent layer over whole sequences: call it, or go forward and backward."""
 
     batch_first: bool
 
-    def __call__(self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None) -> tuple[np.ndarray, State]:
+    def __call__(
+        self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, State]:
         """Run over x and keep nothing; never drops.
 
         Parameters
@@ -51,8 +54,9 @@ class SequenceLayer(Recurrent):
     ) -> tuple[np.ndarray, State, Tape]:
         """Run over x in training: with dropout, and with all that `backward` needs kept on the tape.
 
-        Takes what calling the layer takes, and a tape of an earlier forward to reuse. Returns y, the last state (both read-only
-        views into the tape, valid until its next forward) and the tape. x is kept by reference and must not change before backward.
+        Takes what calling the layer takes, and a tape of an earlier forward to reuse. Returns y, the last state (both
+        read-only views into the tape, valid until its next forward) and the tape. x is kept by reference and must not
+        change before backward.
 
         Raises
         ------
@@ -114,7 +118,8 @@ class SequenceLayer(Recurrent):
     def to_formulation(self, formulation: str) -> Self:
         """A new layer that computes the same function with the weights of the other formulation.
 
-        From "split" to "concat" the two biases become their sum; back, the one becomes ``bias_ih`` and ``bias_hh`` is zero.
+        From "split" to "concat" the two biases become their sum; back, the one becomes ``bias_ih`` and ``bias_hh`` is
+        zero.
 
         Examples
         --------
@@ -133,9 +138,12 @@ class SequenceLayer(Recurrent):
     def _like(self, formulation: str) -> Self:
         raise TypeError(f"{type(self).__name__} has no formulations to choose from")
 
-    # -------------------------------------------------------------------------------------------------------------- checks
+    # --------------------------------------------------------------------------------------------------------------
+    # checks
 
-    def _forward(self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape) -> tuple[np.ndarray, list[np.ndarray]]:
+    def _forward(
+        self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
         check_array("x", x, self.dtype)
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
@@ -148,12 +156,11 @@ class SequenceLayer(Recurrent):
         T, B = x.shape[:2]
         if T < 1:
             raise ValueError(f"x must have at least one time step, got shape {x.shape}")
-        if lengths is not None:
-            if unbatched:
-                raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
-            lengths = check_lengths(lengths, T, B)
+        if lengths is not None and unbatched:
+            raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
         tape.unbatched = unbatched
-        y = self.run(x, self._states("state", state, B, unbatched), lengths, tape)
+        steps = None if lengths is None else check_lengths(lengths, T, B)
+        y = self.run(x, self._states("state", state, B, unbatched), steps, tape)
         last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
         return self._as_given(y, unbatched), [member[:, 0] if unbatched else member for member in last]
 

@@ -87,8 +87,8 @@ class LSTMCell(CellLayer):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, *, peephole: bool = False, formulation: str = "split",
-        forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
+        self, input_size: int, hidden_size: int, bias: bool = True, *, peephole: bool = False, formulation: str =
+        "split", forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             "peephole" if peephole else "lstm", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
@@ -109,8 +109,8 @@ class RNNCell(CellLayer):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, formulation: str = "split",
-        dtype: str = "float32", seed: int | None = None,
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, formulation: str =
+        "split", dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         self.nonlinearity = check_nonlinearity(nonlinearity)
         super().__init__(

@@ -52,17 +52,21 @@ class Gradients:
 class Tape:
     """What `forward` leaves for `backward`.
 
-    `forward` makes one; handed in again it is reused, and then a steady training loop allocates nothing. The arrays that `forward`
-    and `backward` return are views into it, valid until its next forward. Threads need a tape each.
+    `forward` makes one; handed in again it is reused, and then a steady training loop allocates nothing. The arrays
+    that `forward` and `backward` return are views into it, valid until its next forward. Threads need a tape each.
     """
+
+    packs: Packs
+    gradients: Gradients
+    schedule: Schedule
 
     def __init__(self, layer: Recurrent, keep: bool = True) -> None:
         self.layer, self.keep = layer, keep
-        self.packs = Packs(layer) if keep else None  # inference takes the layer's own
-        self.T = self.B = -1
-        self.awaits_backward = False
-        self.version = -1
-        self.has_gates = False
+        if keep:
+            self.packs = Packs(layer)  # inference takes the layer's own
+        self.T = self.B = self.threads = self.version = -1
+        self.key = 0  # of dropout
+        self.unbatched = self.awaits_backward = self.has_gates = False
 
     def allocate(self, T: int, B: int) -> None:
         """Make the buffers, unless those at hand fit, and settle on the number of threads."""
@@ -74,9 +78,8 @@ class Tape:
         L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
         self.block = min(T, max(1, INPUT_ROWS * self.threads // max(B, 1)))
         self.tracks = [Track(layer, T, B, self.block, keep) for _ in layer.tracks]
-        self.inputs: list[np.ndarray] = []
         self.joined_directions: list[np.ndarray | None] = [None] * L
-        self.dropped = [np.zeros((T, B, D * H), dtype) if keep and layer.dropout and k < L - 1 else None for k in range(L)]
+        self.dropped = [np.zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.h_n = np.zeros((L * D, B, H), dtype)
         self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         self.index = np.arange(B)
@@ -84,7 +87,14 @@ class Tape:
         widest = max(inputs for _, inputs in layer.tracks)
         self.joined = np.zeros(0 if layer.formulation == "split" else B * (H + widest), dtype)
         self.schedule = Schedule(T, B, None)
-        self.gradients: Gradients | None = None
+        self.inputs: list[np.ndarray] = []  # x of every layer
+        self.has_gradients = False
+
+    def allocate_back(self) -> None:
+        """Make the buffers of the backward pass, unless they are there."""
+        if not self.has_gradients:
+            self.gradients = Gradients(self.layer, self.T, self.B)
+            self.has_gradients = True
 
     def use_lengths(self, lengths: np.ndarray | None) -> None:
         """Take the order of processing from the lengths of this forward's sequences."""

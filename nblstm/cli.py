@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,11 +42,19 @@ def _plain_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def _announce_compilation() -> None:
-    from nblstm import environment
+@contextmanager
+def _compilation_announced() -> Iterator[None]:
+    """Say it in one line on stderr if kernels must be compiled."""
+    from numba.core.event import install_listener
+    from tqdm import tqdm
 
-    if not any(environment.cache().values()):
-        click.echo("compiling the kernels: this takes several seconds, once; then they are cached", err=True)
+    from nblstm.environment import CompilationListener
+
+    def announce() -> None:
+        tqdm.write("compiling kernels: this takes several seconds, once; they are kept on disk", file=sys.stderr)
+
+    with install_listener("numba:compile", CompilationListener(announce)):
+        yield
 
 
 @click.group(context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
@@ -102,13 +111,12 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     from nblstm.runs import Run
 
     given = {name: value for name, value in options.items() if _was_given(context, name)}
-    with _plain_errors():
+    with _plain_errors(), _compilation_announced():
         if resume and output:
             raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
         run = Run.resume(resume, _settings(given)) if resume else _new_run(output, _settings(given))
         if run.progress == 1:
             raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
-        _announce_compilation()
         click.echo(f"{run.settings.text}: {run.characters:,} characters, {len(run.model.vocabulary)} of them distinct")
         click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")
         if run.settings.minutes:
@@ -157,9 +165,8 @@ def sample(run: Path, prompt: str, length: int, temperature: float, seed: int | 
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import CharLM
 
-    with _plain_errors():
+    with _plain_errors(), _compilation_announced():
         model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
-        _announce_compilation()
         click.echo(model.sample(prompt, length, temperature, seed))
 
 

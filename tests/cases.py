@@ -1,4 +1,4 @@
-"""The grid of recurrent nets that the tests walk, random problems for them, and one way to run and compare each peer."""
+"""The grid of recurrent nets that the tests walk, random problems for them, and one way to run and compare them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy as np
 
 import nblstm
 
-STEPS, BATCH, INPUT, HIDDEN = 5, 3, 2, 7
-LENGTHS = np.array([3, 5, 1])
 Results = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One net of the grid; every field is an axis."""
+    """One net of the grid, and sizes (T, B, I, H), by default small, odd and unequal; every field is an axis."""
 
     cell: str = "lstm"
     formulation: str = "split"
@@ -28,33 +26,37 @@ class Case:
     bias: bool = True
     lengths: bool = False
     batch_first: bool = False
+    sizes: tuple[int, int, int, int] = (5, 3, 2, 7)
 
     @property
     def is_lstm(self) -> bool:
         return self.cell in ("lstm", "peephole")
 
     @property
-    def state_shape(self) -> tuple[int, int, int]:
-        return (self.num_layers * (2 if self.bidirectional else 1), BATCH, HIDDEN)
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
 
     def __str__(self) -> str:
         flags = [name for name in ("bidirectional", "lengths", "batch_first") if getattr(self, name)]
-        return "-".join([self.cell, self.formulation, f"{self.num_layers}layer", *flags, *([] if self.bias else ["nobias"])])
+        flags += [] if self.bias else ["nobias"]
+        flags += [] if self.sizes == Case.sizes else ["x".join(map(str, self.sizes))]
+        return "-".join([self.cell, self.formulation, f"{self.num_layers}layer", *flags])
 
     def layer(self, dtype: str = "float64", seed: int = 1) -> nblstm.LSTM | nblstm.RNN:
         """The package's layer for this case."""
-        common = dict(
-            num_layers=self.num_layers,
-            bias=self.bias,
-            batch_first=self.batch_first,
-            bidirectional=self.bidirectional,
-            formulation=self.formulation,
-            dtype=dtype,
-            seed=seed,
-        )
+        _, _, I, H = self.sizes
+        common = {
+            "num_layers": self.num_layers,
+            "bias": self.bias,
+            "batch_first": self.batch_first,
+            "bidirectional": self.bidirectional,
+            "formulation": self.formulation,
+            "dtype": dtype,
+            "seed": seed,
+        }
         if self.is_lstm:
-            return nblstm.LSTM(INPUT, HIDDEN, peephole=self.cell == "peephole", **common)
-        return nblstm.RNN(INPUT, HIDDEN, nonlinearity=self.cell.removeprefix("rnn_"), **common)
+            return nblstm.LSTM(I, H, peephole=self.cell == "peephole", **common)
+        return nblstm.RNN(I, H, nonlinearity=self.cell.removeprefix("rnn_"), **common)
 
     def naive(self, params: Mapping[str, np.ndarray]) -> naive.Net:
         """The reference for this case, in float64 whatever the parameters are."""
@@ -67,12 +69,24 @@ def grid(**axes: Iterable) -> list[Case]:
     return [Case(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
 
 
+BOTH = (False, True)
+WHOLE_GRID = grid(
+    cell=naive.CELLS,
+    formulation=("split", "concat"),
+    num_layers=(1, 2, 3),
+    bidirectional=BOTH,
+    bias=BOTH,
+    lengths=BOTH,
+    batch_first=BOTH,
+)
+
+
 @dataclass(frozen=True)
 class Problem:
-    """Input, initial state, lengths and an upstream gradient for every output; None where the case has no such thing."""
+    """Input, initial state, lengths, and an upstream gradient for every output; None where the case has none."""
 
     x: np.ndarray
-    h_0: np.ndarray
+    h_0: np.ndarray | None
     c_0: np.ndarray | None
     lengths: np.ndarray | None
     dy: np.ndarray
@@ -86,14 +100,15 @@ class Problem:
         def normal(*shape: int) -> np.ndarray:
             return rng.standard_normal(shape).astype(dtype)
 
-        rows = (BATCH, STEPS) if case.batch_first else (STEPS, BATCH)
-        state = case.state_shape
+        T, B, I, H = case.sizes
+        rows = (B, T) if case.batch_first else (T, B)
+        state = (case.num_layers * case.directions, B, H)
         return cls(
-            x=normal(*rows, INPUT),
+            x=normal(*rows, I),
             h_0=normal(*state),
             c_0=normal(*state) if case.is_lstm else None,
-            lengths=LENGTHS if case.lengths else None,
-            dy=normal(*rows, HIDDEN * (2 if case.bidirectional else 1)),
+            lengths=rng.integers(1, T + 1, B) if case.lengths else None,
+            dy=normal(*rows, H * case.directions),
             dh_n=normal(*state),
             dc_n=normal(*state) if case.is_lstm else None,
         )
@@ -101,7 +116,7 @@ class Problem:
     @property
     def state(self):
         """The initial state as the layer takes it."""
-        return self.h_0 if self.c_0 is None else (self.h_0, self.c_0)
+        return self.h_0 if self.dc_n is None else (self.h_0, self.c_0)
 
     @property
     def dstate(self):
@@ -111,7 +126,9 @@ class Problem:
     def astype(self, dtype: str) -> Problem:
         """The same numbers, rounded."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "lengths"}
-        return replace(self, **{name: array if array is None else array.astype(dtype) for name, array in arrays.items()})
+        return replace(
+            self, **{name: array if array is None else array.astype(dtype) for name, array in arrays.items()}
+        )
 
 
 def named(y, state, dx, dstate, grads: Mapping[str, np.ndarray]) -> Results:
@@ -125,10 +142,10 @@ def named(y, state, dx, dstate, grads: Mapping[str, np.ndarray]) -> Results:
     )
 
 
-def run_layer(layer: nblstm.LSTM | nblstm.RNN, problem: Problem) -> Results:
+def run_layer(layer: nblstm.LSTM | nblstm.RNN, problem: Problem, tape=None) -> Results:
     """The package: forward, then backward from every output; copies, for the tape's memory is used again."""
     grads = layer.new_grads()
-    y, state, tape = layer.forward(problem.x, problem.state, problem.lengths)
+    y, state, tape = layer.forward(problem.x, problem.state, problem.lengths, tape)
     y, state = y.copy(), copy.deepcopy(state)
     dx, dstate = layer.backward(problem.dy, tape, problem.dstate, grads=grads)
     return copy.deepcopy(named(y, state, dx, dstate, grads))
@@ -154,6 +171,8 @@ def error(found: np.ndarray, expected: np.ndarray) -> float:
 def assert_agree(found: Results, expected: Results, tolerance: float) -> None:
     """The same names and shapes, and no tensor further off than `tolerance`; a failure lists all that are."""
     assert found.keys() == expected.keys()
-    assert {name: array.shape for name, array in found.items()} == {name: array.shape for name, array in expected.items()}
+    assert {name: array.shape for name, array in found.items()} == {
+        name: array.shape for name, array in expected.items()
+    }
     errors = {name: error(found[name], expected[name]) for name in expected}
     assert not {name: f"{e:.1e}" for name, e in errors.items() if not e <= tolerance}

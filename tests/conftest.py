@@ -6,6 +6,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+collect_ignore = ["torch_peer.py"]  # needs PyTorch; the tests that import it skip without
+
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("seeded")
 

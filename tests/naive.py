@@ -1,9 +1,9 @@
-"""The plain reference: RNN, LSTM and peephole LSTM in NumPy, one loop each over layers, directions, sequences and steps.
+"""The plain reference: RNN, LSTM and peephole LSTM in NumPy, a loop each over layers, directions, sequences and steps.
 
-It shares no code with the package; it only takes the parameters under the package's names. Backpropagation through time is
-derived by hand from the equations beside it, for one sequence at one step.
+It shares no code with the package; it only takes the parameters under the package's names. Backpropagation through time
+is derived by hand from the equations beside it, for one sequence at one step.
 
-T steps, B sequences, I inputs, H hidden units, L layers, D directions, G gates (4 for an LSTM: i, f, g, o; 1 for an RNN).
+T steps, B sequences, I inputs, H hidden units, L layers, D directions, G gates (4 for an LSTM: i, f, g, o; RNN: 1).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 Params = Mapping[str, np.ndarray]
 
 
-# ---- one cell, one sequence, one step: `a` (G*H,) are the pre-activations, `c` (H,) the cell state before the step ----
+# ---- one cell, one sequence, one step: `a` (G*H,) are the pre-activations, `c` (H,) the cell state before it ----
 
 
 def rnn_tanh(a, c, p):
@@ -186,7 +186,7 @@ def forward(net: Net, x, h_0=None, c_0=None, lengths=None):
 def backward(net: Net, record, dy, dh_n, dc_n=None):
     """dx, dh_0, dc_0 and the gradients of the parameters by name."""
     dy = net.time_major(dy)
-    T, B, _ = dy.shape
+    B = dy.shape[1]
     D, H = net.directions, dh_n.shape[2]
     _, _, cell_backward = CELLS[net.cell]
     dh_0, dc_0 = np.zeros(dh_n.shape), np.zeros(dh_n.shape)

@@ -1,4 +1,4 @@
-"""Writes golden/torch.npz: parameters, problems, outputs and gradients of PyTorch in float64. Run by hand: python record.py.
+"""Writes golden/torch.npz: PyTorch's outputs and gradients in float64. Run by hand: python tests/record.py.
 
 The file is committed, so that every test run holds the package against PyTorch's numbers, with or without PyTorch.
 """
@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from cases import HIDDEN, INPUT, Case, Problem, Results
+from cases import Case, Problem, Results
 
 GOLDEN = Path(__file__).parent / "golden" / "torch.npz"
 CASES = [
@@ -42,7 +42,7 @@ def record() -> None:
     rng = np.random.default_rng(2)
     arrays = {}
     for case in CASES:
-        shapes = {name: tuple(tensor.shape) for name, tensor in module(case, INPUT, HIDDEN).named_parameters()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in module(case).named_parameters()}
         params = {name: rng.uniform(-0.6, 0.6, shape) for name, shape in shapes.items()}
         problem = Problem.draw(case, rng)
         inputs = {field.name: getattr(problem, field.name) for field in fields(Problem)}

@@ -10,13 +10,14 @@ from cases import Case, Problem, Results, named
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
-def module(case: Case, input_size: int, hidden_size: int) -> torch.nn.RNNBase:
+def module(case: Case) -> torch.nn.RNNBase:
     """PyTorch's layer for the case."""
     form = {"lstm": torch.nn.LSTM, "rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN}[case.cell]
     more = {} if case.cell == "lstm" else {"nonlinearity": case.cell.removeprefix("rnn_")}
+    _, _, I, H = case.sizes
     return form(
-        input_size,
-        hidden_size,
+        I,
+        H,
         num_layers=case.num_layers,
         bias=case.bias,
         batch_first=case.batch_first,
@@ -28,8 +29,8 @@ def module(case: Case, input_size: int, hidden_size: int) -> torch.nn.RNNBase:
 
 def run_torch(case: Case, params: Mapping[str, np.ndarray], problem: Problem) -> Results:
     """Outputs and every gradient, by PyTorch's autograd."""
-    net = module(case, problem.x.shape[2], problem.h_0.shape[2])
-    net.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in params.items()})
+    net = module(case)
+    net.load_state_dict({name: torch.tensor(tensor) for name, tensor in params.items()})
     x, h_0 = (torch.tensor(array, requires_grad=True) for array in (problem.x, problem.h_0))
     state = (h_0,) if problem.c_0 is None else (h_0, torch.tensor(problem.c_0, requires_grad=True))
     time = 1 if case.batch_first else 0

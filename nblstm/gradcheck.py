@@ -1,0 +1,303 @@
+"""Gradient checks: what a layer's written-out backward pass says, against centred differences of its forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nblstm.arguments import as_size
+from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
+from nblstm.layers.checks import State, join_state
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """The check of one tensor.
+
+    Attributes
+    ----------
+    name, shape : str, tuple of int
+        The tensor; ``"x"``, ``"h_0"`` and ``"c_0"`` are the input and the initial state.
+    checked : int
+        Number of entries compared one by one.
+    largest : float
+        max|analytic| over the whole tensor.
+    error : float
+        max|analytic - numeric| over the entries compared, divided by `largest`.
+    projection : float
+        |analytic - numeric| of the derivative along a random direction of length 1, divided by the gradient's norm.
+    index, analytic, numeric : tuple of int, float, float
+        The entry with the largest difference.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    checked: int
+    largest: float
+    error: float
+    projection: float
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+
+
+@dataclass(frozen=True)
+class GradientTable:
+    """What `gradcheck` found: a row for every tensor. Print it to read it."""
+
+    rows: tuple[GradientRow, ...]
+
+    @property
+    def worst(self) -> GradientRow:
+        """The row with the largest error of either kind."""
+        return max(self.rows, key=lambda row: max(row.error, row.projection))
+
+    @property
+    def error(self) -> float:
+        """That row's error."""
+        return max(self.worst.error, self.worst.projection)
+
+    def __str__(self) -> str:
+        cells = [("tensor", "shape", "checked", "max|grad|", "error", "projection")] + [
+            (
+                row.name,
+                str(row.shape),
+                str(row.checked),
+                f"{row.largest:.2e}",
+                f"{row.error:.1e}",
+                f"{row.projection:.1e}",
+            )
+            for row in self.rows
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+class GradientError(AssertionError):
+    """A gradient differs from its centred difference; `table` holds all rows, the good ones too."""
+
+    def __init__(self, table: GradientTable, tolerance: float) -> None:
+        row = table.worst
+        super().__init__(
+            f"{row.name}{list(row.index)}: analytic {row.analytic:.9g}, numeric {row.numeric:.9g}; {row.name} is off "
+            f"by {row.error:.1e} of its largest gradient and by {row.projection:.1e} along a random direction, where "
+            f"{tolerance:.1e} is allowed\n{table}"
+        )
+        self.table = table
+
+
+def gradcheck(
+    layer: LSTM | RNN | LSTMCell | RNNCell | Linear | Embedding,
+    x: np.ndarray,
+    state: State = None,
+    lengths: np.ndarray | None = None,
+    *,
+    entries: int | None = None,
+    step: float = 1e-5,
+    tolerance: float = 1e-7,
+    seed: int = 0,
+) -> GradientTable:
+    r"""Compare every gradient of a layer with centred differences.
+
+    With a random weight :math:`u_k` for every output :math:`o_k` (``y``, ``h_n`` and ``c_n``, or what the layer has),
+    the loss is :math:`L(\theta) = \sum_k \langle u_k, o_k(\theta) \rangle`. For every tensor :math:`\theta` (the
+    parameters, the input, the initial state) the gradient from `layer.backward` must satisfy
+
+    .. math:: \frac{L(\theta + \epsilon v) - L(\theta - \epsilon v)}{2 \epsilon}
+              = \langle \nabla L, v \rangle + O(\epsilon^2)
+
+    for :math:`v` one entry at a time, and for one random :math:`v` of length 1, which sees all entries at once.
+    Differences are measured per tensor, against its largest gradient or its norm: an entry that is small for its tensor
+    drowns in rounding.
+
+    Parameters
+    ----------
+    layer : LSTM, RNN, LSTMCell, RNNCell, Linear or Embedding
+        In float64. Its parameters are moved during the check and put back exactly (so `version` goes up, and tapes
+        from before are no longer good); its gradients are left alone. Where it has dropout, every pass drops what its
+        next one will drop.
+    x : numpy.ndarray
+        What `layer.forward` takes; for an Embedding the indices, which have no gradient.
+    state : numpy.ndarray or pair of numpy.ndarray, optional
+        The initial state; None stands for zeros, which are checked as well.
+    lengths : numpy.ndarray, optional
+        Lengths of the sequences, for an LSTM or RNN.
+    entries : int, optional
+        Check a random sample of so many entries of each tensor; None checks all.
+    step : float
+        :math:`\epsilon`.
+    tolerance : float
+        The largest error allowed.
+    seed : int
+        Decides the weights of the outputs, the random directions and the sample.
+
+    Returns
+    -------
+    GradientTable
+        One row for every tensor.
+
+    Raises
+    ------
+    GradientError
+        An AssertionError that names the worst entry and carries the table.
+    TypeError
+        The layer is not float64, or takes no `state` or `lengths`.
+
+    Notes
+    -----
+    A ReLU has no derivative at 0: where a weighted sum lies within a step of it, the centred difference means nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nblstm
+    >>> lstm = nblstm.LSTM(3, 4, dtype="float64", seed=0)
+    >>> x = np.random.default_rng(0).standard_normal((5, 2, 3))
+    >>> table = nblstm.gradcheck(lstm, x)
+    >>> [row.name for row in table.rows]
+    ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0', 'x', 'h_0', 'c_0']
+    >>> table.error < 1e-7
+    True
+    """
+    if layer.dtype != np.float64:
+        raise TypeError(
+            f"layer must be float64 for centred differences, got {layer.dtype}; build it with dtype='float64'"
+        )
+    entries = None if entries is None else as_size("entries", entries)
+    rng = np.random.default_rng(seed)
+    subject = _Subject(layer, x, state, lengths)
+    try:
+        upstream = [rng.standard_normal(output.shape) for output in subject.forward()[0]]
+        gradients = {name: gradient for name, gradient in subject.backward(upstream).items() if gradient.size}
+        table = GradientTable(
+            tuple(_check(subject, name, gradients[name], upstream, entries, step, rng) for name in gradients)
+        )
+    finally:
+        subject.restore()
+    if table.error > tolerance:
+        raise GradientError(table, tolerance)
+    return table
+
+
+class _Subject:
+    """A layer with its input and initial state, as one function from named tensors to a list of outputs."""
+
+    def __init__(self, layer: Any, x: np.ndarray, state: State, lengths: np.ndarray | None) -> None:
+        self.layer, self.x, self.lengths, self.saved = layer, x.copy(), lengths, layer.flat_params.copy()
+        self.is_sequence, self.is_cell = isinstance(layer, LSTM | RNN), isinstance(layer, LSTMCell | RNNCell)
+        if state is not None and not (self.is_sequence or self.is_cell):
+            raise TypeError(f"state must be None for {type(layer).__name__}, which has none")
+        if lengths is not None and not self.is_sequence:
+            raise TypeError(f"lengths must be None for {type(layer).__name__}, which reads no sequences")
+        self.dropout_state = layer.dropout_state() if self.is_sequence else None
+        self.state = state
+        finals = self.forward()[0][int(self.is_sequence) :] if self.is_sequence or self.is_cell else []
+        given = state if isinstance(state, (tuple, list)) else [state] * len(finals)
+        pairs = zip(given, finals, strict=True)
+        initial = [np.zeros_like(final) if member is None else member.copy() for member, final in pairs]
+        self.state = join_state(initial) if initial else None
+        self.inputs = {} if isinstance(layer, Embedding) else {"x": self.x}
+        self.inputs |= dict(zip(("h_0", "c_0"), initial, strict=False))
+
+    @property
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """All that has a gradient."""
+        return {**self.layer.params, **self.inputs}
+
+    def put(self, name: str, values: np.ndarray) -> None:
+        """Give one tensor new values."""
+        if name in self.inputs:
+            self.inputs[name][...] = values
+        else:
+            with self.layer.editing() as p:
+                p[name][...] = values
+
+    def restore(self) -> None:
+        """The layer as it was, to the last bit."""
+        with self.layer.editing() as p:
+            p.flat[:] = self.saved
+        if self.is_sequence:
+            self.layer.set_dropout_state(self.dropout_state)
+
+    def forward(self) -> tuple[list[np.ndarray], Any]:
+        """Every output as an array of its own, and the tape."""
+        if self.is_sequence:
+            self.layer.set_dropout_state(self.dropout_state)
+            y, state, tape = self.layer.forward(self.x, self.state, self.lengths)
+            return [y, *_members(state)], tape
+        if self.is_cell:
+            state, tape = self.layer.forward(self.x, self.state)
+            return _members(state), tape
+        y, tape = self.layer.forward(self.x)
+        return [y], tape
+
+    def backward(self, upstream: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """The analytic gradient of every tensor."""
+        grads, dx, dstate = self.layer.new_grads(), None, ()
+        _, tape = self.forward()
+        if self.is_sequence:
+            dx, dstate = self.layer.backward(upstream[0], tape, join_state(upstream[1:]), grads=grads)
+        elif self.is_cell:
+            dx, dstate = self.layer.backward(join_state(upstream), tape, grads=grads)
+        else:
+            dx = self.layer.backward(upstream[0], tape, grads=grads)
+        return {**grads, **dict(zip(self.inputs, [dx, *_members(dstate)], strict=False))}
+
+
+def _members(state: State) -> list[np.ndarray]:
+    """The arrays of a state."""
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+def _check(
+    subject: _Subject, name: str, gradient: np.ndarray, upstream: list[np.ndarray], entries: int | None, step: float,
+    rng: np.random.Generator,
+) -> GradientRow:  # fmt: skip
+    """Compare one tensor's gradient entry by entry and along a random direction."""
+    base = subject.tensors[name].copy()
+
+    def slope(direction: np.ndarray) -> float:
+        outputs = []
+        for sign in (1, -1):
+            subject.put(name, base + sign * step * direction)
+            outputs.append(subject.forward()[0])
+        subject.put(name, base)
+        return sum(np.vdot(u, plus - minus) for u, plus, minus in zip(upstream, *outputs, strict=True)) / (2 * step)
+
+    def entry(position: int) -> np.ndarray:
+        unit = np.zeros(base.size)
+        unit[position] = 1
+        return unit.reshape(base.shape)
+
+    count = base.size if entries is None else min(entries, base.size)
+    positions = np.sort(rng.choice(base.size, count, replace=False))
+    numeric = np.array([slope(entry(position)) for position in positions])
+    analytic = gradient.reshape(-1)[positions]
+    differences = np.abs(analytic - numeric)
+    worst = int(differences.argmax())
+    direction = rng.standard_normal(base.shape)
+    direction /= np.linalg.norm(direction)
+    largest = float(np.abs(gradient).max())
+    return GradientRow(
+        name=name,
+        shape=base.shape,
+        checked=count,
+        largest=largest,
+        error=_relative(differences[worst], largest),
+        projection=_relative(abs(np.vdot(gradient, direction) - slope(direction)), float(np.linalg.norm(gradient))),
+        index=tuple(int(k) for k in np.unravel_index(positions[worst], base.shape)),
+        analytic=float(analytic[worst]),
+        numeric=float(numeric[worst]),
+    )
+
+
+def _relative(difference: float, scale: float) -> float:
+    """The ratio; a gradient of zeros allows no difference, and what is not a number counts as infinitely wrong."""
+    if difference == 0:
+        return 0.0
+    ratio = difference / scale if scale > 0 else np.inf
+    return float(np.nan_to_num(ratio, nan=np.inf))

@@ -1,0 +1,146 @@
+"""What all layers share: names and shapes, the start, writing and reading parameters, summaries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import Case, grid
+
+import nblstm
+
+NAMES = {
+    ("lstm", "split"): {"weight_ih": (28, 2), "weight_hh": (28, 7), "bias_ih": (28,), "bias_hh": (28,)},
+    ("lstm", "concat"): {"weight": (28, 9), "bias": (28,)},
+    ("peephole", "split"): {
+        "weight_ih": (28, 2),
+        "weight_hh": (28, 7),
+        "bias_ih": (28,),
+        "bias_hh": (28,),
+        "weight_peephole": (3, 7),
+    },
+    ("rnn_tanh", "split"): {"weight_ih": (7, 2), "weight_hh": (7, 7), "bias_ih": (7,), "bias_hh": (7,)},
+    ("rnn_relu", "concat"): {"weight": (7, 9), "bias": (7,)},
+}
+
+
+@pytest.mark.parametrize(("cell", "formulation"), NAMES)
+def test_names_and_shapes(cell, formulation):
+    layer = Case(cell, formulation).layer()
+    expected = {f"{name}_l0": shape for name, shape in NAMES[cell, formulation].items()}
+    assert {name: tensor.shape for name, tensor in layer.params.items()} == expected
+    assert layer.num_parameters == layer.flat_params.size == sum(int(np.prod(shape)) for shape in expected.values())
+
+
+def test_names_of_a_stack_in_two_directions_are_in_pytorchs_order():
+    layer = Case("lstm", num_layers=2, bidirectional=True).layer()
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    suffixes = ("_l0", "_l0_reverse", "_l1", "_l1_reverse")
+    assert list(layer.params) == [kind + suffix for suffix in suffixes for kind in kinds]
+    assert layer.params["weight_ih_l1_reverse"].shape == (28, 14)
+
+
+@pytest.mark.parametrize("case", grid(cell=("lstm", "peephole", "rnn_tanh"), formulation=("split", "concat")), ids=str)
+def test_starts_uniform_and_from_the_seed(case):
+    layers = [case.layer(seed=seed) for seed in (1, 1, 2)]
+    assert np.array_equal(layers[0].flat_params, layers[1].flat_params)
+    assert not np.array_equal(layers[0].flat_params, layers[2].flat_params)
+    bound = 1 / np.sqrt(7)
+    assert 0.95 * bound < np.abs(layers[0].flat_params).max() <= bound
+    assert abs(layers[0].flat_params.mean()) < 0.1 * bound
+
+
+@pytest.mark.parametrize("formulation", ["split", "concat"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_forget_bias_is_added_once(formulation, bidirectional):
+    """Whatever the number of biases, the forget gate's sum goes up by it, in every layer and direction."""
+    plain, raised = (
+        nblstm.LSTM(2, 7, 2, bidirectional=bidirectional, formulation=formulation, forget_bias=extra, seed=1)
+        for extra in (0.0, 1.5)
+    )
+    for suffix in ("_l0", "_l1", "_l0_reverse", "_l1_reverse")[: 4 if bidirectional else 2]:
+        names = [name for name in plain.params if name.startswith("bias") and name.endswith(suffix)]
+        more = sum(raised.params[name] - plain.params[name] for name in names)
+        np.testing.assert_allclose(more, np.repeat([0, 1.5, 0, 0], 7), atol=1e-6)
+    for name in plain.params:
+        if name.startswith("weight"):
+            assert np.array_equal(plain.params[name], raised.params[name])
+
+
+def test_forget_bias_of_a_cell():
+    plain, raised = (nblstm.LSTMCell(2, 7, forget_bias=extra, seed=1) for extra in (0.0, 1.0))
+    more = raised.params["bias_ih"] - plain.params["bias_ih"]
+    np.testing.assert_allclose(more, np.repeat([0, 1, 0, 0], 7), atol=1e-6)
+
+
+def test_writing_goes_through_editing_and_is_counted():
+    layer = Case().layer()
+    version = layer.version
+    with layer.editing() as p:
+        p["weight_hh_l0"][2, 3] = 42
+        p.flat[0] = 7
+    assert layer.params["weight_hh_l0"][2, 3] == 42
+    assert layer.params["weight_ih_l0"][0, 0] == layer.flat_params[0] == 7
+    assert layer.version > version
+    with pytest.raises(ValueError, match="read-only"):
+        layer.params["weight_hh_l0"][2, 3] = 0
+
+
+def test_named_gradients_are_views_into_the_flat_ones():
+    layer = Case().layer()
+    layer.flat_grads[:] = np.arange(layer.num_parameters)
+    flattened = np.concatenate([tensor.ravel() for tensor in layer.grads.values()])
+    assert np.array_equal(flattened, layer.flat_grads)
+    layer.grads["bias_hh_l0"][-1] = -1
+    assert layer.flat_grads[-1] == -1
+
+
+def test_a_state_dict_is_a_copy_and_comes_back():
+    layer, other = Case().layer(seed=1), Case().layer(seed=2)
+    taken = layer.state_dict()
+    other.load_state_dict(taken)
+    assert np.array_equal(other.flat_params, layer.flat_params)
+    taken["weight_ih_l0"][...] = 0
+    assert layer.params["weight_ih_l0"].all()
+    assert other.params["weight_ih_l0"].all()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "rnn_tanh"])
+def test_from_concatenated_to_split_the_bias_goes_to_bias_ih(cell, bias):
+    concat = Case(cell, "concat", num_layers=2, bias=bias).layer()
+    split = concat.to_formulation("split")
+    for k in range(2):
+        W, H = concat.params[f"weight_l{k}"], 7
+        assert np.array_equal(split.params[f"weight_hh_l{k}"], W[:, :H])
+        assert np.array_equal(split.params[f"weight_ih_l{k}"], W[:, H:])
+        if bias:
+            assert np.array_equal(split.params[f"bias_ih_l{k}"], concat.params[f"bias_l{k}"])
+            assert not split.params[f"bias_hh_l{k}"].any()
+
+
+def test_to_the_same_formulation_is_a_copy():
+    layer = Case("rnn_relu", num_layers=2, bidirectional=True).layer()
+    same = layer.to_formulation("split")
+    assert np.array_equal(same.flat_params, layer.flat_params)
+    with same.editing() as p:
+        p.flat[:] = 0
+    assert layer.flat_params.any()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nblstm.LSTM(28, 128, 2),
+        nblstm.RNN(28, 128, formulation="concat"),
+        nblstm.LSTMCell(100, 20),
+        nblstm.Linear(128, 10),
+        nblstm.Embedding(50, 8),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_summary_lists_every_tensor_and_the_total(layer):
+    lines = layer.summary().splitlines()
+    for name, tensor in layer.params.items():
+        assert any(name in line and str(tensor.shape) in line and f"{tensor.size:,}" in line for line in lines)
+    assert "total" in lines[-1]
+    assert f"{layer.num_parameters:,}" in lines[-1]

@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train test lint format types peers clean
+.PHONY: help train test lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -32,6 +32,10 @@ peers: $(VENV)/.peers ## run the tests that compare with PyTorch and ONNX (insta
 	@echo '== pytest -m peers $(ARGS)'
 	@$(VENV)/bin/python -c 'import onnx, onnxruntime, torch'
 	@$(RUN) pytest -m peers $(ARGS)
+
+bench: $(VENV)/.peers ## time the layers beside PyTorch; options of the script by ARGS
+	@echo '== benchmarks/compare.py $(ARGS)'
+	@$(VENV)/bin/python benchmarks/compare.py $(ARGS)
 
 lint: $(VENV)/.dev ## check style and formatting
 	@echo '== ruff check, ruff format --check'

@@ -15,7 +15,7 @@ def as_dtype(dtype: str | np.dtype | type) -> np.dtype:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        found = None
+        found = np.dtype(object)
     if found not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     return found

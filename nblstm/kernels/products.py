@@ -12,7 +12,7 @@ from nblstm.kernels.driver import Driver
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.tile import ROWS, VECTORS, tile_outer, tile_rows
 
-STEP_BLOCK = 128  # steps of an outer product that are taken together, so that both operands stay in the nearest caches
+STEP_BLOCK = 192  # steps of an outer product that are taken together, so that both operands stay in the nearest caches
 ROW_BLOCK = 48  # rows of a product that pass all panels together
 
 

@@ -129,6 +129,23 @@ def store(typing_context: Any, p: CPointer, n: types.Integer, value: Vector) -> 
     return types.void(p, n, value), codegen
 
 
+def prefetch_at(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the cache line at `address`, to be written soon."""
+    arguments = [builder.bitcast(address, ir.IntType(8).as_pointer()), I32(1), I32(3), I32(1)]  # write, keep, data
+    call_llvm(builder, "prefetch", ir.VoidType(), arguments, "p0")
+
+
+@intrinsic
+def prefetch(typing_context: Any, p: CPointer, n: types.Integer) -> Any:
+    """Ask for the cache line `n` numbers after `p`, to be written soon."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        prefetch_at(builder, builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(p, n), codegen
+
+
 def _first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     numbers = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
     return builder.icmp_signed("<", numbers, splat(builder, count, ir.VectorType(I64, lanes)))

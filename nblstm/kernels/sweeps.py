@@ -10,7 +10,7 @@ from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
 from nblstm.kernels.products import panel_count, panel_width, rows_times_panels
-from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, shift, store
+from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, prefetch, shift, store
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_units, forward_units
 
@@ -34,6 +34,9 @@ def forward_step(
         first_unit, last_unit = column * P // G, (column + width) * P // G
         for tile in range(tiles):
             low, high = rows * tile // tiles, rows * (tile + 1) // tiles
+            for row in range(low, high):
+                prefetch(c, row * P + first_unit)
+                prefetch(h, row * P + first_unit)
             tile_rows(
                 high - low, width // lanes, a, shift(index, low), a_scale, 1, shift(panels, column * depth), depth,
                 from_gates, shift(start, column), shift(gates, column), shift(index, low), G,

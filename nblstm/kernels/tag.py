@@ -34,6 +34,10 @@ class Tag:
         self.name = name
         self.numba_type = TagType(name)
 
+    def __reduce__(self) -> tuple[type[Tag], tuple[str]]:
+        """Copied and pickled by name: another process may have other sources."""
+        return Tag, (self.name,)
+
 
 @typeof_impl.register(Tag)
 def _typeof_tag(value: Tag, context: Any) -> TagType:

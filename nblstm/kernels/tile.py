@@ -20,7 +20,7 @@ from numba.core.types.misc import CPointer
 from numba.extending import intrinsic
 
 from nblstm.kernels.fingerprint import FINGERPRINT
-from nblstm.kernels.simd import BYTES, I64, LANES, call_llvm, llvm_vector, splat, suffix, vector_at
+from nblstm.kernels.simd import BYTES, I64, LANES, call_llvm, llvm_vector, prefetch_at, splat, suffix, vector_at
 
 VECTORS = 4
 """Vectors across a full tile: for the LSTM the four gates of the same units."""
@@ -117,6 +117,9 @@ def _tile_rows(
         c_rows = [row(c, c_index, c_scale, i) for i in range(r)]
         from_start = builder.icmp_signed("==", from_c, I64(0))
         starts = [builder.select(from_start, start, c_row) for c_row in c_rows]
+        for c_row in c_rows:
+            for vector in range(q):
+                prefetch_at(builder, builder.gep(c_row, [I64(vector * LANES[dtype])]))
         width = I64(q * LANES[dtype])
 
         def step(pointer: ir.Value, stride: ir.Value) -> Address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,18 @@ class Layer:
         self.params = self._writable.read_only()
         self.grads = self.new_grads()
         self.version = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: the memory itself in place of its views, and no packed weights."""
+        views = {"params": None, "_writable": self._writable.flat, "grads": self.grads.flat, "_packs": None}
+        return self.__dict__ | views | {"_shapes_of_params": self.params.shapes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The reverse of `__getstate__`."""
+        shapes = state.pop("_shapes_of_params")
+        self.__dict__.update(state)
+        self._writable, self.grads = Block(shapes, state["_writable"]), Block(shapes, state["grads"])
+        self.params = self._writable.read_only()
 
     @property
     def flat_params(self) -> np.ndarray:

@@ -79,7 +79,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 def check_lengths(lengths: Sequence[int], T: int, B: int) -> np.ndarray:
     """Lengths as integers (B,) in 1..T."""
     found = np.asarray(lengths)
-    if found.dtype.kind not in "iu":
+    if found.dtype.kind not in "iu" and found.size:
         raise TypeError(f"lengths must be integers, got {found.dtype}")
     if found.shape != (B,):
         raise ValueError(f"lengths must have shape ({B},), got {found.shape}")

@@ -76,7 +76,8 @@ class LSTM(SequenceLayer):
     def _like(self, formulation: str) -> LSTM:
         return LSTM(
             self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first, self.dropout,
-            self.bidirectional, peephole=self.peephole, formulation=formulation, dtype=self.dtype.name, seed=0,
+            self.bidirectional, peephole=self.peephole, formulation=formulation, forget_bias=self.forget_bias,
+            dtype=self.dtype.name, seed=0,
         )  # fmt: skip
 
 

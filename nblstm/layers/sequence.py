@@ -149,18 +149,19 @@ class SequenceLayer(Recurrent):
             raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
         if x.shape[-1] != self.input_size:
             raise ValueError(f"x.shape[-1] must equal input_size: expected {self.input_size}, got {x.shape[-1]}")
+        if x.shape[self.batch_first and x.ndim == 3] < 1:
+            raise ValueError(f"x must have at least one time step, got shape {x.shape}")
         unbatched = x.ndim == 2
         x = self._by_time(x)
         if any(stride % x.itemsize for stride in x.strides):
             x = np.ascontiguousarray(x)
         T, B = x.shape[:2]
-        if T < 1:
-            raise ValueError(f"x must have at least one time step, got shape {x.shape}")
         if lengths is not None and unbatched:
             raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
-        tape.unbatched = unbatched
         steps = None if lengths is None else check_lengths(lengths, T, B)
-        y = self.run(x, self._states("state", state, B, unbatched), steps, tape)
+        states = self._states("state", state, B, unbatched)
+        tape.unbatched = unbatched
+        y = self.run(x, states, steps, tape)
         last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
         return self._as_given(y, unbatched), [member[:, 0] if unbatched else member for member in last]
 

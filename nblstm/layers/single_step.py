@@ -60,9 +60,10 @@ class CellLayer(Recurrent):
         check_array("x", x, self.dtype)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(f"x must have shape (B, {self.input_size}) or ({self.input_size},), got {x.shape}")
-        tape.unbatched = x.ndim == 1
         rows = np.ascontiguousarray(x).reshape(1, -1, self.input_size)
-        self.run(rows, self._states("state", state, rows.shape[1], tape.unbatched), None, tape)
+        states = self._states("state", state, rows.shape[1], x.ndim == 1)
+        tape.unbatched = x.ndim == 1
+        self.run(rows, states, None, tape)
         last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
         return [member[0, 0] if tape.unbatched else member[0] for member in last]
 

@@ -13,7 +13,7 @@ from nblstm.layers.schedule import Schedule
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
 
-INPUT_ROWS = 64  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
+INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
 
 
 class Track:
@@ -24,9 +24,10 @@ class Track:
 
     def __init__(self, layer: Recurrent, T: int, B: int, block: int, keep: bool) -> None:
         P, G, dtype = layer.padded_units, layer.gate_columns, layer.dtype
-        self.h = np.zeros((T + 1, B, P), dtype)
+        self.h = np.empty((T + 1, B, P), dtype)
+        self.h[0] = 0  # the padding; every later slot is written before it is read
         self.c = np.zeros((T + 1 if keep else 1, B, P) if layer.has_cell else 0, dtype)
-        self.gates = np.zeros((T if keep else block, B, G), dtype)
+        self.gates = np.empty((T if keep else block, B, G), dtype)
 
 
 class Gradients:

@@ -22,7 +22,8 @@ help: ## list these commands
 
 train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minutes 1"
 	@echo '== nblstm train $(ARGS)'
-	@$(RUN) nblstm train $(ARGS)
+	@$(VENV)/bin/nblstm train $(ARGS)
+	@echo "== the command itself is $(VENV)/bin/nblstm"
 
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
 	@echo '== pytest $(ARGS)'

@@ -23,11 +23,11 @@ class Settings:
     formulation: str = "split"
     batch_size: int = 32
     window: int = 100
-    steps: int | None = 2100
+    steps: int | None = 1900
     epochs: int | None = None
     minutes: float | None = None
     learning_rate: float = 2e-3
-    dropout: float = 0.0
+    dropout: float = 0.2
     clip: float = 5.0
     seed: int = 1
     evaluate_every: int = 100

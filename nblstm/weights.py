@@ -145,7 +145,11 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         raise IsADirectoryError(f"{path} cannot be read: it is a folder, and a safetensors file was expected")
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            foreign = [name for name, tensor in tensors.items() if tensor.dtype.isbuiltin != 1]
+            if foreign:  # ml_dtypes, where something has imported it, lends NumPy such types
+                raise TypeError(f"{foreign[0]} is {tensors[foreign[0]].dtype}")
+            return tensors, file.metadata() or {}
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist; a safetensors file was expected") from error
     except OSError as error:

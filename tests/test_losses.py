@@ -306,7 +306,7 @@ def test_mse_of_special_and_bad_arrays() -> None:
 @pytest.mark.peers
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pytorch_agrees(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     logits, targets = draw((50, 4, 99), dtype)
     targets[:5, 0] = -100
     for skipped in (targets, np.full_like(targets, -100)):

@@ -110,7 +110,7 @@ def test_hundred_steps_against_the_textbook(kind: type[Optimizer], options: dict
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_hundred_steps_against_pytorch(kind: type[Optimizer], options: dict[str, Any], dtype: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     layers = make_layers(dtype)
     start = np.concatenate([layer.flat_params for layer in layers])
     peer = torch.nn.Parameter(torch.from_numpy(start.copy()))
@@ -270,7 +270,7 @@ def test_a_norm_that_is_not_finite_leaves_the_gradients(poison: float) -> None:
 @pytest.mark.peers
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_clipping_against_pytorch(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     layers = make_layers(dtype)
     peers = []
     for gradient, layer in zip(([0.5] * 18, [-3.0] * 7), layers, strict=True):

@@ -28,8 +28,7 @@ def trainer_of(text: str, batch_size: int, window: int, lr: float = 0.01, **opti
 @pytest.mark.parametrize("cell", ["lstm", "rnn_tanh", "rnn_relu"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("float64", 1e-9)])
 def test_losses_are_those_of_pytorch_for_100_steps(dtype: str, tolerance: float, cell: str) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     trainer = trainer_of(TEXT, 3, 20, cell=cell, dtype=dtype)
     model = trainer.model
 

@@ -63,7 +63,7 @@ def test_a_layer_travels_through_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.peers
 def test_pytorch_opens_our_files_and_we_open_its(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     from safetensors.torch import load_file, save_file
 
     weights.save(tmp_path / "ours", tensors, {"from": "nblstm"})

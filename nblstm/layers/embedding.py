@@ -47,7 +47,7 @@ class Embedding(Layer):
     ) -> None:
         self.num_embeddings = as_size("num_embeddings", num_embeddings)
         self.embedding_dim = as_size("embedding_dim", embedding_dim)
-        super().__init__({"weight": (num_embeddings, embedding_dim)}, dtype)
+        super().__init__({"weight": (self.num_embeddings, self.embedding_dim)}, dtype)
         with self.editing() as p:
             p.flat[:] = np.random.default_rng(seed).standard_normal(p.flat.size)
 

@@ -114,7 +114,8 @@ class Linear(Layer):
     ) -> None:
         self.in_features, self.out_features = as_size("in_features", in_features), as_size("out_features", out_features)
         self.bias = bool(bias)
-        super().__init__({"weight": (out_features, in_features)} | ({"bias": (out_features,)} if bias else {}), dtype)
+        I, O = self.in_features, self.out_features
+        super().__init__({"weight": (O, I)} | ({"bias": (O,)} if bias else {}), dtype)
         self._packs: LinearPacks | None = None
         with self.editing() as p:
             p.flat[:] = np.random.default_rng(seed).uniform(-1, 1, p.flat.size) / np.sqrt(in_features)

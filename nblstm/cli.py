@@ -14,8 +14,10 @@ from click.core import ParameterSource
 from nblstm.settings import Settings
 
 if TYPE_CHECKING:
+    from nblstm.models import CharLM
     from nblstm.runs import Run
 
+OPENING = "The "
 EXAMPLES = """\b
 Examples:
   nblstm train                                 the default text, about three minutes
@@ -125,8 +127,14 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
         if not finished:
             click.echo(f"stopped after {run.trainer.steps} steps; continue with: nblstm train --resume {run.folder}")
             context.exit(130)
-        click.echo(f"\n{run.model.sample(length=500, temperature=0.7, seed=run.settings.seed)}\n")
+        sample = run.model.sample(_opening(run.model), length=500, temperature=0.7, seed=run.settings.seed)
+        click.echo(f"\n{sample}\n")
     click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
+
+
+def _opening(model: CharLM) -> str:
+    """What a sample begins with where nobody says: the model may not know these characters."""
+    return OPENING if set(OPENING) <= set(model.vocabulary) else ""
 
 
 def _was_given(context: click.Context, name: str) -> bool:
@@ -157,17 +165,19 @@ def _new_run(output: Path | None, given: dict[str, Any]) -> Run:
 
 @main.command()
 @click.argument("run", type=Path)
-@click.option("--prompt", default="", help="Text to continue, in characters that the model knows.")
+@click.option(
+    "--prompt", help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]"
+)
 @click.option("--length", default=500, help="Characters to add.")
 @click.option("--temperature", default=0.7, help="Above 0; the lower, the more the likely characters are preferred.")
 @click.option("--seed", type=int, help="Of the draw; a different one each time by default.")
-def sample(run: Path, prompt: str, length: int, temperature: float, seed: int | None) -> None:
+def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None) -> None:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import CharLM
 
     with _plain_errors(), _compilation_announced():
         model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
-        click.echo(model.sample(prompt, length, temperature, seed))
+        click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 
 
 @main.command()

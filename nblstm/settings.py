@@ -23,7 +23,7 @@ class Settings:
     formulation: str = "split"
     batch_size: int = 32
     window: int = 100
-    steps: int | None = 1900
+    steps: int | None = 1700
     epochs: int | None = None
     minutes: float | None = None
     learning_rate: float = 2e-3

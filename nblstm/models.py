@@ -51,7 +51,7 @@ class CharLM:
     formulation : {"split", "concat"}
         See `nblstm.LSTM`.
     dropout : float
-        Between the recurrent layers, in `forward` only.
+        Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
         See `nblstm.LSTM`; must be 0 for an RNN, which has no forget gate.
     dtype : {"float32", "float64"}
@@ -109,7 +109,8 @@ class CharLM:
         seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(3)]
         self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
         self.recurrent: LSTM | RNN
-        common: dict[str, Any] = {"dropout": dropout, "formulation": formulation, "dtype": dtype, "seed": seeds[1]}
+        between = dropout if num_layers > 1 else 0.0
+        common: dict[str, Any] = {"dropout": between, "formulation": formulation, "dtype": dtype, "seed": seeds[1]}
         if cell.startswith("rnn"):
             nonlinearity = cell.removeprefix("rnn_")
             self.recurrent = RNN(embedding_size, hidden_size, num_layers, nonlinearity=nonlinearity, **common)

@@ -50,7 +50,8 @@ def test_forward_drops_its_share_and_scales_up_the_rest(x, dropout):
 
 
 def test_the_last_layer_is_never_dropped(x):
-    one = nblstm.RNN(I, H, 1, dropout=0.5, seed=3, dtype="float64")
+    with pytest.warns(UserWarning, match="dropout=0.5 has no effect with one layer"):
+        one = nblstm.RNN(I, H, 1, dropout=0.5, seed=3, dtype="float64")
     assert np.array_equal(one.forward(x)[0], one(x)[0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -208,3 +210,31 @@ def test_pictures_show_the_run(case, rng):
     layer.backward(problem.dy, tape)
     with pytest.raises(RuntimeError, match="gates"):
         tape.gates(last, 0)
+
+
+def test_pictures_show_zeros_past_the_end_of_a_sequence(rng):
+    layer = nblstm.LSTM(3, 7, 2, bidirectional=True, dtype="float64", seed=0)
+    lengths = np.array([2, 5, 1])
+    y, _, tape = layer.forward(rng.standard_normal((5, 3, 3)), lengths=lengths)
+    assert np.array_equal(tape.hidden(1, 0)[1:], y[:, :, :7])
+    for direction in (0, 1):
+        for picture, extra in (
+            (tape.hidden(0, direction), 1),
+            (tape.cells(0, direction), 1),
+            (tape.gates(0, direction), 0),
+        ):
+            past = np.arange(len(picture))[:, None] >= lengths + extra
+            assert not picture[past].any()
+            assert picture[~past].any()
+
+
+def test_copies_and_pickles_are_whole_and_apart(rng):
+    layer = nblstm.LSTM(3, 7, 2, peephole=True, dropout=0.25, seed=0)
+    x = rng.standard_normal((4, 2, 3)).astype("float32")
+    before = layer(x)[0]
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert np.array_equal(twin(x)[0], before)
+        with twin.editing() as p:
+            p.flat[:] = 0
+        assert not any(tensor.any() for tensor in twin.params.values())
+        assert np.array_equal(layer(x)[0], before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from nblstm.arguments import as_rate, as_size
@@ -11,23 +13,14 @@ from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.kernels.units import GATES
 from nblstm.layers.base import Layer
-from nblstm.layers.packs import Packs, padded
+from nblstm.layers.memory import address, padded, strides
+from nblstm.layers.packs import Packs
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
 CELLS = {name: Tag(name) for name in GATES}
 FORMULATIONS = ("split", "concat")
 GOLDEN = 0x9E3779B97F4A7C15  # odd and without pattern: keys of neighbouring layers share no counter
-
-
-def address(array: np.ndarray) -> int:
-    """Where the first number of the array lies."""
-    return array.__array_interface__["data"][0]
-
-
-def strides(array: np.ndarray) -> tuple[int, ...]:
-    """Strides in numbers, not bytes."""
-    return tuple(stride // array.itemsize for stride in array.strides)
 
 
 class Recurrent(Layer):
@@ -43,6 +36,8 @@ class Recurrent(Layer):
     ) -> None:  # fmt: skip
         if formulation not in FORMULATIONS:
             raise ValueError(f"formulation must be 'split' or 'concat', got {formulation!r}")
+        if not isinstance(forget_bias, (int, float, np.floating)) or not np.isfinite(forget_bias):
+            raise ValueError(f"forget_bias must be a finite number, got {forget_bias!r}")
         if forget_bias and not bias:
             raise ValueError(f"forget_bias={forget_bias} needs bias=True, got bias=False")
         self.input_size, self.hidden_size = as_size("input_size", input_size), as_size("hidden_size", hidden_size)
@@ -51,17 +46,19 @@ class Recurrent(Layer):
         self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
         self.bias, self.dropout, self.formulation = bool(bias), as_rate("dropout", dropout), formulation
         self.bidirectional, self.forget_bias = bool(bidirectional), forget_bias
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(f"dropout={dropout} has no effect with one layer: it acts between layers", stacklevel=3)
         self.bias_names: tuple[str, ...] = (
             () if not bias else ("bias_ih", "bias_hh") if formulation == "split" else ("bias",)
         )
         self.tracks = [
-            ((f"_l{k}" + "_reverse" * d) if suffixes else "", input_size if k == 0 else self.directions * hidden_size)
-            for k in range(num_layers)
+            (f"_l{k}{'_reverse' * d}" * suffixes, self.input_size if k == 0 else self.directions * self.hidden_size)
+            for k in range(self.num_layers)
             for d in range(self.directions)
         ]
         super().__init__(self._shapes(), dtype)
         self.lanes = BYTES // self.dtype.itemsize
-        self.padded_units = padded(hidden_size, self.dtype)
+        self.padded_units = padded(self.hidden_size, self.dtype)
         self.gate_columns = self.gates * self.padded_units
         self._packs: Packs | None = None
         weights, masks = np.random.SeedSequence(seed).spawn(2)
@@ -87,6 +84,18 @@ class Recurrent(Layer):
             p.flat[:] = generator.uniform(-1, 1, p.flat.size) / np.sqrt(H)
             for suffix, _ in self.tracks if self.forget_bias else ():
                 p[self.bias_names[0] + suffix][H : 2 * H] += self.forget_bias
+
+    def __repr__(self) -> str:
+        settings = {
+            "num_layers": (self.num_layers, 1), "nonlinearity": (self.cell.name.removeprefix("rnn_"), "tanh"),
+            "bias": (self.bias, True), "dropout": (self.dropout, 0.0), "bidirectional": (self.bidirectional, False),
+            "peephole": (self.peephole, False), "formulation": (self.formulation, "split"),
+            "dtype": (self.dtype.name, "float32"),
+        }  # fmt: skip
+        if self.has_cell:
+            del settings["nonlinearity"]
+        unusual = [f"{name}={value!r}" for name, (value, usual) in settings.items() if value != usual]
+        return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *unusual])})"
 
     def _copy_weights_to(self, other: Recurrent) -> None:
         """Give `other`, the same layer in the other formulation, this one's function."""

@@ -10,8 +10,7 @@ from nblstm.kernels.driver import threads_for
 from nblstm.kernels.tag import ANY
 from nblstm.layers.base import Layer
 from nblstm.layers.checks import check_backward, check_tape, read_only
-from nblstm.layers.engine import address, strides
-from nblstm.layers.packs import padded
+from nblstm.layers.memory import address, in_whole_numbers, padded, strides
 from nblstm.parameters import Block
 
 
@@ -158,8 +157,7 @@ class Linear(Layer):
         if x.ndim < 1 or x.shape[-1] != self.in_features:
             raise ValueError(f"x must have shape (..., {self.in_features}), got {x.shape}")
         tape.shape = x.shape[:-1]
-        if any(stride % x.itemsize for stride in x.strides):
-            x = np.ascontiguousarray(x)
+        x = in_whole_numbers(x)
         tape.x = (
             x.reshape(-1, self.in_features)
             if x.size

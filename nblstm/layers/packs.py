@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nblstm.kernels import products
-from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY
+from nblstm.layers.memory import padded
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
-
-
-def padded(count: int, dtype: np.dtype) -> int:
-    """`count` rounded up to whole vectors of `dtype`."""
-    lanes = BYTES // dtype.itemsize
-    return math.ceil(count / lanes) * lanes
 
 
 class PackedTrack:

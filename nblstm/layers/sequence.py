@@ -10,6 +10,7 @@ import numpy as np
 from nblstm.arguments import check_array
 from nblstm.layers.checks import State, check_backward, check_lengths, check_tape, join_state, read_only, state_members
 from nblstm.layers.engine import Recurrent
+from nblstm.layers.memory import in_whole_numbers
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
@@ -106,8 +107,7 @@ class SequenceLayer(Recurrent):
             expected = shape[::2] if tape.unbatched else (shape[1], shape[0], shape[2]) if self.batch_first else shape
             check_array("dy", dy, self.dtype, expected)
             dy = self._by_time(dy)
-            if dy.strides[2] != dy.itemsize:
-                dy = np.ascontiguousarray(dy)
+            dy = in_whole_numbers(dy) if dy.strides[2] == dy.itemsize else np.ascontiguousarray(dy)
         dx = self.run_back(dy, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
         first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
         return (
@@ -152,9 +152,7 @@ class SequenceLayer(Recurrent):
         if x.shape[self.batch_first and x.ndim == 3] < 1:
             raise ValueError(f"x must have at least one time step, got shape {x.shape}")
         unbatched = x.ndim == 2
-        x = self._by_time(x)
-        if any(stride % x.itemsize for stride in x.strides):
-            x = np.ascontiguousarray(x)
+        x = in_whole_numbers(self._by_time(x))
         T, B = x.shape[:2]
         if lengths is not None and unbatched:
             raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.kernels.driver import threads_for
-from nblstm.layers.packs import Packs, padded
+from nblstm.layers.memory import padded
+from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -132,7 +133,9 @@ class Tape:
         return self._picture(self.tracks[self._number(layer, direction)].c)
 
     def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:
-        """Activated gates i, f, g, o by step (T, B, 4, H), a copy, rows in the order of the batch; until backward runs.
+        """Activated gates i, f, g, o by step (T, B, 4, H), or an RNN's weighted sums (T, B, 1, H); until backward runs.
+
+        A copy, rows in the order of the batch, zeros past the end of each sequence.
 
         Raises
         ------
@@ -156,6 +159,11 @@ class Tape:
         return layer * self.layer.directions + direction
 
     def _picture(self, buffer: np.ndarray) -> np.ndarray:
-        picture = np.zeros((*buffer.shape[:-1], self.layer.hidden_size), buffer.dtype)
-        picture[:, self.schedule.order] = buffer[..., : self.layer.hidden_size]
+        """A copy with rows in the order of the batch, zeros past the end of each sequence."""
+        picture = buffer[..., : self.layer.hidden_size].copy()
+        slots = np.arange(len(buffer))[:, None] - (
+            len(buffer) - self.T
+        )  # states have one more slot than there are steps
+        picture[slots >= self.schedule.lengths] = 0
+        picture[:, self.schedule.order] = picture.copy()
         return picture

@@ -34,6 +34,11 @@ def as_size(name: str, value: int, least: int = 1) -> int:
     return size
 
 
+def as_seed(seed: int | None) -> int | None:
+    """`seed` as an int of at least 0, or None for one that differs each time."""
+    return None if seed is None else as_size("seed", seed, least=0)
+
+
 def _as_float(name: str, value: float) -> float:
     if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}")

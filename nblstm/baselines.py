@@ -42,12 +42,15 @@ def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int
     {'uniform': 2.0, 'unigram': 2.0, 'bigram': 0.0}
     """
     ones = np.bincount(training, minlength=vocabulary_size) + PSEUDOCOUNT
-    pairs = np.bincount(training[:-1] * vocabulary_size + training[1:], minlength=vocabulary_size**2) + PSEUDOCOUNT
-    pairs = pairs.reshape(vocabulary_size, vocabulary_size)
     unigram = ones / ones.sum()
-    bigram = pairs / pairs.sum(axis=1, keepdims=True)
+    seen, counts = np.unique(training[:-1] * vocabulary_size + training[1:], return_counts=True)
+    asked = validation[:-1] * vocabulary_size + validation[1:]
+    nearest = np.minimum(np.searchsorted(seen, asked), len(seen) - 1)
+    pairs = np.where(seen[nearest] == asked, counts[nearest], 0) + PSEUDOCOUNT
+    firsts = np.bincount(training[:-1], minlength=vocabulary_size) + PSEUDOCOUNT * vocabulary_size
+    bigram = pairs / firsts[validation[:-1]]
     return {
         "uniform": float(np.log2(vocabulary_size)),
         "unigram": float(-np.log2(unigram[validation[1:]]).mean()),
-        "bigram": float(-np.log2(bigram[validation[:-1], validation[1:]]).mean()),
+        "bigram": float(-np.log2(bigram).mean()),
     }

@@ -11,7 +11,7 @@ from numba import prange
 from nblstm.arguments import as_number
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 
 RUN = 4096
 """Numbers that a thread sums at a stretch; fixed, so that the sum does not depend on how many threads there are."""
@@ -73,7 +73,7 @@ def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
 
     Examples
     --------
-    >>> from nblstm.layers.base import Layer
+    >>> from nblstm.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [3, 4]
     >>> clip_grad_norm([layer], 1.0)

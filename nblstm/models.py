@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nblstm import parameters, weights
-from nblstm.arguments import as_size
+from nblstm.arguments import as_seed, as_size
 from nblstm.datasets import encode
 from nblstm.kernels import sampling
 from nblstm.layers.embedding import Embedding
@@ -106,7 +106,7 @@ class CharLM:
         if cell.startswith("rnn") and forget_bias:
             raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
         self.vocabulary = "".join(vocabulary)
-        seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(3)]
+        seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(3)]
         self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
         self.recurrent: LSTM | RNN
         between = dropout if num_layers > 1 else 0.0
@@ -215,7 +215,7 @@ class CharLM:
         if not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
         start = prompt or ("\n" if "\n" in self.vocabulary else self.vocabulary[0])
-        uniforms = np.random.default_rng(seed).random(length)
+        uniforms = np.random.default_rng(as_seed(seed)).random(length)
         drawn = self._draw(encode(start, self.vocabulary), uniforms, temperature)
         return prompt + "".join(self.vocabulary[token] for token in drawn)
 

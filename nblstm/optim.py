@@ -13,7 +13,7 @@ from nblstm.arguments import as_number, as_rate
 from nblstm.clipping import check_layers
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 
 # Every number a kernel gets has the dtype of the arrays, and 1 - beta and the like are taken beforehand in float64: so
 # a float32 kernel stays in float32, with PyTorch's own scalars.
@@ -175,7 +175,7 @@ class SGD(Optimizer):
 
     Examples
     --------
-    >>> from nblstm.layers.base import Layer
+    >>> from nblstm.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> SGD([layer], lr=0.1).step()
@@ -224,7 +224,7 @@ class RMSprop(Optimizer):
 
     Examples
     --------
-    >>> from nblstm.layers.base import Layer
+    >>> from nblstm.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> RMSprop([layer], lr=0.1, alpha=0.75).step()
@@ -277,7 +277,7 @@ class Adam(Optimizer):
 
     Examples
     --------
-    >>> from nblstm.layers.base import Layer
+    >>> from nblstm.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> Adam([layer], lr=0.1).step()
@@ -328,7 +328,7 @@ class AdamW(Adam):
 
     Examples
     --------
-    >>> from nblstm.layers.base import Layer
+    >>> from nblstm.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> with layer.editing() as p:
     ...     p.flat[:] = 1

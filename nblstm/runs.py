@@ -112,13 +112,14 @@ class Run:
         with _damage_named(path):
             progress = json.loads(metadata["progress"])
             settings = Settings(**progress["settings"])
+            text_sha256 = progress["text_sha256"]
         old = dataclasses.asdict(settings)
         believed = (given or {}).items()
         differing = [f"{name} is {old[name]}, got {value}" for name, value in believed if value != old[name]]
         if differing:
             raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
         run = cls(Path(folder), settings)
-        if run.text_sha256 != progress["text_sha256"]:
+        if run.text_sha256 != text_sha256:
             raise ValueError(f"the text {settings.text} is no longer the one that the run in {folder} was begun with")
         with _damage_named(path):
             run.trainer.load_state_dict(tensors, progress["trainer"])
@@ -163,19 +164,20 @@ class Run:
         begun = time.perf_counter() - self.seconds
         with bar, _interrupt() as interrupted:
             if not self.evaluations:
-                bar.write(self._evaluate(0.0))
+                bar.write(self._evaluate())
                 sys.stdout.flush()
-            since = time.perf_counter()
+            since, first = time.perf_counter(), self.trainer.steps
             while self.progress < 1 and not interrupted.is_set():
                 self.losses.append(self._step())
                 self.seconds = time.perf_counter() - begun
                 bar.set_postfix_str(f"{self.losses[-1]:.3f} bits/char", refresh=False)
                 bar.update(size)
                 if self.trainer.steps % self.settings.evaluate_every == 0 or self.progress == 1:
-                    bar.write(self._evaluate(time.perf_counter() - since))
+                    seconds = time.perf_counter() - since
+                    bar.write(self._evaluate((self.trainer.steps - first) * size / seconds))
                     sys.stdout.flush()  # a pipe would keep it back
                     self._save()
-                    since = time.perf_counter()
+                    since, first = time.perf_counter(), self.trainer.steps
         self._save()
         self._draw()
         return self.progress == 1
@@ -193,13 +195,12 @@ class Run:
             f"begin a new run with a learning rate below {self.settings.learning_rate:g}"
         )
 
-    def _evaluate(self, seconds: float) -> str:
-        """Measure on the validation part, record it, and say it in a line; `seconds` since the last evaluation."""
+    def _evaluate(self, speed: float | None = None) -> str:
+        """Measure on the validation part, record it, and say it in a line; `speed` of training in characters/s."""
         validation = evaluate(self.model, self.validation)
         if not math.isfinite(validation):
             raise FloatingPointError(self._diverged(f"step {self.trainer.steps}: the validation loss is {validation}"))
         training = float(np.mean(self.losses)) if self.losses else None
-        speed = len(self.losses) * self.settings.batch_size * self.settings.window / seconds if self.losses else None
         record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
         self.evaluations.append(record | {"validation": validation, "characters_per_second": speed and round(speed)})
         self.losses = []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nblstm.arguments import as_number, as_size
+from nblstm.arguments import as_number, as_rate, as_size
 from nblstm.datasets import DEFAULT_TEXT
+from nblstm.layers.engine import FORMULATIONS
+from nblstm.models import CELLS
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ class Settings:
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "window", "evaluate_every"):
+        for name in ("hidden_size", "num_layers", "batch_size", "window", "evaluate_every"):
             as_size(name, getattr(self, name))
         as_size("seed", self.seed, least=0)
+        for name, known in (("cell", CELLS), ("formulation", FORMULATIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        as_rate("dropout", self.dropout)
         lengths = {name: getattr(self, name) for name in ("steps", "epochs", "minutes")}
         given = {name: value for name, value in lengths.items() if value is not None}
         if len(given) != 1:

@@ -83,7 +83,8 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            Loss or gradient is no longer finite. The parameters are still those of the step before.
+            Loss or gradient is no longer finite. The parameters are still those of the step before; the carried state
+            is not, so go on from a checkpoint.
         """
         inputs = self.streams[self.position : self.position + self.window]
         targets = self.streams[self.position + 1 : self.position + self.window + 1]
@@ -122,6 +123,12 @@ class Trainer:
         self.optimizer.load_state_dict(groups["optimizer"])
         self.model.recurrent.set_dropout_state(plain["dropout"])
         members = tuple(groups["state"][name] for name in sorted(groups["state"]))
+        layer, batch_size = self.model.recurrent, self.streams.shape[1]
+        shape = (layer.num_layers, batch_size, layer.hidden_size)
+        if any(member.shape != shape for member in members) or len(members) not in (0, 1 + layer.has_cell):
+            raise ValueError(f"the state must be arrays {shape}, got {[member.shape for member in members]}")
+        if not 0 <= plain["position"] <= len(self.streams) - 1 - self.window:
+            raise ValueError(f"the position must leave a window of {self.window}, got {plain['position']}")
         self.state = None if not members else members[0] if len(members) == 1 else members
         self.steps, self.position = plain["steps"], plain["position"]
 

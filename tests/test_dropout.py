@@ -83,3 +83,12 @@ def test_the_state_of_the_generator_resumes_the_masks(x):
 def test_gradients_go_through_the_mask(x, bidirectional):
     lstm = nblstm.LSTM(I, 7, 3, dropout=0.4, bidirectional=bidirectional, dtype="float64", seed=1)
     nblstm.gradcheck(lstm, x[:5, :3], lengths=[3, 5, 1], entries=20)
+
+
+def test_masks_of_neighbouring_layers_share_no_pattern():
+    lstm = nblstm.LSTM(I, 30, 3, dropout=0.5, seed=1)
+    *_, tape = lstm.forward(np.ones((50, 10, I), "float32"))
+    first, second = (dropped.ravel() == 0 for dropped in tape.dropped)
+    for shift in range(-40, 41):
+        agreement = (np.roll(first, shift) == second).mean()
+        assert abs(agreement - 0.5) < 5 * 0.5 / np.sqrt(first.size), shift

@@ -13,7 +13,7 @@ import pytest
 
 from nblstm import weights
 from nblstm.clipping import clip_grad_norm
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 from nblstm.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from nblstm.schedules import warmup_cosine
 

@@ -70,7 +70,10 @@ def test_kernels_allocate_nothing(case, serial_below, rng, monkeypatch):
 def held() -> tuple[int, int]:
     """Bytes of array data, and bytes of everything, after Python's caches have let go of what they kept."""
     gc.collect()
-    getattr(sys, "_clear_internal_caches", sys._clear_type_cache)()
+    if hasattr(sys, "_clear_internal_caches"):  # from Python 3.13 on
+        sys._clear_internal_caches()
+    else:
+        sys._clear_type_cache()
     arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
     data = tracemalloc.take_snapshot().filter_traces([arrays])
     return sum(trace.size for trace in data.traces), tracemalloc.get_traced_memory()[0]

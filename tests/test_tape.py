@@ -238,3 +238,35 @@ def test_copies_and_pickles_are_whole_and_apart(rng):
             p.flat[:] = 0
         assert not any(tensor.any() for tensor in twin.params.values())
         assert np.array_equal(layer(x)[0], before)
+
+
+def test_no_dy_with_lengths_is_a_dy_of_zeros(rng):
+    layer = nblstm.LSTM(3, 7, 2, bidirectional=True, dtype="float64", seed=0)
+    x, dh = rng.standard_normal((6, 4, 3)), rng.standard_normal((4, 4, 7))
+    results = []
+    for dy in (None, np.zeros((6, 4, 14))):
+        *_, tape = layer.forward(x, lengths=[3, 6, 1, 2])
+        grads = layer.new_grads()
+        results.append((layer.backward(dy, tape, (dh, None), grads=grads)[0], grads.flat))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("make", [lambda: nblstm.LSTM(3, 7, 2), lambda: nblstm.Linear(3, 7)], ids=["LSTM", "Linear"])
+def test_a_forward_that_fails_leaves_no_tape_to_go_back_on(make, rng, monkeypatch):
+    layer = make()
+    small, large = (rng.standard_normal((T, 2, 3)).astype("float32") for T in (4, 9))
+    *_, tape = layer.forward(small)
+
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.zeros", no_memory)
+        patch.setattr("numpy.empty", no_memory)
+        with pytest.raises(MemoryError):
+            layer.forward(large, tape=tape)
+    with pytest.raises(RuntimeError, match="forward again"):
+        layer.backward(np.zeros((4, 2, 7), "float32"), tape)
+    y, *_ = layer.forward(large, tape=tape)
+    assert np.array_equal(y, layer(large) if isinstance(layer, nblstm.Linear) else layer(large)[0])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nblstm import weights
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Derive the constants of `exp` and `tanh` in nblstm/kernels/simd.py (needs mpmath; prints Python to paste).
+"""Derive the constants of `exp` and `tanh` in nblstm/kernels/functions.py (needs mpmath; prints Python to paste).
 
 Both rest on expm1 over one octave. With n = round(x / ln 2) and r = x - n ln 2, |r| <= ln(2) / 2,
 

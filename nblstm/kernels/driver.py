@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from contextlib import nullcontext
+from threading import Lock
 from types import FunctionType
 from typing import Any
 
@@ -33,4 +36,16 @@ class Driver:
 
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> Any:
         """Run the version with threads, or for one thread the one without."""
-        return (self.serial if threads == 1 else self.parallel)(tag, threads, *arguments)
+        if threads == 1:
+            return self.serial(tag, threads, *arguments)
+        with _one_at_a_time if _threading_layer() == "workqueue" else nullcontext():
+            return self.parallel(tag, threads, *arguments)
+
+
+_one_at_a_time = Lock()  # Numba's own threads abort the process when two callers meet in them; OpenMP and TBB do not
+
+
+@functools.cache
+def _threading_layer() -> str:
+    numba.get_num_threads()  # starts the threads, without which there is no layer to name
+    return numba.threading_layer()

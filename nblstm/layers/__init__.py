@@ -1,6 +1,6 @@
 """The layers: arguments checked, parameters owned, kernels called."""
 
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nblstm.arguments import check_array
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 from nblstm.parameters import Block
 
 State = Any

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array
+from nblstm.arguments import as_seed, as_size, check_array
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.embedding import add_rows
 from nblstm.kernels.tag import ANY
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 from nblstm.layers.checks import check_backward, check_tape, read_only
 from nblstm.parameters import Block
 
@@ -49,7 +49,7 @@ class Embedding(Layer):
         self.embedding_dim = as_size("embedding_dim", embedding_dim)
         super().__init__({"weight": (self.num_embeddings, self.embedding_dim)}, dtype)
         with self.editing() as p:
-            p.flat[:] = np.random.default_rng(seed).standard_normal(p.flat.size)
+            p.flat[:] = np.random.default_rng(as_seed(seed)).standard_normal(p.flat.size)
 
     def __repr__(self) -> str:
         return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
@@ -71,6 +71,7 @@ class Embedding(Layer):
         """
         tape = EmbeddingTape(self) if tape is None else tape
         check_tape(self, tape)
+        tape.awaits_backward = False  # until this forward has ended well
         tape.indices = self._check(indices)
         if tape.y.shape != (*indices.shape, self.embedding_dim):
             tape.y = np.zeros((*indices.shape, self.embedding_dim), self.dtype)
@@ -96,8 +97,9 @@ class Embedding(Layer):
         add_rows(ANY, threads_for(rows.size), indices, rows, grads["weight"])
 
     def _check(self, indices: np.ndarray) -> np.ndarray:
-        if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu":
-            got = indices.dtype if isinstance(indices, np.ndarray) else type(indices).__name__
+        plain = isinstance(indices, np.ndarray) and not isinstance(indices, np.ma.MaskedArray)
+        if not plain or indices.dtype.kind not in "iu":
+            got = indices.dtype if plain else type(indices).__name__
             raise TypeError(f"indices must be an integer array, got {got}")
         if indices.size and not (indices.min() >= 0 and indices.max() < self.num_embeddings):
             wrong = indices[(indices < 0) | (indices >= self.num_embeddings)].flat[0]

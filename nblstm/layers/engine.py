@@ -6,13 +6,13 @@ import warnings
 
 import numpy as np
 
-from nblstm.arguments import as_rate, as_size
+from nblstm.arguments import as_rate, as_seed, as_size
 from nblstm.kernels import products, sweeps
 from nblstm.kernels.dropout import dropout
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.kernels.units import GATES
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 from nblstm.layers.memory import address, padded, strides
 from nblstm.layers.packs import Packs
 from nblstm.layers.tape import Tape
@@ -20,7 +20,6 @@ from nblstm.parameters import Block
 
 CELLS = {name: Tag(name) for name in GATES}
 FORMULATIONS = ("split", "concat")
-GOLDEN = 0x9E3779B97F4A7C15  # odd and without pattern: keys of neighbouring layers share no counter
 
 
 class Recurrent(Layer):
@@ -61,7 +60,7 @@ class Recurrent(Layer):
         self.padded_units = padded(self.hidden_size, self.dtype)
         self.gate_columns = self.gates * self.padded_units
         self._packs: Packs | None = None
-        weights, masks = np.random.SeedSequence(seed).spawn(2)
+        weights, masks = np.random.SeedSequence(as_seed(seed)).spawn(2)
         self._dropout_keys = np.random.default_rng(masks)
         self._initialise(np.random.default_rng(weights))
 
@@ -138,6 +137,7 @@ class Recurrent(Layer):
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
+        tape.awaits_backward = tape.has_gates = False  # until this forward has ended well
         tape.allocate(*x.shape[:2])
         tape.use_lengths(lengths)
         if tape.keep:
@@ -146,7 +146,7 @@ class Recurrent(Layer):
             tape.packs = self.inference_packs(tape.threads)
         self._set_initial_states(tape, states)
         dropping = bool(self.dropout) and tape.keep
-        tape.key = int(self._dropout_keys.integers(2**64, dtype=np.uint64)) if dropping else 0
+        tape.keys = self._dropout_keys.integers(2**64, size=len(tape.dropped), dtype=np.uint64)
         tape.inputs = []
         for k in range(self.num_layers):
             tape.inputs.append(x)
@@ -191,11 +191,11 @@ class Recurrent(Layer):
                     last[number] = buffer[-1, :, :H]
 
     def _drop(self, tape: Tape, k: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Dropout on the output of layer k, with the mask of this tape's key; returns the target."""
+        """Dropout on the output of layer k, with the mask of the tape's key for it; returns the target."""
         T, B, width = tape.T, tape.B, self.directions * self.hidden_size
-        key, threshold = np.uint64((tape.key + k * GOLDEN) % 2**64), np.uint64(self.dropout * 2.0**64)
+        threshold = np.uint64(self.dropout * 2.0**64)
         dropout(
-            ANY, tape.threads, key, threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
+            ANY, tape.threads, tape.keys[k], threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
             address(source), strides(source)[1], target.reshape(-1), strides(target)[1],
         )  # fmt: skip
         return target
@@ -236,7 +236,7 @@ class Recurrent(Layer):
             dx[...] = 0
         add_dx = direction == 1
         dx_at = schedule.offsets(direction, B, 1)
-        dy_at, dy_address = schedule.live, 0
+        dy_at, dy_address = schedule.offsets(direction, 0, 0), 0
         if dy is not None:
             half = dy[:, :, direction * H : (direction + 1) * H]
             dy_at, dy_address = schedule.offsets(direction, *strides(half)[:2]), address(half)

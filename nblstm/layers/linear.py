@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array
+from nblstm.arguments import as_seed, as_size, check_array
 from nblstm.kernels import products
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.tag import ANY
-from nblstm.layers.base import Layer
+from nblstm.layer import Layer
 from nblstm.layers.checks import check_backward, check_tape, read_only
 from nblstm.layers.memory import address, in_whole_numbers, padded, strides
 from nblstm.parameters import Block
@@ -71,19 +71,19 @@ class LinearTape:
         else:
             self.packs = self.layer.inference_packs(self.threads)
         if rows != self.rows:
-            dtype, packs = self.layer.dtype, self.packs
+            self.rows = -1  # what follows may run out of memory
+            self.y = np.zeros((rows, self.packs.columns), self.layer.dtype)
             self.rows, self.index = rows, np.arange(rows)
-            self.y = np.zeros((rows, packs.columns), dtype)
 
     def allocate_back(self) -> None:
         """The same for the backward pass."""
         if self.rows_back != self.rows:
             dtype, packs = self.layer.dtype, self.packs
-            self.rows_back = self.rows
             self.dy = np.zeros((self.rows, packs.columns), dtype)
             self.dx = np.zeros((self.rows, packs.columns_back), dtype)
             self.gradient = np.zeros(packs.columns * self.layer.in_features, dtype)
             self.zeros, self.one = np.zeros(packs.columns_back, dtype), np.ones(1, dtype)
+            self.rows_back = self.rows
 
 
 class Linear(Layer):
@@ -117,7 +117,7 @@ class Linear(Layer):
         super().__init__({"weight": (O, I)} | ({"bias": (O,)} if bias else {}), dtype)
         self._packs: LinearPacks | None = None
         with self.editing() as p:
-            p.flat[:] = np.random.default_rng(seed).uniform(-1, 1, p.flat.size) / np.sqrt(in_features)
+            p.flat[:] = np.random.default_rng(as_seed(seed)).uniform(-1, 1, p.flat.size) / np.sqrt(in_features)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}, {self.out_features}, bias={self.bias})"
@@ -148,6 +148,7 @@ class Linear(Layer):
         """
         tape = LinearTape(self) if tape is None else tape
         check_tape(self, tape)
+        tape.awaits_backward = False  # until this forward has ended well
         y = self._run(x, tape)
         tape.version, tape.awaits_backward = self.version, True
         return read_only(y), tape

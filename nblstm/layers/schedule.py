@@ -29,6 +29,8 @@ class Schedule:
         """Where the row of every step lies in an array (T, B, ...) of these strides, flat (T * B,)."""
         key = (direction, time_stride, batch_stride)
         if key not in self._offsets:
+            if len(self._offsets) > 16:  # a caller whose strides change every time
+                self._offsets.clear()
             self._offsets[key] = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
         return self._offsets[key]
 

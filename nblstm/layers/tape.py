@@ -67,7 +67,7 @@ class Tape:
         if keep:
             self.packs = Packs(layer)  # inference takes the layer's own
         self.T = self.B = self.threads = self.version = -1
-        self.key = 0  # of dropout
+        self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
         self.unbatched = self.awaits_backward = self.has_gates = False
 
     def allocate(self, T: int, B: int) -> None:
@@ -75,7 +75,7 @@ class Tape:
         self.threads = threads_for(T * B * self.layer.num_parameters)
         if (T, B) == (self.T, self.B):
             return
-        self.T, self.B = T, B
+        self.T = self.B = -1  # what follows may run out of memory
         layer, keep = self.layer, self.keep
         L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
         self.block = min(T, max(1, INPUT_ROWS * self.threads // max(B, 1)))
@@ -89,6 +89,7 @@ class Tape:
         widest = max(inputs for _, inputs in layer.tracks)
         self.joined = np.zeros(0 if layer.formulation == "split" else B * (H + widest), dtype)
         self.schedule = Schedule(T, B, None)
+        self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer
         self.has_gradients = False
 
@@ -130,6 +131,8 @@ class Tape:
 
     def cells(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """c by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""
+        if not self.layer.has_cell:
+            raise ValueError("cells are those of an LSTM: an RNN has no cell state")
         return self._picture(self.tracks[self._number(layer, direction)].c)
 
     def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:

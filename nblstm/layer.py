@@ -33,6 +33,7 @@ class Layer:
 
     def __init__(self, shapes: Shapes, dtype: str | np.dtype) -> None:
         self.dtype = as_dtype(dtype)
+        # The kernels read this one too: to Numba a read-only array is another type, and each type is compiled anew.
         self._writable = Block(shapes, np.zeros(parameters.count(shapes), self.dtype))
         self.params = self._writable.read_only()
         self.grads = self.new_grads()
@@ -76,6 +77,8 @@ class Layer:
     @contextmanager
     def editing(self) -> Iterator[Block]:
         """The parameters as writable views, for the length of a ``with`` block; afterwards `version` has gone up.
+
+        Run the layer after the block, not within: until then it may go by the old values.
 
         Examples
         --------

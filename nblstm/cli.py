@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nblstm.runs import Run
 
 OPENING = "The "
+POSITIVE, NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
 EXAMPLES = """\b
 Examples:
   nblstm train                                 the default text, about three minutes
@@ -40,6 +41,8 @@ def _plain_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise Refused(str(error)) from error
+    except MemoryError as error:
+        raise Refused(f"not enough memory for this: {error}") from error
     except FloatingPointError as error:
         raise click.ClickException(str(error)) from error
 
@@ -72,8 +75,8 @@ def main() -> None:
     epilog="Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit."
 )
 @click.argument("text", default=Settings.text)
-@click.option("--hidden-size", default=Settings.hidden_size, help="Units per recurrent layer.")
-@click.option("--layers", "num_layers", default=Settings.num_layers, help="Recurrent layers.")
+@click.option("--hidden-size", type=POSITIVE, default=Settings.hidden_size, help="Units per recurrent layer.")
+@click.option("--layers", "num_layers", type=POSITIVE, default=Settings.num_layers, help="Recurrent layers.")
 @click.option("--cell", default=Settings.cell, type=click.Choice(["lstm", "peephole", "rnn_tanh", "rnn_relu"]))
 @click.option(
     "--formulation",
@@ -81,12 +84,22 @@ def main() -> None:
     type=click.Choice(["split", "concat"]),
     help="Weights of input and state apart, or joined.",
 )
-@click.option("--batch", "batch_size", default=Settings.batch_size, help="Streams of text that are read side by side.")
 @click.option(
-    "--length", "window", default=Settings.window, help="Characters per training window; no gradient reaches beyond it."
+    "--batch",
+    "batch_size",
+    type=POSITIVE,
+    default=Settings.batch_size,
+    help="Streams of text that are read side by side.",
 )
-@click.option("--steps", default=Settings.steps, help="Length of the run in training steps.")
-@click.option("--epochs", type=int, help="Length in passes over the training part, in place of --steps.")
+@click.option(
+    "--length",
+    "window",
+    type=POSITIVE,
+    default=Settings.window,
+    help="Characters per training window; no gradient reaches beyond it.",
+)
+@click.option("--steps", type=POSITIVE, default=Settings.steps, help="Length of the run in training steps.")
+@click.option("--epochs", type=POSITIVE, help="Length in passes over the training part, in place of --steps.")
 @click.option(
     "--minutes",
     type=float,
@@ -97,7 +110,9 @@ def main() -> None:
 )
 @click.option("--dropout", default=Settings.dropout, help="Between the recurrent layers, from 0 to below 1.")
 @click.option("--clip", default=Settings.clip, help="Largest norm of the gradient; inf for no limit.")
-@click.option("--seed", default=Settings.seed, help="Of initial weights, dropout and the sample at the end.")
+@click.option(
+    "--seed", type=NOT_NEGATIVE, default=Settings.seed, help="Of initial weights, dropout and the sample at the end."
+)
 @click.option("--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]")
 @click.option("--resume", type=Path, metavar="RUN", help="Continue the run in this folder, with the settings it has.")
 @click.pass_context
@@ -168,9 +183,9 @@ def _new_run(output: Path | None, given: dict[str, Any]) -> Run:
 @click.option(
     "--prompt", help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]"
 )
-@click.option("--length", default=500, help="Characters to add.")
+@click.option("--length", type=POSITIVE, default=500, help="Characters to add.")
 @click.option("--temperature", default=0.7, help="Above 0; the lower, the more the likely characters are preferred.")
-@click.option("--seed", type=int, help="Of the draw; a different one each time by default.")
+@click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
 def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None) -> None:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import CharLM

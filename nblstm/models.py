@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nblstm import parameters, weights
-from nblstm.arguments import as_seed, as_size
+from nblstm.arguments import as_number, as_seed, as_size
 from nblstm.datasets import encode
 from nblstm.kernels import sampling
 from nblstm.layers.embedding import Embedding
@@ -20,6 +19,7 @@ from nblstm.parameters import Block
 
 CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
 FORMAT = "nblstm.CharLM"
+INTERRUPTIBLE = 1000  # characters drawn in one go, during which Ctrl-C has to wait
 
 
 class Tape(NamedTuple):
@@ -211,9 +211,11 @@ class CharLM:
         ValueError
             A temperature not above 0, or characters outside the vocabulary, which are named.
         """
-        length = as_size("length", length)
-        if not 0 < temperature < np.inf:
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        length, temperature = as_size("length", length), as_number("temperature", temperature, positive=True)
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt must be a string, got {type(prompt).__name__}")
+        if not all(np.isfinite(layer.flat_params).all() for layer in self.layers):
+            raise ValueError("the model has weights that are not finite, so nothing can be drawn from it")
         start = prompt or ("\n" if "\n" in self.vocabulary else self.vocabulary[0])
         uniforms = np.random.default_rng(as_seed(seed)).random(length)
         drawn = self._draw(encode(start, self.vocabulary), uniforms, temperature)
@@ -226,14 +228,18 @@ class CharLM:
         flat = [part for track in parts for part in track]
         starts = np.concatenate([[0], np.cumsum([part.size for part in flat])[:-1]]).reshape(len(parts), 4)
         L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
-        drawn = np.empty(len(uniforms), np.int64)
-        sampling.sample(
-            layer.cell, layer.formulation == "split", tokens, uniforms, float(temperature),
-            self.embedding.state_dict()["weight"].reshape(-1), E, np.concatenate(flat), starts, H, P,
-            layer.gate_columns, np.zeros(2 * L * P, dtype), np.zeros(L * P, dtype), np.zeros(layer.gate_columns, dtype),
-            np.zeros(H + max(E, H), dtype), np.zeros(1, np.int64), linear.panels, linear.bias, len(self.vocabulary),
-            linear.columns, np.zeros(linear.columns, dtype), drawn,
-        )  # fmt: skip
+        h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * P, dtype), np.empty(len(uniforms), np.int64)
+        table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), np.concatenate(flat)
+        for start in range(0, len(drawn), INTERRUPTIBLE):
+            part = drawn[start : start + INTERRUPTIBLE]
+            sampling.sample(
+                layer.cell, layer.formulation == "split", tokens, uniforms[start : start + len(part)], temperature,
+                table, E, weights_, starts, H, P, layer.gate_columns, h.reshape(-1), c,
+                np.zeros(layer.gate_columns, dtype), np.zeros(H + max(E, H), dtype), np.zeros(1, np.int64),
+                linear.panels, linear.bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
+            )  # fmt: skip
+            h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps
+            tokens = part[-1:]
         return drawn
 
     def _blocks(self) -> Iterator[tuple[str, Block]]:
@@ -277,8 +283,8 @@ class CharLM:
 
     def save(self, path: str | Path) -> None:
         """Write weights, vocabulary and settings to one safetensors file, atomically."""
-        metadata = {"format": FORMAT, "config": json.dumps({"vocabulary": self.vocabulary, **self.config})}
-        weights.save(path, self.state_dict(), metadata)
+        config = {"vocabulary": self.vocabulary, **self.config}
+        weights.save(path, self.state_dict(), {FORMAT: weights.seal(config)})
 
     @classmethod
     def load(cls, path: str | Path) -> CharLM:
@@ -290,10 +296,10 @@ class CharLM:
             A damaged file, or one that holds something else.
         """
         tensors, metadata = weights.load(path)
-        if metadata.get("format") != FORMAT:
+        if FORMAT not in metadata:
             raise ValueError(f"{path} must be a model saved by CharLM.save; its metadata does not say so")
         try:
-            model = cls(**json.loads(metadata["config"]))
+            model = cls(**weights.unseal(metadata[FORMAT]))
             model.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a damaged CharLM file: {error}") from error

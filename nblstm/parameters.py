@@ -62,6 +62,8 @@ class Block(Mapping[str, np.ndarray]):
 
 def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> None:
     """Raise one error that lists every name missing, unexpected, misshaped or of another dtype in `mapping`."""
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"{owner}: a state dict must be a mapping of names to arrays, got {type(mapping).__name__}")
     problems = [f"missing: {name} {params.shapes[name]}" for name in params if name not in mapping]
     problems += [f"unexpected: {name}" for name in mapping if name not in params]
     both = [(name, np.asarray(mapping[name])) for name in params if name in mapping]
@@ -73,6 +75,7 @@ def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> 
     if problems:
         raise ValueError(f"{owner}: the state dict does not fit: " + "; ".join(problems))
     wrong = [f"{name} is {tensor.dtype}" for name, tensor in both if tensor.dtype != params.flat.dtype]
+    wrong += [f"{name} is a masked array" for name in params if isinstance(mapping[name], np.ma.MaskedArray)]
     if wrong:
         dtype = params.flat.dtype
         raise TypeError(

@@ -107,10 +107,10 @@ class Run:
             tensors, metadata = weights.load(path)
         except OSError as error:
             raise ValueError(f"resume must name the folder of a run, got {folder}: {error}") from error
-        if metadata.get("format") != FORMAT:
+        if FORMAT not in metadata:
             raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
         with _damage_named(path):
-            progress = json.loads(metadata["progress"])
+            progress = weights.unseal(metadata[FORMAT])
             settings = Settings(**progress["settings"])
             text_sha256 = progress["text_sha256"]
         old = dataclasses.asdict(settings)
@@ -219,8 +219,8 @@ class Run:
             "seconds": self.seconds,
             "evaluations": self.evaluations,
         }
-        progress = json.dumps(shared | {"trainer": plain, "losses": self.losses})
-        weights.save(self.folder / "checkpoint.safetensors", tensors, {"format": FORMAT, "progress": progress})
+        progress = weights.seal(shared | {"trainer": plain, "losses": self.losses})
+        weights.save(self.folder / "checkpoint.safetensors", tensors, {FORMAT: progress})
         self.model.save(self.folder / "model.safetensors")
         report = shared | {
             "finished": self.progress == 1,
@@ -251,7 +251,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     """Name the file when what was read from it does not make sense."""
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -156,3 +158,31 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         raise type(error)(f"{path} cannot be read: {error}") from error
     except (safetensors.SafetensorError, TypeError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file for NumPy: {error}") from error
+
+
+def seal(data: Any) -> str:
+    """Plain data as JSON with its digest before it, for one entry of a file's metadata.
+
+    One, because the library writes several in an order that changes from file to file.
+
+    Examples
+    --------
+    >>> unseal(seal({"steps": 3}))
+    {'steps': 3}
+    """
+    text = json.dumps(data)
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}"
+
+
+def unseal(sealed: str) -> Any:
+    """What `seal` was given.
+
+    Raises
+    ------
+    ValueError
+        The text has changed since.
+    """
+    digest, _, text = sealed.partition(" ")
+    if digest != hashlib.sha256(text.encode()).hexdigest():
+        raise ValueError("what it says of itself does not match its digest")
+    return json.loads(text)

@@ -92,3 +92,11 @@ def test_masks_of_neighbouring_layers_share_no_pattern():
     for shift in range(-40, 41):
         agreement = (np.roll(first, shift) == second).mean()
         assert abs(agreement - 0.5) < 5 * 0.5 / np.sqrt(first.size), shift
+
+
+def test_a_sequence_keeps_its_mask_whatever_its_neighbours():
+    lstm, x = nblstm.LSTM(I, 30, 2, dropout=0.5, seed=1), np.ones((6, 5, I), "float32")
+    key = lstm.dropout_state()
+    all_five = lstm.forward(x)[0].copy()
+    lstm.set_dropout_state(key)
+    assert np.array_equal(lstm.forward(x[:, :2])[0], all_five[:, :2])

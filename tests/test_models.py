@@ -125,7 +125,9 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     weights.save(path, tensors, {"format": "pt"})
     with pytest.raises(ValueError, match=r"must be a model saved by CharLM\.save"):
         CharLM.load(path)
-    weights.save(path, tensors, metadata | {"config": "{"})
+    weights.save(
+        path, tensors, {"nblstm.CharLM": metadata["nblstm.CharLM"].replace("embedding_size", "embedding_sine")}
+    )
     with pytest.raises(ValueError, match="damaged CharLM file"):
         CharLM.load(path)
     del tensors["linear.bias"]
@@ -212,7 +214,7 @@ def clear(block: Block) -> None:
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
 def test_temperatures_not_above_zero_are_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature must be a number above 0"):
+    with pytest.raises(ValueError, match="temperature must be above 0"):
         small().sample(temperature=temperature)
 
 

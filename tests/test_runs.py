@@ -161,7 +161,7 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: Settings
     weights.save(path, tensors, {"format": "pt"})
     with pytest.raises(ValueError, match="must be a checkpoint written by a run"):
         Run.resume(run.folder)
-    weights.save(path, tensors, metadata | {"progress": '{"settings": {"depth": 3}}'})
+    weights.save(path, tensors, {"nblstm.checkpoint": weights.seal({"settings": {"depth": 3}})})
     with pytest.raises(ValueError, match="damaged checkpoint"):
         Run.resume(run.folder)
     weights.save(path, {name: tensor for name, tensor in tensors.items() if "linear" not in name}, metadata)

@@ -1,4 +1,4 @@
-"""Dropout as a function: whether a number is dropped depends on a key and on its place, and on nothing else."""
+"""Dropout as a function: whether a number is dropped depends on a key and on its step, sequence and unit alone."""
 
 import numpy as np
 from numba import njit, prange
@@ -19,15 +19,18 @@ def scramble(z):
 
 
 @Driver
-def dropout(tag, threads, key, threshold, scale, rows, width, source, source_row, target, target_row):
+def dropout(tag, threads, key, threshold, scale, rows, B, width, source, source_row, target, target_row):
     """target = 0 where the scrambled counter is below `threshold`, else source * scale; row r starts at r * its stride.
 
-    key, threshold: uint64. `source` is an address, `target` a flat array; they may be the same memory.
+    Row r is step r // B of sequence r % B. key, threshold: uint64. `source` is an address, `target` a flat array; they
+    may be the same memory.
     """
     for thread in prange(threads):
         for row in range(rows * thread // threads, rows * (thread + 1) // threads):
             to = shift(pointer(target), row * target_row)
             values = shift(pointer_at(source, to), row * source_row)
+            step_key = scramble(key + np.uint64(row // B) * _STEP)
+            row_key = scramble(step_key + np.uint64(row % B) * _STEP)
             for unit in range(width):
-                bits = scramble(key + np.uint64(row * width + unit) * _STEP)
+                bits = scramble(row_key + np.uint64(unit) * _STEP)
                 to[unit] = values[unit] * scale if bits >= threshold else 0.0

@@ -78,7 +78,12 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 def check_lengths(lengths: Sequence[int], T: int, B: int) -> np.ndarray:
     """Lengths as integers (B,) in 1..T."""
-    found = np.asarray(lengths)
+    try:
+        found = np.asanyarray(lengths)
+    except ValueError:
+        raise TypeError(f"lengths must be integers, one for each sequence, got {lengths!r}") from None
+    if isinstance(found, np.ma.MaskedArray):
+        raise TypeError("lengths must be a plain array, got a masked array")
     if found.dtype.kind not in "iu" and found.size:
         raise TypeError(f"lengths must be integers, got {found.dtype}")
     if found.shape != (B,):

@@ -195,7 +195,7 @@ class Recurrent(Layer):
         T, B, width = tape.T, tape.B, self.directions * self.hidden_size
         threshold = np.uint64(self.dropout * 2.0**64)
         dropout(
-            ANY, tape.threads, tape.keys[k], threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, width,
+            ANY, tape.threads, tape.keys[k], threshold, self.dtype.type(1 / (1 - self.dropout)), T * B, B, width,
             address(source), strides(source)[1], target.reshape(-1), strides(target)[1],
         )  # fmt: skip
         return target

@@ -57,19 +57,8 @@ def sample(
             x, width = h_new, H
         if s >= prompt.size - 1:
             rows_times_panels(
-                1,
-                x,
-                rows,
-                1,
-                1,
-                pointer(linear),
-                H,
+                1, x, rows, 1, 1, pointer(linear), H, V_padded, False, pointer(linear_bias), pointer(logits), rows,
                 V_padded,
-                False,
-                pointer(linear_bias),
-                pointer(logits),
-                rows,
-                V_padded,
-            )
+            )  # fmt: skip
             at = s - (prompt.size - 1)
             drawn[at] = draw(logits, V, temperature, uniforms[at])

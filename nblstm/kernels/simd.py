@@ -74,8 +74,7 @@ def vector_at(builder: ir.IRBuilder, pointer: ir.Value, offset: ir.Value, dtype:
     return builder.bitcast(builder.gep(pointer, [offset]), llvm_vector(dtype).as_pointer())
 
 
-# -------------------------------------------------------------------------------------------------------------------
-# memory
+# ------------------------------------------------------------------------------------------------------------- memory
 
 
 @intrinsic
@@ -182,8 +181,7 @@ def store_part(typing_context: Any, p: CPointer, n: types.Integer, value: Vector
     return types.void(p, n, value, count), codegen
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# arithmetic
+# --------------------------------------------------------------------------------------------------------- arithmetic
 
 
 @intrinsic

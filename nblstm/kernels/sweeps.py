@@ -14,8 +14,7 @@ from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, 
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_units, forward_units
 
-# ------------------------------------------------------------------------------------------------------------------
-# forward
+# ------------------------------------------------------------------------------------------------------------ forward
 
 
 @njit(error_model="numpy")
@@ -117,8 +116,7 @@ def forward(
                 )  # fmt: skip
 
 
-# -----------------------------------------------------------------------------------------------------------------
-# backward
+# ----------------------------------------------------------------------------------------------------------- backward
 
 
 @Driver
@@ -153,20 +151,9 @@ def backward(
                         shift(c_, before), shift(c_, after), shift(h_, after), dh_u, shift(dc_, row * P),
                     )  # fmt: skip
             rows_times_panels(
-                rows,
-                step_gates,
-                pointer(index),
-                G,
-                1,
-                pointer(panels),
-                G,
-                J,
-                False,
-                pointer(zeros),
-                dh_,
-                pointer(index),
-                J,
-            )
+                rows, step_gates, pointer(index), G, 1, pointer(panels), G, J, False, pointer(zeros), dh_,
+                pointer(index), J,
+            )  # fmt: skip
             if not split:
                 take_dx(rows, dh_, J, P, pointer(dx), shift(pointer(dx_at), s * B + low), add_dx)
 

@@ -132,8 +132,7 @@ class Recurrent(Layer):
             self._packs = packs
         return packs
 
-    # -------------------------------------------------------------------------------------------------------------
-    # forward
+    # -------------------------------------------------------------------------------------------------------- forward
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
@@ -163,9 +162,7 @@ class Recurrent(Layer):
         order, H = tape.schedule.order, self.hidden_size
         for number, track in enumerate(tape.tracks):
             for buffer, state in zip((track.h, track.c), states, strict=False):
-                buffer[0, :, :H] = (
-                    0 if state is None else state[number, order] if tape.schedule.ragged else state[number]
-                )
+                buffer[0, :, :H] = 0 if state is None else state[number, order]
 
     def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray) -> None:
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
@@ -200,8 +197,7 @@ class Recurrent(Layer):
         )  # fmt: skip
         return target
 
-    # ------------------------------------------------------------------------------------------------------------
-    # backward
+    # ------------------------------------------------------------------------------------------------------- backward
 
     def run_back(
         self, dy: np.ndarray | None, tape: Tape, dstates: list[np.ndarray | None], need_dx: bool, grads: Block
@@ -220,8 +216,8 @@ class Recurrent(Layer):
         return dy if need_dx else None
 
     def _backward_track(
-        self, tape: Tape, k: int, direction: int, dy: np.ndarray | None, dstates: list[np.ndarray | None], need_dx:
-        bool, grads: Block,
+        self, tape: Tape, k: int, direction: int, dy: np.ndarray | None, dstates: list[np.ndarray | None],
+        need_dx: bool, grads: Block,
     ) -> None:  # fmt: skip
         number = k * self.directions + direction
         T, B, H, P, G = tape.T, tape.B, self.hidden_size, self.padded_units, self.gate_columns

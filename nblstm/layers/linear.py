@@ -200,18 +200,9 @@ class Linear(Layer):
             operands.append(("bias", (address(tape.one), index, 0, 1, 1), 1))
         for name, operand, depth in operands:
             products.outer_product(
-                ANY,
-                threads,
-                tape.rows,
-                *operand,
-                tape.dy.reshape(-1),
-                index,
-                packs.columns,
-                packs.columns,
-                tape.gradient,
-                depth,
-                0,
-            )
+                ANY, threads, tape.rows, *operand, tape.dy.reshape(-1), index, packs.columns, packs.columns,
+                tape.gradient, depth, 0,
+            )  # fmt: skip
             products.add_by_gate(ANY, threads, tape.gradient, 1, O, depth, packs.columns, grads[name].reshape(-1))
         if not need_dx:
             return None

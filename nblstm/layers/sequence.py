@@ -138,8 +138,7 @@ class SequenceLayer(Recurrent):
     def _like(self, formulation: str) -> Self:
         raise TypeError(f"{type(self).__name__} has no formulations to choose from")
 
-    # --------------------------------------------------------------------------------------------------------------
-    # checks
+    # --------------------------------------------------------------------------------------------------------- checks
 
     def _forward(
         self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape

@@ -284,7 +284,8 @@ class CharLM:
     def save(self, path: str | Path) -> None:
         """Write weights, vocabulary and settings to one safetensors file, atomically."""
         config = {"vocabulary": self.vocabulary, **self.config}
-        weights.save(path, self.state_dict(), {FORMAT: weights.seal(config)})
+        tensors = self.state_dict()
+        weights.save(path, tensors, {FORMAT: weights.seal(config, tensors)})
 
     @classmethod
     def load(cls, path: str | Path) -> CharLM:
@@ -299,7 +300,7 @@ class CharLM:
         if FORMAT not in metadata:
             raise ValueError(f"{path} must be a model saved by CharLM.save; its metadata does not say so")
         try:
-            model = cls(**weights.unseal(metadata[FORMAT]))
+            model = cls(**weights.unseal(metadata[FORMAT], tensors))
             model.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a damaged CharLM file: {error}") from error

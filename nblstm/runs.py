@@ -110,7 +110,7 @@ class Run:
         if FORMAT not in metadata:
             raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
         with _damage_named(path):
-            progress = weights.unseal(metadata[FORMAT])
+            progress = weights.unseal(metadata[FORMAT], tensors)
             settings = Settings(**progress["settings"])
             text_sha256 = progress["text_sha256"]
         old = dataclasses.asdict(settings)
@@ -219,7 +219,7 @@ class Run:
             "seconds": self.seconds,
             "evaluations": self.evaluations,
         }
-        progress = weights.seal(shared | {"trainer": plain, "losses": self.losses})
+        progress = weights.seal(shared | {"trainer": plain, "losses": self.losses}, tensors)
         weights.save(self.folder / "checkpoint.safetensors", tensors, {FORMAT: progress})
         self.model.save(self.folder / "model.safetensors")
         report = shared | {

@@ -130,7 +130,7 @@ class Trainer:
         if not 0 <= plain["position"] <= len(self.streams) - 1 - self.window:
             raise ValueError(f"the position must leave a window of {self.window}, got {plain['position']}")
         self.state = None if not members else members[0] if len(members) == 1 else members
-        self.steps, self.position = plain["steps"], plain["position"]
+        self.steps, self.position = as_size("steps", plain["steps"], least=0), plain["position"]
 
 
 def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: int = 100) -> float:

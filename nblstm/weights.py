@@ -139,7 +139,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         `path` is missing (FileNotFoundError), a folder, or not readable.
     ValueError
         The file is no safetensors file, is cut short, or holds a type that NumPy does not have, bfloat16 say. The
-        format has no checksum, so a flipped bit within a tensor goes unnoticed.
+        format has no checksum, so a flipped bit within a tensor goes unnoticed; `seal` adds one.
     """
     import safetensors
 
@@ -160,29 +160,39 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         raise ValueError(f"{path} is damaged or no safetensors file for NumPy: {error}") from error
 
 
-def seal(data: Any) -> str:
-    """Plain data as JSON with its digest before it, for one entry of a file's metadata.
+def seal(data: Any, tensors: Mapping[str, np.ndarray]) -> str:
+    """Plain data as JSON, behind a digest of it and of the tensors that go with it, for one entry of a file's metadata.
 
     One, because the library writes several in an order that changes from file to file.
 
     Examples
     --------
-    >>> unseal(seal({"steps": 3}))
+    >>> tensors = {"x": np.arange(3.0)}
+    >>> unseal(seal({"steps": 3}, tensors), tensors)
     {'steps': 3}
     """
     text = json.dumps(data)
-    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}"
+    return f"{_digest(text, tensors)} {text}"
 
 
-def unseal(sealed: str) -> Any:
+def unseal(sealed: str, tensors: Mapping[str, np.ndarray]) -> Any:
     """What `seal` was given.
 
     Raises
     ------
     ValueError
-        The text has changed since.
+        The text or a tensor has changed since.
     """
     digest, _, text = sealed.partition(" ")
-    if digest != hashlib.sha256(text.encode()).hexdigest():
-        raise ValueError("what it says of itself does not match its digest")
+    if digest != _digest(text, tensors):
+        raise ValueError("what it holds does not match its digest")
     return json.loads(text)
+
+
+def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()

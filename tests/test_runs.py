@@ -161,11 +161,17 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: Settings
     weights.save(path, tensors, {"format": "pt"})
     with pytest.raises(ValueError, match="must be a checkpoint written by a run"):
         Run.resume(run.folder)
-    weights.save(path, tensors, {"nblstm.checkpoint": weights.seal({"settings": {"depth": 3}})})
+    weights.save(path, tensors, {"nblstm.checkpoint": weights.seal({"settings": {"depth": 3}}, tensors)})
     with pytest.raises(ValueError, match="damaged checkpoint"):
         Run.resume(run.folder)
-    weights.save(path, {name: tensor for name, tensor in tensors.items() if "linear" not in name}, metadata)
+    fewer = {name: tensor for name, tensor in tensors.items() if "linear" not in name}
+    progress = weights.unseal(metadata["nblstm.checkpoint"], tensors)
+    weights.save(path, fewer, {"nblstm.checkpoint": weights.seal(progress, fewer)})
     with pytest.raises(ValueError, match=r"damaged checkpoint: .*missing: linear\.weight"):
+        Run.resume(run.folder)
+    altered = tensors | {"optimizer.Adam.steps": np.array(-1)}
+    weights.save(path, altered, metadata)
+    with pytest.raises(ValueError, match="damaged checkpoint: what it holds does not match its digest"):
         Run.resume(run.folder)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="damaged or no safetensors file"):

@@ -12,6 +12,7 @@ from nblstm import parameters, weights
 from nblstm.arguments import as_number, as_seed, as_size
 from nblstm.datasets import encode
 from nblstm.kernels import sampling
+from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN
@@ -233,9 +234,9 @@ class CharLM:
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
-                layer.cell, layer.formulation == "split", tokens, uniforms[start : start + len(part)], temperature,
+                layer.cell, tokens, uniforms[start : start + len(part)], temperature,
                 table, E, weights_, starts, H, P, layer.gate_columns, h.reshape(-1), c,
-                np.zeros(layer.gate_columns, dtype), np.zeros(H + max(E, H), dtype), np.zeros(1, np.int64),
+                np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(1, np.int64),
                 linear.panels, linear.bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps

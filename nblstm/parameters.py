@@ -24,6 +24,11 @@ class Block(Mapping[str, np.ndarray]):
     flat : numpy.ndarray, shape (count(shapes),)
         The memory itself. The named tensors are views into it, read-only if it is.
 
+    Attributes
+    ----------
+    starts : dict of str to int
+        Where each tensor begins in `flat`.
+
     Examples
     --------
     >>> block = Block({"weight": (2, 3), "bias": (2,)}, np.arange(8.0))
@@ -35,10 +40,11 @@ class Block(Mapping[str, np.ndarray]):
         self.shapes = dict(shapes)
         self.flat = flat
         self._views: dict[str, np.ndarray] = {}
+        self.starts: dict[str, int] = {}
         start = 0
         for name, shape in self.shapes.items():
             stop = start + int(np.prod(shape))
-            self._views[name] = flat[start:stop].reshape(shape)
+            self._views[name], self.starts[name] = flat[start:stop].reshape(shape), start
             start = stop
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from numba import njit
 
 from nblstm.kernels.products import rows_times_panels
 from nblstm.kernels.simd import pointer, shift
-from nblstm.kernels.sweeps import forward_step, join
+from nblstm.kernels.sweeps import forward_step
 
 
 @njit(error_model="numpy")
@@ -27,17 +27,17 @@ def draw(logits, V, temperature, uniform):
 
 @njit(cache=True, error_model="numpy")
 def sample(
-    cell, split, prompt, uniforms, temperature, table, E, weights, starts, H, P, G, h, c, gates, joined, index,
+    cell, prompt, uniforms, temperature, table, E, weights, starts, H, P, G, h, c, sums, index,
     linear, linear_bias, V, V_padded, logits, drawn,
 ):  # fmt: skip
     """drawn (N,) tokens after the prompt, one for each number of `uniforms`.
 
     table (V, E), flat. weights: the packed weights of all layers, of which starts (L, 4) says where each layer's input
     panels, hidden panels, bias and peepholes begin. h (L, 2, P) and c (L, P) hold the state: step s reads h[:, s % 2]
-    and writes the other. Scratch: gates (G,), joined (H + the widest input,), logits (V_padded,); index is [0].
+    and writes the other. Scratch: sums for a tile, logits (V_padded,); index is [0].
     """
     count, layers = prompt.size + drawn.size - 1, starts.shape[0]
-    w, gates_, rows = pointer(weights), pointer(gates), pointer(index)
+    w, rows, sums_ = pointer(weights), pointer(index), pointer(sums)
     for s in range(count):
         token = prompt[s] if s < prompt.size else drawn[s - prompt.size]
         x, width = shift(pointer(table), token * E), E
@@ -47,17 +47,14 @@ def sample(
             h_prev = shift(pointer(h), (2 * layer + s % 2) * P)
             h_new = shift(pointer(h), (2 * layer + (s + 1) % 2) * P)
             c_ = shift(pointer(c), layer * P)
-            a, depth = h_prev, H
-            if split:
-                rows_times_panels(1, x, rows, 1, 1, input_panels, width, G, False, bias, gates_, rows, G)
-            else:
-                join(1, h_prev, P, H, x, rows, 1, width, pointer(joined))
-                a, depth = pointer(joined), H + width
-            forward_step(cell, 1, rows, a, depth, depth, panels, split, bias, gates_, G, peephole, c_, c_, h_new, P)
+            forward_step(
+                cell, 1, rows, x, rows, 1, input_panels, width, h_prev, panels, H, bias, 0, sums_, False, sums_, G,
+                peephole, c_, c_, h_new, P,
+            )  # fmt: skip
             x, width = h_new, H
         if s >= prompt.size - 1:
             rows_times_panels(
-                1, x, rows, 1, 1, pointer(linear), H, V_padded, False, pointer(linear_bias), pointer(logits), rows,
+                1, x, rows, 1, 1, pointer(linear), H, V_padded, pointer(linear_bias), False, pointer(logits), rows,
                 V_padded,
             )  # fmt: skip
             at = s - (prompt.size - 1)

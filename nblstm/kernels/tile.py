@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from llvmlite.binding import add_symbol
@@ -31,55 +31,67 @@ ROWS = 6 if BYTES == 64 else 3
 Address = Callable[[ir.IRBuilder, ir.Value], ir.Value]
 
 
-def _emit_variant(
-    builder: ir.IRBuilder,
-    dtype: types.Float,
-    depth: ir.Value,
-    starts: list[ir.Value],
-    results: list[ir.Value],
-    spread: list[Address],
-    vectors_at: Address,
-    vectors: int,
-) -> None:
-    """One tile: sums start from `starts[r]`, take spread[r](k) * vectors_at(k) for k < depth, go to `results[r]`."""
-    vector, lanes, align = llvm_vector(dtype), LANES[dtype], dtype.bitwidth // 8
+class Product(NamedTuple):
+    """What a tile adds to its sums: spread[r](k) * vectors_at(k), for k < depth."""
 
-    def load(pointer: ir.Value, q: int) -> ir.Value:
-        value = builder.load(vector_at(builder, pointer, I64(q * lanes), dtype))
-        value.align = align
-        return value
+    depth: ir.Value
+    spread: list[Address]
+    vectors_at: Address
 
-    first = [[load(start, q) for q in range(vectors)] for start in starts]
-    before, body, after = builder.block, builder.append_basic_block("step"), builder.append_basic_block("write")
-    builder.cbranch(builder.icmp_signed(">", depth, I64(0)), body, after)
+
+def _emit_load(builder: ir.IRBuilder, dtype: types.Float, pointer: ir.Value, q: int) -> ir.Value:
+    value = builder.load(vector_at(builder, pointer, I64(q * LANES[dtype]), dtype))
+    value.align = dtype.bitwidth // 8
+    return value
+
+
+def _emit_product(
+    builder: ir.IRBuilder, dtype: types.Float, sums: list[list[ir.Value]], product: Product
+) -> list[list[ir.Value]]:
+    """The loop over k; sums, a list of vectors per row, as they enter and as they leave it."""
+    vector, vectors = llvm_vector(dtype), range(len(sums[0]))
+    before, body, after = builder.block, builder.append_basic_block("step"), builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed(">", product.depth, I64(0)), body, after)
 
     builder.position_at_end(body)
     k = builder.phi(I64)
-    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in starts]
-    pointer = vectors_at(builder, k)
-    columns = [load(pointer, q) for q in range(vectors)]
-    numbers = [splat(builder, builder.load(address(builder, k)), vector) for address in spread]
+    totals = [[builder.phi(vector) for _ in vectors] for _ in sums]
+    pointer = product.vectors_at(builder, k)
+    columns = [_emit_load(builder, dtype, pointer, q) for q in vectors]
+    numbers = [splat(builder, builder.load(address(builder, k)), vector) for address in product.spread]
     added = [
         [call_llvm(builder, "fmuladd", vector, [number, column, total], suffix(dtype))
          for column, total in zip(columns, row, strict=True)]
-        for number, row in zip(numbers, sums, strict=True)
+        for number, row in zip(numbers, totals, strict=True)
     ]  # fmt: skip
     following = builder.add(k, I64(1))
     k.add_incoming(I64(0), before)
     k.add_incoming(following, body)
-    builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
+    builder.cbranch(builder.icmp_signed("<", following, product.depth), body, after)
 
     builder.position_at_end(after)
-    done = [[builder.phi(vector) for _ in range(vectors)] for _ in starts]
-    for r in range(len(results)):
-        for q in range(vectors):
-            sums[r][q].add_incoming(first[r][q], before)
-            sums[r][q].add_incoming(added[r][q], body)
-            done[r][q].add_incoming(first[r][q], before)
+    done = [[builder.phi(vector) for _ in vectors] for _ in sums]
+    for r in range(len(sums)):
+        for q in vectors:
+            totals[r][q].add_incoming(sums[r][q], before)
+            totals[r][q].add_incoming(added[r][q], body)
+            done[r][q].add_incoming(sums[r][q], before)
             done[r][q].add_incoming(added[r][q], body)
-    for r, result in enumerate(results):
-        for q in range(vectors):
-            builder.store(done[r][q], vector_at(builder, result, I64(q * lanes), dtype)).align = align
+    return done
+
+
+def _emit_tile(
+    builder: ir.IRBuilder, dtype: types.Float, vectors: int, starts: list[ir.Value], products: list[Product],
+    results: list[ir.Value],
+) -> None:  # fmt: skip
+    """One tile: the sums of row r start from `starts[r]`, take the products in their order, go to `results[r]`."""
+    sums = [[_emit_load(builder, dtype, start, q) for q in range(vectors)] for start in starts]
+    for product in products:
+        sums = _emit_product(builder, dtype, sums, product)
+    for row, result in zip(sums, results, strict=True):
+        for q, total in enumerate(row):
+            address = vector_at(builder, result, I64(q * LANES[dtype]), dtype)
+            builder.store(total, address).align = dtype.bitwidth // 8
 
 
 def _emit_switch(emit: Callable[..., None]) -> Callable[..., ir.Value]:
@@ -104,30 +116,35 @@ def _emit_switch(emit: Callable[..., None]) -> Callable[..., ir.Value]:
 
 @intrinsic
 def _tile_rows(
-    typing_context, source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale
-):
+    typing_context, source, rows, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
+    start, start_index, start_scale, c, c_index, c_scale,
+):  # fmt: skip
     dtype = a.dtype
 
-    def emit(builder, r, q, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
-        def row(pointer: ir.Value, index: ir.Value, scale: ir.Value, number: int) -> ir.Value:
-            offset = builder.mul(builder.load(builder.gep(index, [I64(number)])), scale)
-            return builder.gep(pointer, [offset])
-
-        a_rows = [row(a, a_index, a_scale, i) for i in range(r)]
-        c_rows = [row(c, c_index, c_scale, i) for i in range(r)]
-        from_start = builder.icmp_signed("==", from_c, I64(0))
-        starts = [builder.select(from_start, start, c_row) for c_row in c_rows]
-        for c_row in c_rows:
-            for vector in range(q):
-                prefetch_at(builder, builder.gep(c_row, [I64(vector * LANES[dtype])]))
-        width = I64(q * LANES[dtype])
+    def emit(
+        builder, r, q, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
+        start, start_index, start_scale, c, c_index, c_scale,
+    ):  # fmt: skip
+        def rows_of(pointer: ir.Value, index: ir.Value, scale: ir.Value) -> list[ir.Value]:
+            offsets = [builder.mul(builder.load(builder.gep(index, [I64(i)])), scale) for i in range(r)]
+            return [builder.gep(pointer, [offset]) for offset in offsets]
 
         def step(pointer: ir.Value, stride: ir.Value) -> Address:
             return lambda builder, k: builder.gep(pointer, [builder.mul(k, stride)])
 
-        _emit_variant(builder, dtype, depth, starts, c_rows, [step(p, a_k) for p in a_rows], step(b, width), q)
+        width = I64(q * LANES[dtype])
+        first = Product(depth, [step(row, a_k) for row in rows_of(a, a_index, a_scale)], step(b, width))
+        second = Product(depth2, [step(row, I64(1)) for row in rows_of(a2, a2_index, a2_scale)], step(b2, width))
+        starts, results = rows_of(start, start_index, start_scale), rows_of(c, c_index, c_scale)
+        for result in results:
+            for vector in range(q):
+                prefetch_at(builder, builder.gep(result, [I64(vector * LANES[dtype])]))
+        _emit_tile(builder, dtype, q, starts, [first, second], results)
 
-    arguments = (source, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
+    arguments = (
+        source, rows, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
+        start, start_index, start_scale, c, c_index, c_scale,
+    )  # fmt: skip
     return types.void(*arguments), _emit_switch(emit)
 
 
@@ -143,13 +160,11 @@ def _tile_outer(typing_context, source, rows, vectors, a, a_index, a_scale, a_ro
             return step(builder.gep(a, [builder.mul(a_row, I64(number))]), a_index, a_scale)
 
         c_rows = [builder.gep(c, [I64(i * q * LANES[dtype])]) for i in range(r)]
-        _emit_variant(
-            builder, dtype, depth, c_rows, c_rows, [spread_row(i) for i in range(r)], step(b, b_index, b_scale), q
-        )
+        product = Product(depth, [spread_row(i) for i in range(r)], step(b, b_index, b_scale))
+        _emit_tile(builder, dtype, q, c_rows, [product], c_rows)
 
-    return types.void(source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c), _emit_switch(
-        emit
-    )
+    arguments = (source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
+    return types.void(*arguments), _emit_switch(emit)
 
 
 # ------------------------------------------------------------ compiled once per dtype, called from every kernel by name
@@ -157,9 +172,10 @@ def _tile_outer(typing_context, source, rows, vectors, a, a_index, a_scale, a_ro
 
 def _signatures(dtype: types.Float) -> dict[str, types.Type]:
     size, numbers, index = types.int64, CPointer(dtype), CPointer(types.int64)
+    row = [numbers, index, size]
     return {
-        "rows": types.void(size, size, numbers, index, size, size, numbers, size, size, numbers, numbers, index, size),
-        "outer": types.void(size, size, numbers, index, size, size, numbers, index, size, size, numbers),
+        "rows": types.void(size, size, *row, size, numbers, size, *row, numbers, size, *row, *row),
+        "outer": types.void(size, size, *row, size, *row, size, numbers),
     }
 
 
@@ -168,8 +184,14 @@ def _compile(dtype: types.Float, source: int) -> list[Any]:
     signatures = _signatures(dtype)
 
     @cfunc(signatures["rows"], cache=True)
-    def rows(n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
-        _tile_rows(source, n, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale)
+    def rows(
+        n, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
+        start, start_index, start_scale, c, c_index, c_scale,
+    ):  # fmt: skip
+        _tile_rows(
+            source, n, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
+            start, start_index, start_scale, c, c_index, c_scale,
+        )  # fmt: skip
 
     @cfunc(signatures["outer"], cache=True)
     def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
@@ -201,12 +223,17 @@ def _call_by_name(name: str, dtype: types.Float, signature: Any) -> Any:
 
 
 @intrinsic
-def tile_rows(typing_context, rows, vectors, a, a_index, a_scale, a_k, b, depth, from_c, start, c, c_index, c_scale):
-    """Rows that lie anywhere times a panel.
+def tile_rows(
+    typing_context, rows, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
+    start, start_index, start_scale, c, c_index, c_scale,
+):  # fmt: skip
+    """Rows that lie anywhere times a panel, and, where `depth2` is not 0, other rows times a second panel.
 
-        c[c_index[r] * c_scale + j] = start[j] + sum_k a[a_index[r] * a_scale + k * a_k] * b[k * width + j]
+        c[c_index[r] * c_scale + j] = start[start_index[r] * start_scale + j]
+                                      + sum_{k < depth}  a[a_index[r] * a_scale + k * a_k] * b[k * width + j]
+                                      + sum_{k < depth2} a2[a2_index[r] * a2_scale + k] * b2[k * width + j]
 
-    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes. If `from_c` is not 0 the sum starts from c.
+    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes.
     """
     return _call_by_name("rows", a.dtype, _signatures(a.dtype)["rows"])
 

@@ -56,6 +56,7 @@ class Recurrent(Layer):
             for d in range(self.directions)
         ]
         super().__init__(self._shapes(), dtype)
+        self.places = [self._places_of(suffix, inputs) for suffix, inputs in self.tracks]
         self.lanes = BYTES // self.dtype.itemsize
         self.padded_units = padded(self.hidden_size, self.dtype)
         self.gate_columns = self.gates * self.padded_units
@@ -76,6 +77,17 @@ class Recurrent(Layer):
             if self.peephole:
                 shapes["weight_peephole" + suffix] = (3, H)
         return shapes
+
+    def _places_of(self, suffix: str, inputs: int) -> np.ndarray:
+        """Where the parameters of a track lie in the flat block, as `kernels.products` describes it."""
+        starts, H = self._writable.starts, self.hidden_size
+        if self.formulation == "split":
+            weights = [starts["weight_ih" + suffix], inputs, starts["weight_hh" + suffix], H]
+        else:
+            start = starts["weight" + suffix]
+            weights = [start + H, H + inputs, start, H + inputs]
+        biases = [starts[name + suffix] for name in self.bias_names]
+        return np.array([*weights, *biases, -1, -1][:6])
 
     def _initialise(self, generator: np.random.Generator) -> None:
         H = self.hidden_size
@@ -168,12 +180,11 @@ class Recurrent(Layer):
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
         time_stride, batch_stride, feature_stride = strides(x)
         sweeps.forward(
-            self.cell, tape.threads, self.formulation == "split", schedule.bounds(tape.threads), tape.block, tape.T,
-            tape.B, x.shape[2], self.hidden_size, self.padded_units, self.gate_columns, schedule.active,
-            address(x), schedule.offsets(direction, time_stride, batch_stride), feature_stride,
-            pack.input, pack.hidden, pack.bias, pack.peephole.reshape(-1),
-            track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1), int(tape.keep),
-            tape.index, tape.scratch_index, tape.joined,
+            self.cell, tape.threads, tape.hoist, schedule.bounds(tape.threads), tape.block, tape.T, tape.B, x.shape[2],
+            self.hidden_size, self.padded_units, self.gate_columns, schedule.active, address(x),
+            schedule.offsets(direction, time_stride, batch_stride), feature_stride, pack.input, pack.hidden, pack.bias,
+            pack.peephole.reshape(-1), track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1),
+            int(tape.keep), tape.index, *tape.places, tape.sums,
         )  # fmt: skip
 
     def _take_last_states(self, tape: Tape) -> None:
@@ -220,71 +231,46 @@ class Recurrent(Layer):
         need_dx: bool, grads: Block,
     ) -> None:  # fmt: skip
         number = k * self.directions + direction
-        T, B, H, P, G = tape.T, tape.B, self.hidden_size, self.padded_units, self.gate_columns
         schedule, track, pack, buffers = tape.schedule, tape.tracks[number], tape.packs.tracks[number], tape.gradients
-        split, x, dx = self.formulation == "split", tape.inputs[k], buffers.dx[k]
-        J = P if split else P + dx.shape[2]
-        dh = buffers.dh[: B * J].reshape(B, J)
-        for gradient, dstate in zip((dh, buffers.dc), dstates, strict=False):
+        T, B, H, P, G = tape.T, tape.B, self.hidden_size, self.padded_units, self.gate_columns
+        dx = buffers.dx[k]
+        for gradient, dstate in zip((buffers.dh, buffers.dc), dstates, strict=False):
             gradient[:, :H] = 0 if dstate is None else dstate[number, schedule.order]
-            gradient[:, H:P] = 0
+            gradient[:, H:] = 0
         if schedule.ragged and direction == 0:
             dx[...] = 0
-        add_dx = direction == 1
-        dx_at = schedule.offsets(direction, B, 1)
         dy_at, dy_address = schedule.offsets(direction, 0, 0), 0
         if dy is not None:
             half = dy[:, :, direction * H : (direction + 1) * H]
             dy_at, dy_address = schedule.offsets(direction, *strides(half)[:2]), address(half)
-        gates, h = track.gates.reshape(-1), track.h.reshape(-1)
         sweeps.backward(
-            self.cell, tape.threads, split, schedule.bounds(tape.threads), T, B, x.shape[2], H, P, G, schedule.active,
-            dy_address, dy is not None, dy_at, pack.hidden_back, buffers.zeros, pack.peephole.reshape(-1),
-            h, track.c.reshape(-1), gates, dh.reshape(-1), J, buffers.dc.reshape(-1), dx.reshape(-1), dx_at, add_dx,
-            tape.index,
+            self.cell, tape.threads, schedule.bounds(tape.threads), tape.block, T, B, H, P, G, schedule.active,
+            dy_address, dy is not None, dy_at, pack.hidden_back, pack.peephole.reshape(-1), track.h.reshape(-1),
+            track.c.reshape(-1), track.gates.reshape(-1), buffers.dh.reshape(-1), buffers.dc.reshape(-1),
+            pack.input_back, address(dx), schedule.offsets(direction, B, 1), dx.shape[2] if need_dx else 0,
+            direction == 1, buffers.zeros, tape.index, *tape.places,
         )  # fmt: skip
-        for gradient, first in zip((dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False):
+        for gradient, first in zip(
+            (buffers.dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False
+        ):
             first[number, schedule.order] = gradient[:, :H]
-        if split and need_dx:
-            products.product(
-                ANY, tape.threads, len(schedule.live), address(gates), schedule.live, G, 1, pack.input_back, G,
-                dx.shape[2], add_dx, buffers.zeros, dx.reshape(-1), schedule.live_offsets(direction, B, 1), dx.shape[2],
-            )  # fmt: skip
-        self._add_weight_gradients(tape, number, direction, x, grads)
+        self._add_weight_gradients(tape, number, direction, tape.inputs[k], grads)
 
     def _add_weight_gradients(self, tape: Tape, number: int, direction: int, x: np.ndarray, grads: Block) -> None:
         """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over steps and rows."""
         schedule, track, buffers = tape.schedule, tape.tracks[number], tape.gradients
-        suffix, inputs = self.tracks[number]
         H, P, G, live = self.hidden_size, self.padded_units, self.gate_columns, schedule.live
-        gates, panels, threads = track.gates.reshape(-1), buffers.panels, tape.threads
+        gates = track.gates.reshape(-1)
         time_stride, batch_stride, x_feature = strides(x)
-        x_operand = (address(x), schedule.live_offsets(direction, time_stride, batch_stride), 1, x_feature, inputs)
-        h_operand = (address(track.h), live, P, 1, H)
-        one_operand = (address(buffers.one), live, 0, 1, 1)
-
-        def outer(operand: tuple[int, np.ndarray, int, int, int], depth: int, at: int = 0) -> None:
-            products.outer_product(ANY, threads, len(live), *operand, gates, live, G, G, panels, depth, at)
-
-        def add_to(name: str, depth: int) -> None:
-            products.add_by_gate(ANY, threads, panels, self.gates, H, depth, G, grads[name + suffix].reshape(-1))
-
-        if self.formulation == "split":
-            outer(x_operand, inputs)
-            add_to("weight_ih", inputs)
-            outer(h_operand, H)
-            add_to("weight_hh", H)
-        else:
-            outer(h_operand, H + inputs)
-            outer(x_operand, H + inputs, at=H)
-            add_to("weight", H + inputs)
-        if self.bias:
-            outer(one_operand, 1)
-            for name in self.bias_names:
-                add_to(name, 1)
+        products.weight_gradient(
+            ANY, tape.threads, len(live), address(x), schedule.live_offsets(direction, time_stride, batch_stride),
+            x_feature, x.shape[2], address(track.h), live, P, H, gates, live, G, self.gates, H, buffers.one, True, True,
+            buffers.sums, grads.flat, self.places[number],
+        )  # fmt: skip
         if self.peephole:
             buffers.peephole[...] = 0
             sweeps.peephole_gradient(
-                self.cell, threads, len(live), live, tape.B, P, gates, track.c.reshape(-1), buffers.peephole.reshape(-1)
-            )
-            grads["weight_peephole" + suffix][...] += buffers.peephole[:, :H]
+                self.cell, tape.threads, len(live), live, tape.B, P, gates, track.c.reshape(-1),
+                buffers.peephole.reshape(-1),
+            )  # fmt: skip
+            grads["weight_peephole" + self.tracks[number][0]][...] += buffers.peephole[:, :H]

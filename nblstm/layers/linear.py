@@ -23,29 +23,27 @@ class LinearPacks:
         self.columns, self.columns_back = padded(O, layer.dtype), padded(I, layer.dtype)
         self.panels = np.zeros(self.columns * I, layer.dtype)
         self.panels_back = np.zeros(O * self.columns_back, layer.dtype)
-        self.bias = np.zeros(self.columns, layer.dtype)
+        self.bias, self.none = np.zeros(self.columns, layer.dtype), np.zeros(0, layer.dtype)
         self.forward_version = self.backward_version = -1
 
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
         layer = self.layer
         if self.forward_version != layer.version:
-            weight = layer._writable["weight"].reshape(-1)
-            products.pack_by_gate(
-                ANY, threads, weight, 1, layer.out_features, layer.in_features, self.columns, self.panels
-            )
-            if layer.bias:
-                self.bias[: layer.out_features] = layer.params["bias"]
+            products.pack_forward(
+                ANY, threads, layer._writable.flat, layer.places, 1, layer.out_features, layer.in_features, 0,
+                self.columns, self.panels, self.none, self.bias,
+            )  # fmt: skip
             self.forward_version = layer.version
 
     def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
-        layer, I, O = self.layer, self.layer.in_features, self.layer.out_features
+        layer = self.layer
         if self.backward_version != layer.version:
-            weight = layer._writable["weight"].reshape(-1)
-            products.pack_by_feature(
-                ANY, threads, weight, 1, O, O, I, 0, self.columns_back, self.columns_back, self.panels_back
-            )
+            products.pack_backward(
+                ANY, threads, layer._writable.flat, layer.places, 1, layer.out_features, layer.in_features, 0,
+                layer.out_features, self.panels_back, self.none,
+            )  # fmt: skip
             self.backward_version = layer.version
 
 
@@ -81,7 +79,7 @@ class LinearTape:
             dtype, packs = self.layer.dtype, self.packs
             self.dy = np.zeros((self.rows, packs.columns), dtype)
             self.dx = np.zeros((self.rows, packs.columns_back), dtype)
-            self.gradient = np.zeros(packs.columns * self.layer.in_features, dtype)
+            self.sums = np.zeros(packs.columns * (self.layer.in_features + 1), dtype)
             self.zeros, self.one = np.zeros(packs.columns_back, dtype), np.ones(1, dtype)
             self.rows_back = self.rows
 
@@ -115,6 +113,8 @@ class Linear(Layer):
         self.bias = bool(bias)
         I, O = self.in_features, self.out_features
         super().__init__({"weight": (O, I)} | ({"bias": (O,)} if bias else {}), dtype)
+        bias_at = self._writable.starts["bias"] if bias else -1
+        self.places = np.array([0, I, 0, 0, bias_at, -1])  # see `kernels.products`
         self._packs: LinearPacks | None = None
         with self.editing() as p:
             p.flat[:] = np.random.default_rng(as_seed(seed)).uniform(-1, 1, p.flat.size) / np.sqrt(in_features)
@@ -169,7 +169,7 @@ class Linear(Layer):
         row, feature = strides(tape.x)
         products.product(
             ANY, tape.threads, tape.rows, address(tape.x), tape.index, row, feature, packs.panels, self.in_features,
-            packs.columns, False, packs.bias, tape.y.reshape(-1), tape.index, packs.columns,
+            packs.columns, packs.bias, tape.y.reshape(-1), tape.index, packs.columns,
         )  # fmt: skip
         return tape.y.reshape(*tape.shape, packs.columns)[..., : self.out_features]
 
@@ -195,20 +195,16 @@ class Linear(Layer):
         tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy
         threads, index = tape.threads, tape.index
         row, feature = strides(tape.x)
-        operands = [("weight", (address(tape.x), index, row, feature, I), I)]
-        if self.bias:
-            operands.append(("bias", (address(tape.one), index, 0, 1, 1), 1))
-        for name, operand, depth in operands:
-            products.outer_product(
-                ANY, threads, tape.rows, *operand, tape.dy.reshape(-1), index, packs.columns, packs.columns,
-                tape.gradient, depth, 0,
-            )  # fmt: skip
-            products.add_by_gate(ANY, threads, tape.gradient, 1, O, depth, packs.columns, grads[name].reshape(-1))
+        products.weight_gradient(
+            ANY, threads, tape.rows, address(tape.x), index * row, feature, I, address(tape.x), index, 0, 0,
+            tape.dy.reshape(-1), index, packs.columns, 1, O, tape.one, True, True, tape.sums, grads.flat,
+            self.places,
+        )  # fmt: skip
         if not need_dx:
             return None
         packs.refresh_backward(threads)
         products.product(
             ANY, threads, tape.rows, address(tape.dy), index, packs.columns, 1, packs.panels_back, O,
-            packs.columns_back, False, tape.zeros, tape.dx.reshape(-1), index, packs.columns_back,
+            packs.columns_back, tape.zeros, tape.dx.reshape(-1), index, packs.columns_back,
         )  # fmt: skip
         return read_only(tape.dx.reshape(*tape.shape, packs.columns_back)[..., :I])

@@ -17,57 +17,35 @@ if TYPE_CHECKING:
 class PackedTrack:
     """The packed weights of one layer in one direction.
 
-    With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (3, P); split:
-    `input` (G I,), `hidden` (G H,), and for the way back `input_back` (G I',), `hidden_back` (G P,); concatenated:
-    `hidden` (G (H + I),) and `hidden_back` (G (P + I'),) for both parts of the joined row. Parts that a formulation
-    lacks are empty.
+    With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (3, P), `input`
+    (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,).
     """
 
-    def __init__(self, layer: Recurrent, suffix: str, inputs: int) -> None:
-        self.layer, self.suffix, self.inputs = layer, suffix, inputs
-        H, P, G, I_padded = layer.hidden_size, layer.padded_units, layer.gate_columns, padded(inputs, layer.dtype)
-        dtype, split = layer.dtype, layer.formulation == "split"
-        self.bias = np.zeros(G, dtype)
-        self.peephole = np.zeros((3, P) if layer.peephole else (0,), dtype)
-        self.input = np.zeros(G * inputs if split else 0, dtype)
-        self.hidden = np.zeros(G * (H if split else H + inputs), dtype)
-        self.input_back = np.zeros(G * I_padded if split else 0, dtype)
-        self.hidden_back = np.zeros(G * (P if split else P + I_padded), dtype)
-
-    def _weight(self, name: str) -> np.ndarray:
-        return self.layer._writable[name + self.suffix].reshape(-1)
+    def __init__(self, layer: Recurrent, number: int) -> None:
+        self.layer, self.places = layer, layer.places[number]
+        self.suffix, self.inputs = layer.tracks[number]
+        H, P, G, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype
+        self.bias, self.peephole = np.zeros(G, dtype), np.zeros((3, P) if layer.peephole else (0,), dtype)
+        self.input, self.hidden = np.zeros(G * self.inputs, dtype), np.zeros(G * H, dtype)
+        self.input_back, self.hidden_back = np.zeros(G * padded(self.inputs, dtype), dtype), np.zeros(G * P, dtype)
 
     def refresh_forward(self, threads: int) -> None:
         """Pack what the forward pass reads."""
-        layer = self.layer
-        H, G, gates, width = layer.hidden_size, layer.gate_columns, layer.gates, self.inputs
-        if layer.formulation == "split":
-            products.pack_by_gate(ANY, threads, self._weight("weight_ih"), gates, H, width, G, self.input)
-            products.pack_by_gate(ANY, threads, self._weight("weight_hh"), gates, H, H, G, self.hidden)
-        else:
-            products.pack_by_gate(ANY, threads, self._weight("weight"), gates, H, H + width, G, self.hidden)
-        if layer.bias:
-            both = [self._weight(name) for name in layer.bias_names]
-            products.pack_by_gate(
-                ANY, threads, both[0] if len(both) == 1 else both[0] + both[1], gates, H, 1, G, self.bias
-            )
+        layer, H = self.layer, self.layer.hidden_size
+        products.pack_forward(
+            ANY, threads, layer._writable.flat, self.places, layer.gates, H, self.inputs, H, layer.gate_columns,
+            self.input, self.hidden, self.bias,
+        )  # fmt: skip
         if layer.peephole:
             self.peephole[:, :H] = layer._writable["weight_peephole" + self.suffix]
 
     def refresh_backward(self, threads: int) -> None:
         """Pack what the backward pass reads."""
-        layer = self.layer
-        H, P, G, gates, width = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.gates, self.inputs
-        I_padded = padded(width, layer.dtype)
-        if layer.formulation == "split":
-            products.pack_by_feature(ANY, threads, self._weight("weight_hh"), gates, H, G, H, 0, P, P, self.hidden_back)
-            products.pack_by_feature(
-                ANY, threads, self._weight("weight_ih"), gates, H, G, width, 0, I_padded, I_padded, self.input_back
-            )
-        else:
-            products.pack_by_feature(
-                ANY, threads, self._weight("weight"), gates, H, G, H, width, P, P + I_padded, self.hidden_back
-            )
+        layer, H = self.layer, self.layer.hidden_size
+        products.pack_backward(
+            ANY, threads, layer._writable.flat, self.places, layer.gates, H, self.inputs, H, layer.gate_columns,
+            self.input_back, self.hidden_back,
+        )  # fmt: skip
 
 
 class Packs:
@@ -75,7 +53,7 @@ class Packs:
 
     def __init__(self, layer: Recurrent) -> None:
         self._layer = layer
-        self.tracks = [PackedTrack(layer, suffix, inputs) for suffix, inputs in layer.tracks]
+        self.tracks = [PackedTrack(layer, number) for number in range(len(layer.tracks))]
         self.forward_version = self.backward_version = -1
 
     def refresh_forward(self, threads: int) -> None:

@@ -10,7 +10,7 @@ class Schedule:
 
     Rows are the sequences, longest first where `lengths` are given; row r of step s is processed while s < its length.
     Attributes: `order` (B,), the sequence that each row is; `lengths` (B,) of the rows; `active` (T,), rows alive at
-    each step; `live` (N,), the numbers s * B + r of all rows alive, in order.
+    each step; `live` (N,), the numbers s * B + r of all rows alive, the last step first, as sums over them are taken.
     """
 
     def __init__(self, T: int, B: int, lengths: np.ndarray | None) -> None:
@@ -21,7 +21,8 @@ class Schedule:
         steps = np.arange(T)[:, None]
         alive = steps < self.lengths
         self.active = alive.sum(axis=1)
-        self.live = np.flatnonzero(alive)
+        steps_back, rows = np.nonzero(alive[::-1])
+        self.live = (T - 1 - steps_back) * B + rows
         self.times = (np.where(alive, steps, 0), np.where(alive, self.lengths - 1 - steps, 0))
         self._offsets: dict[tuple[int, int, int], np.ndarray] = {}
 
@@ -36,8 +37,7 @@ class Schedule:
 
     def live_offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
         """The same for the rows alive only, in the order of `live`."""
-        offsets = self.offsets(direction, time_stride, batch_stride)
-        return offsets[self.live] if self.ragged else offsets
+        return self.offsets(direction, time_stride, batch_stride)[self.live]
 
     def bounds(self, threads: int) -> np.ndarray:
         """Row at which each thread's share begins, and the end (threads + 1,): shares of about equal total length."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numba
 import numpy as np
 
 from nblstm.kernels.driver import threads_for
+from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.memory import padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule
@@ -20,15 +22,16 @@ INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multipl
 class Track:
     """Buffers of one layer in one direction, by step: h, c (T + 1, B, P), gates (T, B, G).
 
-    For inference, which keeps nothing, c is (1, B, P) and gates hold one block of steps; cells without c have none.
+    For inference, which keeps nothing, c is (1, B, P) and gates hold the steps whose input product is taken at once;
+    cells without c have none.
     """
 
-    def __init__(self, layer: Recurrent, T: int, B: int, block: int, keep: bool) -> None:
+    def __init__(self, layer: Recurrent, T: int, B: int, hoisted: int, keep: bool) -> None:
         P, G, dtype = layer.padded_units, layer.gate_columns, layer.dtype
         self.h = np.empty((T + 1, B, P), dtype)
         self.h[0] = 0  # the padding; every later slot is written before it is read
         self.c = np.zeros((T + 1 if keep else 1, B, P) if layer.has_cell else 0, dtype)
-        self.gates = np.empty((T if keep else block, B, G), dtype)
+        self.gates = np.empty((T if keep else hoisted, B, G), dtype)
 
 
 class Gradients:
@@ -39,15 +42,14 @@ class Gradients:
             layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
         )  # fmt: skip
         widths = [padded(layer.tracks[k * D][1], dtype) for k in range(L)]
-        joined = 0 if layer.formulation == "split" else max(widths)
         self.dx = [np.zeros((T, B, width), dtype) for width in widths]
-        self.dh = np.zeros(B * (P + joined), dtype)
+        self.dh = np.zeros((B, P), dtype)
         self.dc = np.zeros((B, P) if layer.has_cell else 0, dtype)
         self.dh_0 = np.zeros((L * D, B, H), dtype)
         self.dc_0 = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
-        self.panels = np.zeros(G * max(H + inputs for _, inputs in layer.tracks), dtype)
+        self.sums = np.zeros(G * max(inputs + H + 1 for _, inputs in layer.tracks), dtype)
         self.peephole = np.zeros((3, P) if layer.peephole else 0, dtype)
-        self.zeros = np.zeros(max(P + joined, *widths), dtype)
+        self.zeros = np.zeros(max(P, *widths), dtype)
         self.one = np.ones(1, dtype)
 
 
@@ -79,15 +81,15 @@ class Tape:
         layer, keep = self.layer, self.keep
         L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
         self.block = min(T, max(1, INPUT_ROWS * self.threads // max(B, 1)))
-        self.tracks = [Track(layer, T, B, self.block, keep) for _ in layer.tracks]
+        self.hoist = layer.formulation == "split" and self.block > 1
+        self.tracks = [Track(layer, T, B, self.block if self.hoist else 0, keep) for _ in layer.tracks]
         self.joined_directions: list[np.ndarray | None] = [None] * L
         self.dropped = [np.zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.h_n = np.zeros((L * D, B, H), dtype)
         self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         self.index = np.arange(B)
-        self.scratch_index = np.zeros(2 * self.block * B, np.int64)
-        widest = max(inputs for _, inputs in layer.tracks)
-        self.joined = np.zeros(0 if layer.formulation == "split" else B * (H + widest), dtype)
+        self.places = np.zeros((2, self.block * B), np.int64)
+        self.sums = np.zeros(numba.config.NUMBA_NUM_THREADS * TILE_VECTORS * layer.lanes, dtype)
         self.schedule = Schedule(T, B, None)
         self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer

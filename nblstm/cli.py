@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,21 +44,6 @@ def _plain_errors() -> Iterator[None]:
         raise Refused(f"not enough memory for this: {error}") from error
     except FloatingPointError as error:
         raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def _compilation_announced() -> Iterator[None]:
-    """Say it in one line on stderr if kernels must be compiled."""
-    from numba.core.event import install_listener
-    from tqdm import tqdm
-
-    from nblstm.environment import CompilationListener
-
-    def announce() -> None:
-        tqdm.write("compiling kernels: this takes several seconds, once; they are kept on disk", file=sys.stderr)
-
-    with install_listener("numba:compile", CompilationListener(announce)):
-        yield
 
 
 @click.group(context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
@@ -128,7 +112,7 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     from nblstm.runs import Run
 
     given = {name: value for name, value in options.items() if _was_given(context, name)}
-    with _plain_errors(), _compilation_announced():
+    with _plain_errors():
         if resume and output:
             raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
         run = Run.resume(resume, _settings(given)) if resume else _new_run(output, _settings(given))
@@ -190,7 +174,7 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import CharLM
 
-    with _plain_errors(), _compilation_announced():
+    with _plain_errors():
         model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
         click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
 import numba
-from numba.core import event
 
 from nblstm.kernels import simd
 from nblstm.kernels.driver import Driver
@@ -67,22 +65,3 @@ def cache() -> dict[Path, int]:
         folder: sum(file.stat().st_size for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern))
         for folder in sorted(folders)
     }
-
-
-class CompilationListener(event.Listener):
-    """Calls a function when Numba first compiles something, rather than finding it in its cache.
-
-    Use it as ``with numba.core.event.install_listener("numba:compile", CompilationListener(function))``.
-    """
-
-    def __init__(self, announce: Callable[[], None]) -> None:
-        self._announce: Callable[[], None] | None = announce
-
-    def on_start(self, event: event.Event) -> None:
-        """Call the function, the first time."""
-        if self._announce:
-            self._announce()
-        self._announce = None
-
-    def on_end(self, event: event.Event) -> None:
-        """Do nothing."""

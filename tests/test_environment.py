@@ -1,10 +1,8 @@
-"""What is told about the machine, and that compilation is announced."""
+"""What is told about the machine."""
 
 from __future__ import annotations
 
 import numba
-import pytest
-from numba.core.event import install_listener
 
 from nblstm import environment
 from nblstm.layers.linear import Linear
@@ -23,16 +21,3 @@ def test_describe_names_machine_and_versions() -> None:
 def test_the_cache_is_where_numba_keeps_the_kernels() -> None:
     Linear(2, 3, seed=0)(Linear(2, 2, seed=0).params["weight"].copy())
     assert sum(environment.cache().values()) > 0
-
-
-def test_compilation_is_announced_once_and_only_when_it_happens(capsys: pytest.CaptureFixture[str]) -> None:
-    @numba.njit
-    def square(x):  # type: ignore[no-untyped-def]
-        return x * x
-
-    with install_listener("numba:compile", environment.CompilationListener(lambda: print("compiling"))):
-        assert (square(3), square(3.0)) == (9, 9.0)
-        assert capsys.readouterr().out == "compiling\n"
-    with install_listener("numba:compile", environment.CompilationListener(lambda: print("compiling"))):
-        assert square(3) == 9
-        assert capsys.readouterr().out == ""

@@ -10,6 +10,8 @@ from typing import Any
 
 import numba
 
+from nblstm.kernels.compilation import CACHE
+
 SERIAL_BELOW = 1_000_000
 """Multiplications, or operations as costly, below which one thread is faster: ten microseconds' worth."""
 
@@ -26,12 +28,12 @@ class Driver:
     """
 
     def __init__(self, function: Any) -> None:
-        self.parallel = numba.njit(parallel=True, cache=True, error_model="numpy")(function)
+        self.parallel = numba.njit(parallel=True, cache=CACHE, error_model="numpy")(function)
         # The cache tells functions apart by their qualified name, not by their options.
         serial = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
         serial.__qualname__ = f"{function.__qualname__}_serial"
         serial.__module__ = function.__module__
-        self.serial = numba.njit(cache=True, error_model="numpy")(serial)
+        self.serial = numba.njit(cache=CACHE, error_model="numpy")(serial)
         self.__doc__ = function.__doc__
 
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> Any:

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from nblstm.kernels.compilation import CACHE
 from nblstm.kernels.products import rows_times_panels
 from nblstm.kernels.simd import pointer, shift
 from nblstm.kernels.sweeps import forward_step
@@ -25,7 +26,7 @@ def draw(logits, V, temperature, uniform):
     return V - 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def sample(
     cell, prompt, uniforms, temperature, table, E, weights, starts, H, P, G, h, c, sums, index,
     linear, linear_bias, V, V_padded, logits, drawn,

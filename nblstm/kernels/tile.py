@@ -19,6 +19,7 @@ from numba.core import cgutils, types
 from numba.core.types.misc import CPointer
 from numba.extending import intrinsic
 
+from nblstm.kernels.compilation import CACHE
 from nblstm.kernels.fingerprint import FINGERPRINT
 from nblstm.kernels.simd import BYTES, I64, LANES, call_llvm, llvm_vector, prefetch_at, splat, suffix, vector_at
 
@@ -183,7 +184,7 @@ def _compile(dtype: types.Float, source: int) -> list[Any]:
     """The tiles of `dtype` as C functions. `source`, being a variable of theirs, is part of their key in the cache."""
     signatures = _signatures(dtype)
 
-    @cfunc(signatures["rows"], cache=True)
+    @cfunc(signatures["rows"], cache=CACHE)
     def rows(
         n, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
         start, start_index, start_scale, c, c_index, c_scale,
@@ -193,7 +194,7 @@ def _compile(dtype: types.Float, source: int) -> list[Any]:
             start, start_index, start_scale, c, c_index, c_scale,
         )  # fmt: skip
 
-    @cfunc(signatures["outer"], cache=True)
+    @cfunc(signatures["outer"], cache=CACHE)
     def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
         _tile_outer(source, n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
 

@@ -1,0 +1,73 @@
+"""Compilation: whether its results can be kept on disk, and one line on standard error when it takes long."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from time import perf_counter
+
+import numba
+from numba.core import event
+
+PATIENCE = 1.0
+"""Seconds of compiling before it is mentioned."""
+
+
+def _cache_folder() -> str | None:
+    try:
+        return numba.njit(cache=True)(_cache_folder).stats.cache_path
+    except RuntimeError:  # neither beside the sources nor in the user's cache folder can a file be written
+        return None
+
+
+FOLDER = _cache_folder()
+"""Where Numba keeps the kernels on disk, or None where it cannot."""
+
+CACHE = FOLDER is not None
+"""The option `cache` of every kernel; without, each process compiles them anew."""
+
+
+class Notice(event.Listener):
+    """Hears of every pass of Numba's compiler, and says once that kernels of this package are being compiled.
+
+    What comes from the cache goes through no pass. Numba lets one thread compile at a time.
+    """
+
+    def __init__(self) -> None:
+        self._depth, self._began, self._spent, self._said = 0, 0.0, 0.0, False
+
+    def on_start(self, event: event.Event) -> None:
+        """A pass begins, perhaps within another, which compiles the caller."""
+        if event.data["module"].startswith("nblstm."):
+            if self._depth == 0:
+                self._began = perf_counter()
+            self._depth += 1
+            if not self._said and self._spent + perf_counter() - self._began > PATIENCE:
+                self._said = True
+                say(f"nblstm: compiling kernels for this processor, about ten seconds, {_kept()}")
+
+    def on_end(self, event: event.Event) -> None:
+        """A pass ends, well or not."""
+        if event.data["module"].startswith("nblstm."):
+            self._depth -= 1
+            if self._depth == 0:
+                self._spent += perf_counter() - self._began
+
+
+def _kept() -> str:
+    if FOLDER is None:
+        return "in each process anew: no folder for them can be written (NUMBA_CACHE_DIR may name one)"
+    return f"once; they are kept in {FOLDER}"
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, if there is one, without breaking a progress bar that stands there."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):  # a closed one
+            if "tqdm" in sys.modules:
+                sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+            else:
+                print(line, file=sys.stderr, flush=True)
+
+
+event.register("numba:run_pass", Notice())

@@ -1,0 +1,44 @@
+"""Runs every kernel there is, with threads and without, and prints what Numba's cache did for each, as JSON."""
+
+from __future__ import annotations
+
+import gc
+import json
+
+import numpy as np
+from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
+
+import nblstm
+from nblstm.kernels import driver
+
+
+def train_and_sample() -> None:
+    """A step and a sample of a model that has everything: an embedding, peepholes, dropout, a linear layer."""
+    model = nblstm.CharLM("abc", 3, 5, cell="peephole", dropout=0.5, seed=0)
+    tokens = np.array([[0, 1], [1, 2], [2, 0], [0, 1]])
+    logits, _, tape = model.forward(tokens[:-1])
+    _, dlogits = nblstm.cross_entropy(logits, tokens[1:])
+    model.backward(dlogits, tape)
+    nblstm.clip_grad_norm(model.layers, 1.0)
+    for optimiser in (nblstm.SGD, nblstm.RMSprop, nblstm.Adam, nblstm.AdamW):
+        optimiser(model.layers).step()
+    model.sample("a", length=5, seed=0)
+
+
+def cache_statistics() -> dict[str, tuple[int, int]]:
+    """Hits and misses of every function in this process that Numba was told to keep on disk."""
+    found = {}
+    for thing in gc.get_objects():
+        if issubclass(type(thing), CFunc):
+            found[thing.native_name] = (thing.cache_hits, 1 - thing.cache_hits)
+        elif issubclass(type(thing), Dispatcher) and thing.stats.cache_path:
+            hits, misses = thing.stats.cache_hits, thing.stats.cache_misses
+            found[f"{thing.__module__}.{thing.__qualname__}"] = (sum(hits.values()), sum(misses.values()))
+    return found
+
+
+if __name__ == "__main__":
+    for driver.SERIAL_BELOW in (0, 10**12):
+        train_and_sample()
+    print(json.dumps(cache_statistics()))

@@ -151,6 +151,14 @@ def run_layer(layer: nblstm.LSTM | nblstm.RNN, problem: Problem, tape=None) -> R
     return copy.deepcopy(named(y, state, dx, dstate, grads))
 
 
+def run_and_call(layer: nblstm.LSTM | nblstm.RNN, problem: Problem) -> Results:
+    """`run_layer`, and what the layer gives when it is called, which keeps nothing and goes its own way."""
+    y, state = layer(problem.x, problem.state, problem.lengths)
+    members = state if isinstance(state, tuple) else (state,)
+    called = dict(zip(("called y", "called h_n", "called c_n"), (y, *members), strict=False))
+    return run_layer(layer, problem) | called
+
+
 def run_naive(case: Case, params: Mapping[str, np.ndarray], problem: Problem) -> Results:
     """The NumPy reference, in float64."""
     net, p = case.naive(params), problem.astype("float64")

@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train test lint format types peers bench clean
+.PHONY: help train test processors lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -28,6 +28,17 @@ train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minute
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
 	@echo '== pytest $(ARGS)'
 	@$(RUN) pytest $(ARGS)
+
+# Code for narrower vectors than this machine's runs on it too. The names are LLVM's; NUMBA_CPU_NAME alone would keep the host's features.
+AVX2 := NUMBA_CPU_NAME=x86-64-v3 \
+    NUMBA_CPU_FEATURES=+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe
+SSE2 := NUMBA_CPU_NAME=generic
+
+processors: $(VENV)/.test ## run all tests as on a processor with AVX2, then with SSE2 only (on x86); options as for test
+	@$(AVX2) $(VENV)/bin/nblstm info | grep 'vector bits *256'
+	@$(AVX2) $(RUN) pytest $(ARGS)
+	@$(SSE2) $(VENV)/bin/nblstm info | grep 'vector bits *128'
+	@$(SSE2) $(RUN) pytest $(ARGS)
 
 peers: $(VENV)/.peers ## run the tests that compare with PyTorch and ONNX (installs them, about 1 GB)
 	@echo '== pytest -m peers $(ARGS)'

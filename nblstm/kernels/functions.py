@@ -32,8 +32,8 @@ _LN2 = {
     types.float32: (0.693145751953125, 1.428606765330187e-06),
     types.float64: (0.6931471803691238, 1.9082149292705877e-10),
 }
-_LOWEST = {types.float32: -88.1, types.float64: -709.2}  # exp is 0 from here down: n reaches -bias
-_HIGHEST = {types.float32: 88.8, types.float64: 710.0}  # and infinite from here up: n reaches bias + 1
+_LOWEST = {types.float32: -87.3, types.float64: -708.4}  # exp is 0 from here down: n - 1 reaches -bias
+_HIGHEST = {types.float32: 88.8, types.float64: 710.0}  # and infinite from here up
 _SATURATED = {types.float32: 20.0, types.float64: 40.0}  # 2x from which tanh(x) rounds to 1
 
 
@@ -60,22 +60,22 @@ def _horner64(r):
     return fma(q, r, full(r, 0.5))
 
 
-def _scaled_expm1(x):
-    """(2^n, expm1(r)) with x = n ln 2 + r, |r| <= ln(2) / 2, for vectors in compiled code."""
+def _scaled_expm1(x, less):
+    """(2^(n - less), expm1(r)) with x = n ln 2 + r, |r| <= ln(2) / 2, for vectors in compiled code."""
     raise TypeError("only for vectors in compiled code")
 
 
 @overload(_scaled_expm1)
-def _overload_scaled_expm1(x):
+def _overload_scaled_expm1(x, less):
     if not isinstance(x, Vector):
         return None
     rounder = 1.5 * 2.0 ** MANTISSA[x.dtype]
     high, low = _LN2[x.dtype]
     horner = _horner32 if x.dtype is types.float32 else _horner64
 
-    def implementation(x):
-        rounded = fma(x, full(x, 1.4426950408889634), full(x, rounder))
-        n = rounded - rounder
+    def implementation(x, less):
+        rounded = fma(x, full(x, 1.4426950408889634), full(x, rounder - less))
+        n = rounded - (rounder - less)
         r = fma(n, full(x, -low), fma(n, full(x, -high), x))
         return power_of_two(rounded), fma(r * r, horner(r), r)
 
@@ -83,7 +83,7 @@ def _overload_scaled_expm1(x):
 
 
 def exp(x):
-    """e^x. As a vector: 0 below about -87.7 (float32) and -708.7 (float64), where the result would be denormal."""
+    """e^x. As a vector: 0 where that is below 2^-125.5 (float32) or 2^-1021.5 (float64)."""
     return np.exp(x)
 
 
@@ -94,8 +94,8 @@ def _overload_exp(x):
     lowest, highest = _LOWEST[x.dtype], _HIGHEST[x.dtype]
 
     def implementation(x):
-        power, e = _scaled_expm1(at_most(full(x, highest), at_least(full(x, lowest), x)))
-        return fma(power, e, power)
+        half, e = _scaled_expm1(at_most(full(x, highest), at_least(full(x, lowest), x)), 1)
+        return half * fma(e, full(x, 2.0), full(x, 2.0))  # 2^n itself is infinite before e^x is
 
     return implementation
 
@@ -122,7 +122,7 @@ def _overload_tanh(x):
     saturated = _SATURATED[x.dtype]
 
     def implementation(x):
-        power, e = _scaled_expm1(at_most(full(x, saturated), 2.0 * absolute(x)))
+        power, e = _scaled_expm1(at_most(full(x, saturated), 2.0 * absolute(x)), 0)
         e = fma(power, e, power - 1.0)
         return copysign(e / (e + 2.0), x)
 

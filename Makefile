@@ -45,9 +45,9 @@ peers: $(VENV)/.peers ## run the tests that compare with PyTorch and ONNX (insta
 	@$(VENV)/bin/python -c 'import onnx, onnxruntime, torch'
 	@$(RUN) pytest -m peers $(ARGS)
 
-bench: $(VENV)/.peers ## time the layers beside PyTorch; options of the script by ARGS
-	@echo '== benchmarks/compare.py $(ARGS)'
-	@$(VENV)/bin/python benchmarks/compare.py $(ARGS)
+bench: $(VENV)/.bench ## time nblstm beside PyTorch, ONNX Runtime and JAX (installs them, about 1 GB); options by ARGS
+	@echo '== nblstm bench $(ARGS)'
+	@$(VENV)/bin/nblstm bench $(ARGS)
 
 lint: $(VENV)/.dev ## check style and formatting
 	@echo '== ruff check, ruff format --check'
@@ -74,7 +74,7 @@ $(VENV)/.core: pyproject.toml $(VENV)/.made
 	@$(RUN) pip install --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.peers $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
+$(VENV)/.test $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
 	@echo '== installing nblstm and its extra "$*" into $(VENV)'
 	@$(RUN) pip install --editable '.[$*]'
 	@touch $(VENV)/.core $@

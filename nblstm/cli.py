@@ -1,4 +1,4 @@
-"""The command line: ``nblstm train``, ``nblstm sample``, ``nblstm info``; one thin function each."""
+"""The command line: ``nblstm train``, ``nblstm sample``, ``nblstm bench``, ``nblstm info``; one thin function each."""
 
 from __future__ import annotations
 
@@ -177,6 +177,37 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
     with _plain_errors():
         model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
         click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
+
+
+@main.command(epilog="The rules, and how to read the figures: benchmarks/README.md in the repository.")
+@click.argument("rows", nargs=-1)
+@click.option("--threads", type=POSITIVE, multiple=True, help="Repeat it for several counts.  [default: all, and 1]")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of every row.  [default: the table's]")
+@click.option("--rounds", type=POSITIVE, default=7, help="Turns that each side gets.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=0.2, help="Length of a turn.")
+@click.option(
+    "--out", type=Path, help="Folder for the results.  [default: benchmarks, or here; without all ROWS, none]"
+)
+@click.pass_context
+def bench(
+    context: click.Context, /, rows: tuple[str, ...], threads: tuple[int, ...], dtype: str | None, rounds: int,
+    seconds: float, out: Path | None,
+) -> None:  # fmt: skip
+    """Time LSTMs beside PyTorch, ONNX Runtime and JAX, and against what this machine can do.
+
+    ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
+    name what is measured beyond layers: step, sampling, streaming, denormals, start, memory, processes, allocator.
+    Without ROWS everything is measured, for about half an hour, and results.md, results.csv and results.png are
+    written.
+    """
+    from nblstm.bench.run import run
+    from nblstm.bench.timing import Timing
+
+    if not rows and not out:
+        out = Path("benchmarks") if Path("benchmarks").is_dir() else Path()
+    with _plain_errors(), _compilation_announced():
+        if not run(rows, dtype, threads, Timing(rounds, seconds), out, click.echo):
+            context.exit(130)
 
 
 @main.command()

@@ -1,0 +1,82 @@
+"""The picture of the results: times as fast as PyTorch, and the rate reached against the possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nblstm.bench.peers import Torch
+from nblstm.bench.report import COLUMNS, WORKS, Results
+from nblstm.bench.results import Measurement
+from nblstm.plot import BLUE, GREY, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = dict(zip(WORKS, (BLUE, VERMILION), strict=True))
+THICK = 0.38  # of a bar, where rows are 1 apart
+
+
+def picture(measurements: Sequence[Measurement]) -> Figure:
+    """Two panels for each number of threads, with a pair of bars, training and inference, for each row.
+
+    Drawn are the results in the first dtype that there is, float32 before float64.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    results = Results(measurements)
+    dtype = results.groups[0][1]
+    counts = list(dict.fromkeys(threads for _, name, threads in results.groups if name == dtype))
+    rows = results.rows("training", dtype, counts[0])
+    figure = Figure(figsize=(11, len(counts) * (1.3 + 0.36 * len(rows))), layout="constrained")
+    panels = figure.subplots(len(counts), 2, squeeze=False)
+    for threads, (left, right) in zip(counts, panels, strict=True):
+        title = f"{dtype}, {'1 thread' if threads == 1 else f'{threads} threads'}"
+        _ratios(left, results, rows, dtype, threads)
+        left.set_title(f"Times as fast as PyTorch: {title}", loc="left", fontsize=10)
+        _rates(right, results, rows, dtype, threads)
+        right.set_title(f"GFLOP/s reached, and possible: {title}", loc="left", fontsize=10)
+    handles = [Patch(color=COLORS[what], label=what) for what in WORKS]
+    handles.append(Patch(facecolor="white", edgecolor=GREY, label="possible, and how much of it is reached"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _ratios(ax: Axes, results: Results, rows: Sequence[str], dtype: str, threads: int) -> None:
+    for what, offset in zip(WORKS, (-THICK / 2, THICK / 2), strict=True):
+        ratios = [results.ratio(row, dtype, threads, what, Torch.name) or 0.0 for row in rows]
+        bars = ax.barh([n + offset for n in range(len(rows))], ratios, THICK, color=COLORS[what])
+        ax.bar_label(bars, [f"{ratio:.2f}" if ratio else "" for ratio in ratios], padding=2, fontsize=7)
+    ax.axvline(1, color="black", linewidth=1)
+    _frame(ax, rows)
+
+
+def _rates(ax: Axes, results: Results, rows: Sequence[str], dtype: str, threads: int) -> None:
+    for what, offset in zip(WORKS, (-THICK / 2, THICK / 2), strict=True):
+        for number, row in enumerate(rows):
+            found = results.find(row, dtype, threads, what)
+            if not found or not found.gflops or not found.share:
+                continue
+            possible = found.gflops / found.share
+            ax.barh(number + offset, possible, THICK, color="white", edgecolor=GREY, linewidth=0.8)
+            ax.barh(number + offset, found.gflops, THICK, color=COLORS[what])
+            ax.annotate(
+                f"{found.share:.0%}", (possible, number + offset), (3, 0), textcoords="offset points", va="center",
+                fontsize=7,
+            )  # fmt: skip
+    _frame(ax, [""] * len(rows))
+
+
+def _frame(ax: Axes, labels: Sequence[str]) -> None:
+    ax.set_yticks(range(len(labels)), labels, fontsize=8)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.margins(x=0.1)
+    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="x", labelsize=8)
+    if labels[0]:
+        ax.set_ylabel(COLUMNS, fontsize=8)
+    ax.grid(axis="x", alpha=0.2)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)

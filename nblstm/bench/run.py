@@ -1,0 +1,182 @@
+"""A run: what was asked for, measured one after the other and told as it is found; then report, CSV and picture."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nblstm import environment
+from nblstm.bench import layers, limits, models, processes
+from nblstm.bench.peers import PEERS, Jax, load_before_threads
+from nblstm.bench.picture import picture
+from nblstm.bench.processes import ALL
+from nblstm.bench.report import WORKS, amount, report
+from nblstm.bench.results import OURS, Measurement, to_csv
+from nblstm.bench.table import TABLE, Shape, cases
+from nblstm.bench.timing import Timing
+from nblstm.weights import atomic_write
+
+Job = Callable[[], list[Measurement]]
+
+IN_PROCESS = {
+    "step": models.training_step,
+    "sampling": models.sampling,
+    "streaming": models.streaming,
+    "denormals": models.denormals,
+}
+"""Beyond layers, measured for each number of threads."""
+
+APART = {
+    "start": processes.start,
+    "memory": processes.memory,
+    "processes": processes.together,
+    "allocator": processes.allocator,
+}
+"""Beyond layers, measured once, with all threads."""
+
+NAMES = (*IN_PROCESS, *APART)
+
+
+def choose(rows: Sequence[str]) -> tuple[list[Shape], list[str]]:
+    """The shapes and the names of measurements that `rows` ask for; everything if they are none.
+
+    Examples
+    --------
+    >>> choose(["4", "sampling"])
+    ([Shape(T=12, B=3, I=30, H=20, layers=1, directions=1)], ['sampling'])
+    """
+    if not rows:
+        return list(TABLE), list(NAMES)
+    shapes, names = [], []
+    for row in rows:
+        if row in NAMES:
+            names.append(row)
+        elif row.isdecimal() and 1 <= int(row) <= len(TABLE):
+            shapes.append(TABLE[int(row) - 1])
+        elif "," in row:
+            shapes.append(Shape.parse(row))
+        else:
+            raise ValueError(f"a row must be 1..{len(TABLE)}, six numbers T,B,I,H,layers,directions, or one of "
+                             f"{', '.join(NAMES)}, got {row!r}")  # fmt: skip
+    return shapes, names
+
+
+def jobs(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing) -> list[Job]:
+    """All that is to be measured. JAX comes after all others: what it leaves in memory slows PyTorch down."""
+    shapes, names = choose(rows)
+    chosen = cases(shapes, dtype, threads)
+    others = [peer for peer in PEERS if peer is not Jax]
+    found: list[Job] = [functools.partial(layers.measure, case, others, timing) for case in chosen]
+    for name in names:
+        if name in IN_PROCESS:
+            found += [functools.partial(IN_PROCESS[name], n, timing) for n in threads]
+        else:
+            found.append(functools.partial(APART[name], timing))
+    if Jax.installed():
+        found += [functools.partial(_only_jax, functools.partial(layers.measure, case, [Jax], timing))
+                  for case in chosen if Jax.can(case)]  # fmt: skip
+    return found
+
+
+def _only_jax(job: Job) -> list[Measurement]:
+    """What a job found about JAX: nblstm's own figure has been taken beside the others."""
+    return [m for m in job() if m.side == Jax.name]
+
+
+def run(
+    rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing, out: Path | None,
+    say: Callable[[str], None],
+) -> bool:  # fmt: skip
+    """Measure, tell each result by `say`, and write the files to the folder `out`; returns whether it got to the end.
+
+    Ctrl-C ends the measuring; what there is by then is written, and the report says that it is not all.
+    """
+    from tqdm import tqdm
+
+    counts = list(dict.fromkeys(threads or (ALL, 1)))
+    if max(counts) > ALL:
+        raise ValueError(f"threads must be at most {ALL}, as many as Numba was started with, got {max(counts)}")
+    todo = jobs(rows, dtype, counts, timing)
+    load_before_threads()
+    for peer in PEERS:
+        if not peer.installed():
+            say(f"{peer.name} is not installed and is left out; this brings it: {peer.install}")
+    measurements: list[Measurement] = []
+    done = 0
+    with tqdm(total=len(todo), desc="measuring", dynamic_ncols=True, disable=None) as bar:
+        try:
+            for job in todo:
+                found = job()
+                measurements += found
+                for line in tell(found):
+                    bar.write(line)
+                sys.stdout.flush()  # a pipe would keep it back
+                done += 1
+                bar.update()
+        except KeyboardInterrupt:
+            pass
+    if out and measurements:
+        extent = f"{done} of {len(todo)} measurements"
+        write(measurements, settings(measurements, timing, extent), out)
+        say(f"{out} has results.md, results.csv{' and results.png' * _has_layers(measurements)}")
+    return done == len(todo)
+
+
+def tell(found: Sequence[Measurement]) -> list[str]:
+    """A line for each thing measured."""
+    lines: dict[tuple[str, str, int, str], list[str]] = {}
+    for m in found:
+        line = lines.setdefault((m.row, m.dtype, m.threads, m.what), [])
+        share = f" ({m.share:.0%} of {m.bound})" if m.share and m.side == OURS else ""
+        line.append(f"{m.side} {amount(m)}{share if m.ratio is None else f' = {m.ratio:.2f}'}")
+    return [f"{row} | {dtype} | {n} | {what} | {', '.join(line)}" for (row, dtype, n, what), line in lines.items()]
+
+
+def settings(measurements: Sequence[Measurement], timing: Timing, extent: str) -> dict[str, str]:
+    """What the figures depend on."""
+    machine = environment.describe()
+    layers_ = [m for m in measurements if m.what in WORKS]
+    peaks = dict.fromkeys((m.dtype, m.threads) for m in layers_)
+    rates = [f"{limits.peak(*key) / 1e9:.0f} GFLOP/s in {key[0]} with {key[1]}" for key in peaks]
+    reads = sorted({
+        (Shape.parse(m.row).recurrent_weights * np.dtype(m.dtype).itemsize, -m.threads)
+        for m in layers_ if m.bound == "bandwidth"
+    })  # fmt: skip
+    bandwidths = [f"{size / 1e6:.3g} MB at {limits.bandwidth(size, -n) / 1e9:.0f} GB/s with {-n}" for size, n in reads]
+    versions = [f"{name} {machine[name]}" for name in ("nblstm", "numpy", "numba", "llvmlite")]
+    versions += [f"{p.name} {p.version() if p.installed() else f'not installed ({p.install})'}" for p in PEERS]
+    allocator = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("MALLOC_")]
+    return {
+        "extent": extent,
+        "processor": f"{machine['processor']}, vectors of {machine['vector_bits']} bits",
+        "threads": f"up to {ALL}, layer {machine['threading_layer']}",
+        "measured peak": ", ".join(rates) or "-",
+        "measured bandwidth": ", ".join(bandwidths) or "-",
+        "versions": ", ".join([f"Python {machine['python']}", *versions]),
+        "system": platform.system(),
+        "memory": ", ".join(allocator) or "the C library's defaults",
+        "timing": f"medians; {timing.rounds} rounds, {timing.seconds:g} s of each side in each",
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _has_layers(measurements: Sequence[Measurement]) -> bool:
+    return any(m.what in WORKS for m in measurements)
+
+
+def write(measurements: Sequence[Measurement], about: dict[str, str], out: Path) -> None:
+    """results.md, results.csv and, if there is a layer among the results, results.png."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("results.md", report(measurements, about)), ("results.csv", to_csv(measurements))):
+        with atomic_write(out / name) as file:
+            file.write(text.encode())
+    if _has_layers(measurements):
+        with atomic_write(out / "results.png") as file:
+            picture(measurements).savefig(file, format="png", dpi=120)

@@ -197,7 +197,7 @@ def bench(
 
     ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
     name what is measured beyond layers: step, sampling, streaming, denormals, start, memory, processes, allocator.
-    Without ROWS everything is measured, for about half an hour, and results.md, results.csv and results.png are
+    Without ROWS everything is measured, for about twenty minutes, and results.md, results.csv and results.png are
     written.
     """
     from nblstm.bench.run import run
@@ -206,7 +206,7 @@ def bench(
     if not rows and not out:
         out = Path("benchmarks") if Path("benchmarks").is_dir() else Path()
     with _plain_errors(), _compilation_announced():
-        if not run(rows, dtype, threads, Timing(rounds, seconds), out, click.echo):
+        if not run(rows, dtype, threads, Timing(rounds, seconds), out):
             context.exit(130)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nblstm.bench.limits import limit
-from nblstm.bench.peers import Peer
+from nblstm.bench.peers import PEERS
 from nblstm.bench.results import OURS, Measurement
 from nblstm.bench.sides import Ours, Problem, Side, check_same
 from nblstm.bench.table import Case
 from nblstm.bench.timing import Timing, medians
 
 
-def measure(case: Case, peers: Sequence[type[Peer]], timing: Timing) -> list[Measurement]:
-    """Training and inference by nblstm and by those of `peers` that are installed and have the case.
+def measure(case: Case, timing: Timing) -> list[Measurement]:
+    """Training and inference by nblstm and by the peers that are installed and have the case.
 
     Raises
     ------
@@ -22,7 +20,7 @@ def measure(case: Case, peers: Sequence[type[Peer]], timing: Timing) -> list[Mea
     """
     problem = Problem(case)
     sides: list[Side] = [Ours(problem)]
-    sides += [peer(problem) for peer in peers if peer.installed() and peer.can(case)]
+    sides += [peer(problem) for peer in PEERS if peer.installed() and peer.can(case)]
     ours = sides[0].results()
     for side in sides[1:]:
         check_same(side.name, ours, side.results(), case.dtype)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numba import prange
 
@@ -71,6 +72,7 @@ def _best(function: Callable[[], Any]) -> float:
 @functools.cache
 def peak(dtype: str, threads: int) -> float:
     """Additions and multiplications per second, a fused one counted as two."""
+    numba.set_num_threads(threads)
     lanes = BYTES // np.dtype(dtype).itemsize
     sums = np.linspace(0, 1, threads * SUMS * lanes).astype(dtype)
     return 2 * sums.size * ROUNDS / _best(lambda: _multiply_add(ANY, threads, ROUNDS, sums))
@@ -79,6 +81,7 @@ def peak(dtype: str, threads: int) -> float:
 @functools.cache
 def bandwidth(size: int, threads: int) -> float:
     """Bytes per second when the threads share an array of `size` bytes and each reads its part over and over."""
+    numba.set_num_threads(threads)
     unit = threads * STREAMS * BYTES
     data = np.ones(-(-size // unit) * unit // 4, np.float32)
     repeats, sums = max(1, READ // data.nbytes), np.empty(threads * BYTES // 4, np.float32)

@@ -1,11 +1,10 @@
-"""The picture of the results: times as fast as PyTorch, and the rate reached against the possible."""
+"""The picture of the results: times as fast as the others, and the rate reached against the possible."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nblstm.bench.peers import Torch
 from nblstm.bench.report import COLUMNS, WORKS, Results
 from nblstm.bench.results import Measurement
 from nblstm.plot import BLUE, GREY, VERMILION
@@ -30,25 +29,27 @@ def picture(measurements: Sequence[Measurement]) -> Figure:
     dtype = results.groups[0][1]
     counts = list(dict.fromkeys(threads for _, name, threads in results.groups if name == dtype))
     rows = results.rows("training", dtype, counts[0])
-    figure = Figure(figsize=(11, len(counts) * (1.3 + 0.36 * len(rows))), layout="constrained")
+    figure = Figure(figsize=(11, len(counts) * (1.0 + 0.29 * len(rows))), layout="constrained")
     panels = figure.subplots(len(counts), 2, squeeze=False)
     for threads, (left, right) in zip(counts, panels, strict=True):
         title = f"{dtype}, {'1 thread' if threads == 1 else f'{threads} threads'}"
         _ratios(left, results, rows, dtype, threads)
-        left.set_title(f"Times as fast as PyTorch: {title}", loc="left", fontsize=10)
+        left.set_title(f"Times as fast as the others: {title}", loc="left", fontsize=10)
         _rates(right, results, rows, dtype, threads)
         right.set_title(f"GFLOP/s reached, and possible: {title}", loc="left", fontsize=10)
-    handles = [Patch(color=COLORS[what], label=what) for what in WORKS]
-    handles.append(Patch(facecolor="white", edgecolor=GREY, label="possible, and how much of it is reached"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    rivals = ("PyTorch", "the faster of PyTorch and ONNX Runtime")
+    handles = [Patch(color=COLORS[what], label=f"{what}, beside {r}") for what, r in zip(WORKS, rivals, strict=True)]
+    handles.append(Patch(facecolor="white", edgecolor=GREY, label="possible, and the share reached"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
 def _ratios(ax: Axes, results: Results, rows: Sequence[str], dtype: str, threads: int) -> None:
     for what, offset in zip(WORKS, (-THICK / 2, THICK / 2), strict=True):
-        ratios = [results.ratio(row, dtype, threads, what, Torch.name) or 0.0 for row in rows]
+        ratios = [results.lead(row, dtype, threads, what) or 0.0 for row in rows]
         bars = ax.barh([n + offset for n in range(len(rows))], ratios, THICK, color=COLORS[what])
-        ax.bar_label(bars, [f"{ratio:.2f}" if ratio else "" for ratio in ratios], padding=2, fontsize=7)
+        labels = [f"{ratio:.2f}" if ratio else "" for ratio in ratios]
+        ax.bar_label(bars, labels, padding=2, fontsize=7, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
     ax.axvline(1, color="black", linewidth=1)
     _frame(ax, rows)
 

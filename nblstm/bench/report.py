@@ -60,7 +60,7 @@ def report(measurements: Sequence[Measurement], settings: Mapping[str, str]) -> 
     results = Results(measurements)
     parts = [
         "# Results",
-        "Written by `nblstm bench`. What the figures mean and how they are taken: [README.md](README.md).",
+        "Written by `nblstm bench`. What the figures mean and how they are taken: `benchmarks/README.md`.",
         _table(["setting", ""], [[name, text] for name, text in settings.items()]),
     ]
     if results.layers:

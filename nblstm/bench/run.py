@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import io
 import os
 import platform
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 
 from nblstm import environment
 from nblstm.bench import layers, limits, models, processes
-from nblstm.bench.peers import PEERS, Jax, load_before_threads
+from nblstm.bench.peers import PEERS, load_before_threads
 from nblstm.bench.picture import picture
 from nblstm.bench.processes import ALL
 from nblstm.bench.report import WORKS, amount, report
@@ -69,34 +70,21 @@ def choose(rows: Sequence[str]) -> tuple[list[Shape], list[str]]:
 
 
 def jobs(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing) -> list[Job]:
-    """All that is to be measured. JAX comes after all others: what it leaves in memory slows PyTorch down."""
+    """All that is to be measured."""
     shapes, names = choose(rows)
-    chosen = cases(shapes, dtype, threads)
-    others = [peer for peer in PEERS if peer is not Jax]
-    found: list[Job] = [functools.partial(layers.measure, case, others, timing) for case in chosen]
+    found: list[Job] = [functools.partial(layers.measure, case, timing) for case in cases(shapes, dtype, threads)]
     for name in names:
         if name in IN_PROCESS:
             found += [functools.partial(IN_PROCESS[name], n, timing) for n in threads]
         else:
             found.append(functools.partial(APART[name], timing))
-    if Jax.installed():
-        found += [functools.partial(_only_jax, functools.partial(layers.measure, case, [Jax], timing))
-                  for case in chosen if Jax.can(case)]  # fmt: skip
     return found
 
 
-def _only_jax(job: Job) -> list[Measurement]:
-    """What a job found about JAX: nblstm's own figure has been taken beside the others."""
-    return [m for m in job() if m.side == Jax.name]
+def run(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing, out: Path | None) -> bool:
+    """Measure, print each result, and write the files to the folder `out`; returns whether it got to the end.
 
-
-def run(
-    rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing, out: Path | None,
-    say: Callable[[str], None],
-) -> bool:  # fmt: skip
-    """Measure, tell each result by `say`, and write the files to the folder `out`; returns whether it got to the end.
-
-    Ctrl-C ends the measuring; what there is by then is written, and the report says that it is not all.
+    Ctrl-C ends the measuring. Then, as after an error, what there is is written, and the report says how much it is.
     """
     from tqdm import tqdm
 
@@ -107,25 +95,24 @@ def run(
     load_before_threads()
     for peer in PEERS:
         if not peer.installed():
-            say(f"{peer.name} is not installed and is left out; this brings it: {peer.install}")
+            print(f"{peer.name} is not installed and is left out; this brings it: {peer.install}")
     measurements: list[Measurement] = []
     done = 0
-    with tqdm(total=len(todo), desc="measuring", dynamic_ncols=True, disable=None) as bar:
-        try:
+    try:
+        with tqdm(total=len(todo), desc="measuring", dynamic_ncols=True, disable=None) as bar:
             for job in todo:
                 found = job()
                 measurements += found
-                for line in tell(found):
-                    bar.write(line)
+                bar.write("\n".join(tell(found)))
                 sys.stdout.flush()  # a pipe would keep it back
                 done += 1
                 bar.update()
-        except KeyboardInterrupt:
-            pass
-    if out and measurements:
-        extent = f"{done} of {len(todo)} measurements"
-        write(measurements, settings(measurements, timing, extent), out)
-        say(f"{out} has results.md, results.csv{' and results.png' * _has_layers(measurements)}")
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if out and measurements:
+            about = settings(measurements, timing, f"{done} of {len(todo)} measurements")
+            print(f"{', '.join(write(measurements, about, out))} written to {out}")
     return done == len(todo)
 
 
@@ -149,7 +136,7 @@ def settings(measurements: Sequence[Measurement], timing: Timing, extent: str) -
         (Shape.parse(m.row).recurrent_weights * np.dtype(m.dtype).itemsize, -m.threads)
         for m in layers_ if m.bound == "bandwidth"
     })  # fmt: skip
-    bandwidths = [f"{size / 1e6:.3g} MB at {limits.bandwidth(size, -n) / 1e9:.0f} GB/s with {-n}" for size, n in reads]
+    bandwidths = [f"{size // 1024} KiB at {limits.bandwidth(size, -n) / 1e9:.0f} GB/s with {-n}" for size, n in reads]
     versions = [f"{name} {machine[name]}" for name in ("nblstm", "numpy", "numba", "llvmlite")]
     versions += [f"{p.name} {p.version() if p.installed() else f'not installed ({p.install})'}" for p in PEERS]
     allocator = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("MALLOC_")]
@@ -167,16 +154,15 @@ def settings(measurements: Sequence[Measurement], timing: Timing, extent: str) -
     }
 
 
-def _has_layers(measurements: Sequence[Measurement]) -> bool:
-    return any(m.what in WORKS for m in measurements)
-
-
-def write(measurements: Sequence[Measurement], about: dict[str, str], out: Path) -> None:
-    """results.md, results.csv and, if there is a layer among the results, results.png."""
+def write(measurements: Sequence[Measurement], about: dict[str, str], out: Path) -> list[str]:
+    """The files' names: results.md, results.csv and, if there is a layer among the results, results.png."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("results.md", report(measurements, about)), ("results.csv", to_csv(measurements))):
+    contents = {"results.md": report(measurements, about).encode(), "results.csv": to_csv(measurements).encode()}
+    if any(m.what in WORKS for m in measurements):
+        png = io.BytesIO()
+        picture(measurements).savefig(png, format="png", dpi=120)
+        contents["results.png"] = png.getvalue()
+    for name, content in contents.items():
         with atomic_write(out / name) as file:
-            file.write(text.encode())
-    if _has_layers(measurements):
-        with atomic_write(out / "results.png") as file:
-            picture(measurements).savefig(file, format="png", dpi=120)
+            file.write(content)
+    return list(contents)

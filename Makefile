@@ -40,9 +40,9 @@ processors: $(VENV)/.test ## run all tests as on a processor with AVX2, then wit
 	@$(SSE2) $(VENV)/bin/nblstm info | grep 'vector bits *128'
 	@$(SSE2) $(RUN) pytest $(ARGS)
 
-peers: $(VENV)/.peers ## run the tests that compare with PyTorch and ONNX (installs them, about 1 GB)
+peers: $(VENV)/.peers ## run the tests that compare with PyTorch, ONNX and JAX (installs them, about 1 GB)
 	@echo '== pytest -m peers $(ARGS)'
-	@$(VENV)/bin/python -c 'import onnx, onnxruntime, torch'
+	@$(VENV)/bin/python -c 'import jax, onnx, onnxruntime, torch'
 	@$(RUN) pytest -m peers $(ARGS)
 
 bench: $(VENV)/.bench ## time nblstm beside PyTorch, ONNX Runtime and JAX (installs them, about 1 GB); options by ARGS

@@ -1,4 +1,4 @@
-"""The benchmarks: the table, the clock, the limits, the report, the command; with the peers, that all sides agree."""
+"""The benchmarks: table, clock, limits, report and command; the peers are in test_bench_peers.py."""
 
 from __future__ import annotations
 
@@ -13,21 +13,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from nblstm.bench import layers, limits, models, run
+from nblstm.bench import layers, limits, run
 from nblstm.bench.peers import PEERS, Peer
 from nblstm.bench.report import Results, amount, report
 from nblstm.bench.results import OURS, Measurement, to_csv
 from nblstm.bench.sides import Ours, Problem, check_same
 from nblstm.bench.table import DTYPES, TABLE, Case, Shape, cases
 from nblstm.bench.timing import Timing, medians
-from nblstm.bench.torch_models import TorchCharLM, torch_stream
 from nblstm.cli import main
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY
-from nblstm.layers import LSTMCell
-from nblstm.models import CharLM
-from nblstm.optim import Adam
-from nblstm.training import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 ODD = Shape(5, 3, 7, 9, 2, 2)
@@ -185,22 +180,6 @@ def test_every_training_pass_packs_the_weights_anew() -> None:
         np.testing.assert_array_equal(tensor, again[name])
 
 
-@pytest.mark.peers
-@pytest.mark.parametrize("shape", [ODD, Shape(4, 1, 3, 5, 1, 1), Shape(6, 17, 1, 2, 3, 1)], ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
-def test_all_sides_agree(peer: type[Peer], dtype: str, shape: Shape) -> None:
-    case = Case(shape, dtype, numba.config.NUMBA_NUM_THREADS)
-    if not peer.installed():
-        pytest.skip(f"{peer.name} is not installed: {peer.install}")
-    if not peer.can(case):
-        pytest.skip(f"{peer.name} has no LSTM in {dtype}")
-    problem = Problem(case)
-    ours, theirs = Ours(problem).results(), peer(problem).results()
-    check_same(peer.name, ours, theirs, dtype)
-    assert theirs.keys() == (ours.keys() if peer.trains else {"y"})
-
-
 def test_the_commands_that_bring_the_peers_name_what_the_extra_does() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = [requirement.partition(">=")[0] for requirement in project["optional-dependencies"]["bench"]]
@@ -224,31 +203,6 @@ def test_processes_of_their_own_are_measured_without_peers_too(name: str, alone:
     found = run.APART[name](AT_ONCE)
     assert all(0 < m.value < math.inf for m in found)
     assert {m.side.partition(",")[0] for m in found} == ({OURS} if name != "allocator" else set())
-
-
-@pytest.mark.peers
-def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
-    model = CharLM("abcdefg", 5, 9, 2, seed=0)
-    streams = rng.integers(7, size=(3 * 4 + 1, 2))
-    trainer = Trainer(model, Adam(model.layers, lr=0.01), streams, 4, clip=0.1)
-    peer = TorchCharLM(model, streams, 4, lr=0.01, clip=0.1)
-    losses = np.array([[trainer.step(), peer.step()] for _ in range(8)])  # more than two passes over the streams
-    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-5)
-    assert losses[-1, 0] < losses[0, 0]
-    drawn = model.sample("c", 30, models.GREEDY, seed=0)
-    assert [model.vocabulary.index(character) for character in drawn[1:]] == peer.sample(2, 30, models.GREEDY)
-
-
-@pytest.mark.peers
-def test_the_stream_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
-    cell = LSTMCell(3, 5, seed=0)
-    ours, theirs = models._stream(cell), torch_stream(cell)
-    for x in rng.standard_normal((6, 3)).astype("float32"):
-        with torch.inference_mode():
-            expected = theirs(torch.from_numpy(x[None])).numpy()[0]
-        np.testing.assert_allclose(ours(x), expected, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------------- report and command

@@ -19,7 +19,7 @@ from nblstm.kernels.tag import ANY, Tag
 SUMS = 12  # more than any processor has additions under way, and no more than fit 16 registers beside two operands
 STREAMS = 8  # vectors read side by side
 ROUNDS = 2_000_000
-READ = 100_000_000  # bytes to read for one time of a bandwidth
+READ = 500_000_000  # bytes to read for one time of a bandwidth
 REPEATS = 9
 
 

@@ -1,0 +1,57 @@
+"""The other sides of the benchmarks compute what nblstm does."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+
+from nblstm.bench import models
+from nblstm.bench.peers import PEERS, Peer
+from nblstm.bench.sides import Ours, Problem, check_same
+from nblstm.bench.table import Case, Shape
+from nblstm.bench.torch_models import TorchCharLM, torch_stream
+from nblstm.layers import LSTMCell
+from nblstm.models import CharLM
+from nblstm.optim import Adam
+from nblstm.training import Trainer
+
+pytestmark = pytest.mark.peers
+
+
+@pytest.mark.parametrize("shape", [Shape(5, 3, 7, 9, 2, 2), Shape(4, 1, 3, 5, 1, 1), Shape(6, 17, 1, 2, 3, 1)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_all_sides_agree(peer: type[Peer], dtype: str, shape: Shape) -> None:
+    case = Case(shape, dtype, numba.config.NUMBA_NUM_THREADS)
+    if not peer.installed():
+        pytest.skip(f"{peer.name} is not installed: {peer.install}")
+    if not peer.can(case):
+        pytest.skip(f"{peer.name} has no LSTM in {dtype}")
+    problem = Problem(case)
+    ours, theirs = Ours(problem).results(), peer(problem).results()
+    check_same(peer.name, ours, theirs, dtype)
+    assert theirs.keys() == (ours.keys() if peer.trains else {"y"})
+
+
+def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
+    model = CharLM("abcdefg", 5, 9, 2, seed=0)
+    streams = rng.integers(7, size=(3 * 4 + 1, 2))
+    trainer = Trainer(model, Adam(model.layers, lr=0.01), streams, 4, clip=0.1)
+    peer = TorchCharLM(model, streams, 4, lr=0.01, clip=0.1)
+    losses = np.array([[trainer.step(), peer.step()] for _ in range(8)])  # more than two passes over the streams
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-5)
+    assert losses[-1, 0] < losses[0, 0]
+    drawn = model.sample("c", 30, models.GREEDY, seed=0)
+    assert [model.vocabulary.index(character) for character in drawn[1:]] == peer.sample(2, 30, models.GREEDY)
+
+
+def test_the_stream_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
+    cell = LSTMCell(3, 5, seed=0)
+    ours, theirs = models._stream(cell), torch_stream(cell)
+    for x in rng.standard_normal((6, 3)).astype("float32"):
+        with torch.inference_mode():
+            expected = theirs(torch.from_numpy(x[None])).numpy()[0]
+        np.testing.assert_allclose(ours(x), expected, atol=1e-6)

@@ -205,7 +205,7 @@ def bench(
 
     if not rows and not out:
         out = Path("benchmarks") if Path("benchmarks").is_dir() else Path()
-    with _plain_errors(), _compilation_announced():
+    with _plain_errors():
         if not run(rows, dtype, threads, Timing(rounds, seconds), out):
             context.exit(130)
 

@@ -5,8 +5,9 @@ Both rest on expm1 over one octave. With n = round(x / ln 2) and r = x - n ln 2,
     expm1(r) = r + r^2 q(r),        q(r) = (expm1(r) - r) / r^2,
 
 and exp(x) = 2^n (1 + expm1(r)). For q we take the Chebyshev fit, which is within a few percent of the best polynomial
-of its degree; the degree is the least whose error, relative to expm1, is well below the rounding of the type. ln 2 is
-split in two: the high part has so few bits that n times it is exact even without a fused multiply-add.
+of its degree; the degree is the least whose error, relative to expm1, is below a quarter of the type's rounding. For
+exp ln 2 is split in two: the high part has so few bits that n times it is exact even without a fused multiply-add.
+(tanh is flat where n is large, so that one rounded ln 2 will do.)
 """
 
 import mpmath as mp

@@ -11,6 +11,7 @@ from numba.core.dispatcher import Dispatcher
 
 import nblstm
 from nblstm.kernels import driver
+from nblstm.layers import tape
 
 
 def train_and_sample() -> None:
@@ -39,6 +40,6 @@ def cache_statistics() -> dict[str, tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    for driver.SERIAL_BELOW in (0, 10**12):
+    for driver.SERIAL_BELOW, tape.TEAM_ABOVE in ((0, 0), (0, 10**12), (10**12, 0)):
         train_and_sample()
     print(json.dumps(cache_statistics()))

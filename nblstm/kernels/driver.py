@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 from contextlib import nullcontext
 from threading import Lock
 from types import FunctionType
 from typing import Any
 
 import numba
+import numpy as np
 
+from nblstm.kernels import team
 from nblstm.kernels.compilation import CACHE
 
 SERIAL_BELOW = 1_000_000
@@ -44,6 +47,30 @@ class Driver:
             return self.parallel(tag, threads, *arguments)
 
 
+class Team:
+    """A kernel whose first arguments are a `Tag`, the number of threads and their note, and whose threads meet.
+
+    They do so at barriers; see `team`. One caller at a time, and only where OpenMP starts the threads, which starts all
+    of a team at once.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.parallel = numba.njit(parallel=True, cache=CACHE, error_model="numpy")(function)
+        self.__doc__ = function.__doc__
+
+    def __call__(self, tag: Any, threads: int, *arguments: Any) -> bool:
+        """Run it, without the note; False if nothing was done, because the team could not or did not come together."""
+        if threads == 1 or _threading_layer() != "omp" or os.name != "posix" or not _one_team.acquire(blocking=False):
+            return False
+        try:
+            note = np.zeros(team.WORDS, np.int64)
+            self.parallel(tag, threads, note, *arguments)
+            return bool(note[team.APART] == 1)
+        finally:
+            _one_team.release()
+
+
+_one_team = Lock()
 _one_at_a_time = Lock()  # Numba's own threads abort the process when two callers meet in them; OpenMP and TBB do not
 
 

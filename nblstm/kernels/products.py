@@ -13,7 +13,7 @@ is not there being at -1. In the concatenated formulation both weights lie in th
 from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
-from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
+from nblstm.kernels.simd import lanes_of, pointer, pointer_at, prefetch, shift
 from nblstm.kernels.tile import ROWS, VECTORS, tile_outer, tile_rows
 
 STEP_BLOCK = 256  # steps of an outer product that are taken together, so that both operands stay in the nearest caches
@@ -135,15 +135,17 @@ def weight_gradient(
 
     The step k has its rows at x[x_index[k]] with `inputs` numbers `x_feature` apart, h[h_index[k] * h_scale] with
     `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns; x and h are addresses, one is [1]. sums: panels
-    over the columns with depth inputs + hiddens + 1. They start from zero if this call `begins` and are added to `flat`
-    if it `ends`, so a long sum may come in pieces. Each belongs to one thread and takes the steps in order.
+    over the columns with depth inputs + hiddens + 1, and at least a tile for each thread. They start from zero if this
+    call `begins` and are added to `flat` if it `ends`, so a long sum may come in pieces. Each belongs to one thread and
+    takes the steps in order.
     """
     for thread in prange(threads):
-        b_, sums_ = pointer(b), pointer(sums)
+        b_, sums_, flat_ = pointer(b), pointer(sums), pointer(flat)
         lanes, depth = lanes_of(b_), inputs + hiddens + 1
         input_tiles, hidden_tiles = (inputs + ROWS - 1) // ROWS, (hiddens + ROWS - 1) // ROWS
         tiles = input_tiles + hidden_tiles + (places[4] >= 0)
         work = panel_count(b_scale, lanes) * tiles
+        at_once = begins and ends and steps <= STEP_BLOCK  # then a tile's sums are done before the next tile's begin
         for first in range(0, max(steps, 1), STEP_BLOCK):
             size = min(STEP_BLOCK, steps - first)
             for task in range(work * thread // threads, work * (thread + 1) // threads):
@@ -160,25 +162,47 @@ def weight_gradient(
                     if tile >= hidden_tiles:
                         a, a_scale, low, high = pointer(one), 0, 0, 1
                         start, row, at = places[4], 1, inputs + hiddens
-                total = shift(sums_, column * depth + at * width)
+                total = shift(sums_, thread * ROWS * VECTORS * lanes if at_once else column * depth + at * width)
                 if begins and first == 0:
                     for i in range((high - low) * width):
                         total[i] = 0.0
+                ending = ends and first + size >= steps
+                if ending:
+                    prefetch_by_gate(width, column, gates, units, flat_, start + low, row)
                 tile_outer(
                     high - low, width // lanes, shift(a, low * a_feature), shift(a_index, first), a_scale, a_feature,
                     shift(b_, column), shift(pointer(b_index), first), b_scale, size, total,
                 )  # fmt: skip
-                if ends and first + size >= steps:
-                    add_by_gate(total, width, column, gates, units, high - low, flat, start + low, row)
+                if ending:
+                    add_by_gate(total, width, column, gates, units, high - low, flat_, start + low, row)
                     if at == inputs + hiddens and places[5] >= 0:
-                        add_by_gate(total, width, column, gates, units, 1, flat, places[5], 1)
+                        add_by_gate(total, width, column, gates, units, 1, flat_, places[5], 1)
 
 
 @njit(error_model="numpy")
 def add_by_gate(panel, width, start, gates, units, features, flat, place, row_length):
     """Columns of a panel, the first being number `start` in gate order, to rows of a weight, each `features` long."""
-    for column in range(width):
-        row = weight_row(start + column, gates, units, lanes_of(panel))
-        if row >= 0:
+    lanes = lanes_of(panel)
+    for first in range(0, width, lanes):
+        row, count = rows_of_vector(start + first, gates, units, lanes)
+        for lane in range(count):
+            target = shift(flat, place + (row + lane) * row_length)
             for k in range(features):
-                flat[place + row * row_length + k] += panel[k * width + column]
+                target[k] += panel[k * width + first + lane]
+
+
+@njit(error_model="numpy")
+def prefetch_by_gate(width, start, gates, units, flat, place, row_length):
+    """Ask for the first number of each row that `add_by_gate` will write."""
+    lanes = lanes_of(flat)
+    for first in range(0, width, lanes):
+        row, count = rows_of_vector(start + first, gates, units, lanes)
+        for lane in range(count):
+            prefetch(flat, place + (row + lane) * row_length)
+
+
+@njit(error_model="numpy")
+def rows_of_vector(column, gates, units, lanes):
+    """The first row of the weight that belongs to the vector beginning at `column` in gate order, and how many."""
+    unit = column // (gates * lanes) * lanes
+    return column // lanes % gates * units + unit, min(lanes, units - unit)

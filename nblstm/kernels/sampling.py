@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 
 from nblstm.kernels.compilation import CACHE
-from nblstm.kernels.products import rows_times_panels
-from nblstm.kernels.simd import pointer, shift
+from nblstm.kernels.products import panel_count, rows_times_panels
+from nblstm.kernels.simd import lanes_of, pointer, shift
 from nblstm.kernels.sweeps import forward_step
 
 
@@ -49,8 +49,8 @@ def sample(
             h_new = shift(pointer(h), (2 * layer + (s + 1) % 2) * P)
             c_ = shift(pointer(c), layer * P)
             forward_step(
-                cell, 1, rows, x, rows, 1, input_panels, width, h_prev, panels, H, bias, 0, sums_, False, sums_, G,
-                peephole, c_, c_, h_new, P,
+                cell, 1, 0, panel_count(G, lanes_of(w)), rows, x, rows, 1, input_panels, width, h_prev, panels, H,
+                bias, 0, sums_, False, sums_, G, peephole, c_, c_, h_new, P,
             )  # fmt: skip
             x, width = h_new, H
         if s >= prompt.size - 1:

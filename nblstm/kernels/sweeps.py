@@ -37,17 +37,19 @@ def rows_of_steps(low, high, first, last, B, active, places, at_places, at_rows)
 
 @njit(error_model="numpy")
 def forward_step(
-    cell, rows, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start, start_scale, sums, keep, gates, G,
-    peephole, c_prev, c, h, P,
+    cell, rows, first_panel, last_panel, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start,
+    start_scale, sums, keep, gates, G, peephole, c_prev, c, h, P,
 ):  # fmt: skip
     """One step of `rows` rows: weighted sums = start + x @ input_panels + h' @ panels, and the cell, panel by panel.
+
+    Does the panels first_panel .. last_panel - 1.
 
     Pointers at the first row: h_prev, c_prev, c, h (rows, P), gates (rows, G); x_at (rows,) says where rows of x lie.
     Row r starts from start[r * start_scale]: (G,) numbers. index is 0, 1, 2 ...; sums is scratch for a tile.
     """
     lanes, per_unit = lanes_of(h), G // P
     tiles = (rows + ROWS - 1) // ROWS
-    for panel in range(panel_count(G, lanes)):
+    for panel in range(first_panel, last_panel):
         column, width = panel * VECTORS * lanes, panel_width(panel, G, lanes)
         first_unit, last_unit = column // per_unit, (column + width) // per_unit
         for tile in range(tiles):
@@ -76,7 +78,7 @@ def forward_step(
 
 @Driver
 def forward(
-    cell, threads, hoist, bounds, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
+    cell, threads, bounds, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
     peephole, h, c, gates, keep, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
@@ -92,6 +94,8 @@ def forward(
         h_, c_, bias_, gates_, index_ = pointer(h), pointer(c), pointer(bias), pointer(gates), pointer(index)
         x_, x_at_, input_panels_ = pointer_at(x, h_), pointer(x_at), pointer(input_panels)
         at_x_, at_gates_ = shift(pointer(at_x), block * low), shift(pointer(at_gates), block * low)
+        lanes = lanes_of(h_)
+        sums_ = shift(pointer(sums), thread * TILE_VECTORS * lanes)
         for first in range(0, T, block):
             last, before = min(T, first + block), (first if keep else 0)
             if hoist:
@@ -101,18 +105,39 @@ def forward(
                     at_gates_, G,
                 )  # fmt: skip
             for s in range(first, last):
-                at = s * B + low
+                rows, at = min(high, active[s]) - low, s * B + low
                 step_gates = shift(gates_, ((before + s - first) * B + low) * G)
                 forward_step(
-                    cell, min(high, active[s]) - low, index_, x_, shift(x_at_, at), x_feature, input_panels_,
+                    cell, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature, input_panels_,
                     0 if hoist else I, shift(h_, at * P), pointer(panels), H, step_gates if hoist else bias_,
-                    G if hoist else 0, shift(pointer(sums), thread * TILE_VECTORS * lanes_of(h_)), keep, step_gates, G,
-                    pointer(peephole), shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),
+                    G if hoist else 0, sums_, keep, step_gates, G, pointer(peephole),
+                    shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),
                     shift(h_, (at + B) * P), P,
                 )  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------------------- backward
+
+
+@njit(error_model="numpy")
+def backward_cell(
+    cell, rows, first, last, H, P, G, dy, has_dy, dy_at, peephole, h, c_prev, c, gates, dh, dc
+):  # fmt: skip
+    """The cell of one step back, for the units first .. last - 1 of `rows` rows.
+
+    Pointers at the first row: h, c_prev, c, dh, dc (rows, P), gates (rows, G); dy_at (rows,) says where rows of dy lie.
+    """
+    per_unit = G // P
+    for row in range(rows):
+        at, dy_row = row * P, shift(dy, dy_at[row])
+        for u in range(first, last, lanes_of(h)):
+            dh_u = load(dh, at + u)
+            if has_dy:
+                dh_u = dh_u + load_part(dy_row, u, H - u)
+            backward_units(
+                cell, u, shift(gates, row * G + per_unit * u), peephole, P, shift(c_prev, at), shift(c, at),
+                shift(h, at), dh_u, shift(dc, at),
+            )  # fmt: skip
 
 
 @Driver
@@ -133,24 +158,16 @@ def backward(
         h_, c_, gates_, zeros_, index_ = pointer(h), pointer(c), pointer(gates), pointer(zeros), pointer(index)
         dh_, dc_, dx_ = shift(pointer(dh), low * P), shift(pointer(dc), low * P), pointer_at(dx, h_)
         at_dx_, at_gates_ = shift(pointer(at_dx), block * low), shift(pointer(at_gates), block * low)
-        per_unit = G // P
         for last in range(T, 0, -block):
             first = max(0, last - block)
             for s in range(last - 1, first - 1, -1):
                 rows = min(high, active[s]) - low
-                step_gates = shift(gates_, (s * B + low) * G)
-                for row in range(rows):
-                    before = (s * B + low + row) * P
-                    after = before + B * P
-                    dy_row = shift(pointer_at(dy, h_), dy_at[s * B + low + row])
-                    for u in range(0, P, lanes_of(h_)):
-                        dh_u = load(dh_, row * P + u)
-                        if has_dy:
-                            dh_u = dh_u + load_part(dy_row, u, H - u)
-                        backward_units(
-                            cell, u, shift(step_gates, row * G + per_unit * u), pointer(peephole), P,
-                            shift(c_, before), shift(c_, after), shift(h_, after), dh_u, shift(dc_, row * P),
-                        )  # fmt: skip
+                at = s * B + low
+                before, after, step_gates = at * P, (at + B) * P, shift(gates_, at * G)
+                backward_cell(
+                    cell, rows, 0, P, H, P, G, pointer_at(dy, h_), has_dy, shift(pointer(dy_at), at), pointer(peephole),
+                    shift(h_, after), shift(c_, before), shift(c_, after), step_gates, dh_, dc_,
+                )  # fmt: skip
                 rows_times_panels(
                     rows, step_gates, index_, G, 1, pointer(panels), G, P, zeros_, False, dh_, index_, P
                 )  # fmt: skip

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from nblstm.arguments import as_rate, as_seed, as_size
-from nblstm.kernels import products, sweeps
+from nblstm.kernels import products, sweeps, together
 from nblstm.kernels.dropout import dropout
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY, Tag
@@ -179,13 +179,14 @@ class Recurrent(Layer):
     def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray) -> None:
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
         time_stride, batch_stride, feature_stride = strides(x)
-        sweeps.forward(
-            self.cell, tape.threads, tape.hoist, schedule.bounds(tape.threads), tape.block, tape.T, tape.B, x.shape[2],
-            self.hidden_size, self.padded_units, self.gate_columns, schedule.active, address(x),
-            schedule.offsets(direction, time_stride, batch_stride), feature_stride, pack.input, pack.hidden, pack.bias,
-            pack.peephole.reshape(-1), track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1),
-            int(tape.keep), tape.index, *tape.places, tape.sums,
+        arguments = (
+            tape.hoist, tape.block, tape.T, tape.B, x.shape[2], self.hidden_size, self.padded_units, self.gate_columns,
+            schedule.active, address(x), schedule.offsets(direction, time_stride, batch_stride), feature_stride,
+            pack.input, pack.hidden, pack.bias, pack.peephole.reshape(-1), track.h.reshape(-1), track.c.reshape(-1),
+            track.gates.reshape(-1), int(tape.keep), tape.index, *tape.places, tape.sums,
         )  # fmt: skip
+        if not (tape.few and together.forward(self.cell, tape.threads, *arguments)):
+            sweeps.forward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
 
     def _take_last_states(self, tape: Tape) -> None:
         schedule, H = tape.schedule, self.hidden_size
@@ -243,13 +244,15 @@ class Recurrent(Layer):
         if dy is not None:
             half = dy[:, :, direction * H : (direction + 1) * H]
             dy_at, dy_address = schedule.offsets(direction, *strides(half)[:2]), address(half)
-        sweeps.backward(
-            self.cell, tape.threads, schedule.bounds(tape.threads), tape.block, T, B, H, P, G, schedule.active,
-            dy_address, dy is not None, dy_at, pack.hidden_back, pack.peephole.reshape(-1), track.h.reshape(-1),
-            track.c.reshape(-1), track.gates.reshape(-1), buffers.dh.reshape(-1), buffers.dc.reshape(-1),
-            pack.input_back, address(dx), schedule.offsets(direction, B, 1), dx.shape[2] if need_dx else 0,
-            direction == 1, buffers.zeros, tape.index, *tape.places,
+        arguments = (
+            tape.block, T, B, H, P, G, schedule.active, dy_address, dy is not None, dy_at, pack.hidden_back,
+            pack.peephole.reshape(-1), track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1),
+            buffers.dh.reshape(-1), buffers.dc.reshape(-1), pack.input_back, address(dx),
+            schedule.offsets(direction, B, 1), dx.shape[2] if need_dx else 0, direction == 1, buffers.zeros, tape.index,
+            *tape.places,
         )  # fmt: skip
+        if not (tape.few and together.backward(self.cell, tape.threads, *arguments)):
+            sweeps.backward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
         for gradient, first in zip(
             (buffers.dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False
         ):

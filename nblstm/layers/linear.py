@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from nblstm.arguments import as_seed, as_size, check_array
 from nblstm.kernels import products
 from nblstm.kernels.driver import threads_for
+from nblstm.kernels.simd import BYTES
+from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
 from nblstm.layer import Layer
 from nblstm.layers.checks import check_backward, check_tape, read_only
@@ -79,7 +82,8 @@ class LinearTape:
             dtype, packs = self.layer.dtype, self.packs
             self.dy = np.zeros((self.rows, packs.columns), dtype)
             self.dx = np.zeros((self.rows, packs.columns_back), dtype)
-            self.sums = np.zeros(packs.columns * (self.layer.in_features + 1), dtype)
+            tiles = numba.config.NUMBA_NUM_THREADS * TILE_VECTORS * (BYTES // dtype.itemsize)
+            self.sums = np.zeros(max(packs.columns * (self.layer.in_features + 1), tiles), dtype)
             self.zeros, self.one = np.zeros(packs.columns_back, dtype), np.ones(1, dtype)
             self.rows_back = self.rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
 from nblstm.kernels.driver import threads_for
@@ -16,6 +15,8 @@ from nblstm.layers.schedule import Schedule
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
 
+FEW_ROWS = 3  # for each thread, below which the threads share out the units and not the batch ...
+TEAM_ABOVE = 10_000  # ... if a step has so many multiplications that it is worth meeting at every one
 INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
 
 
@@ -37,7 +38,7 @@ class Track:
 class Gradients:
     """Buffers of the backward pass: per layer dx (T, B, I'), and scratch for one track at a time."""
 
-    def __init__(self, layer: Recurrent, T: int, B: int) -> None:
+    def __init__(self, layer: Recurrent, T: int, B: int, threads: int) -> None:
         L, D, H, P, G, dtype = (
             layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
         )  # fmt: skip
@@ -47,7 +48,8 @@ class Gradients:
         self.dc = np.zeros((B, P) if layer.has_cell else 0, dtype)
         self.dh_0 = np.zeros((L * D, B, H), dtype)
         self.dc_0 = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
-        self.sums = np.zeros(G * max(inputs + H + 1 for _, inputs in layer.tracks), dtype)
+        depth = max(inputs + H + 1 for _, inputs in layer.tracks)
+        self.sums = np.zeros(max(G * depth, threads * TILE_VECTORS * layer.lanes), dtype)
         self.peephole = np.zeros((3, P) if layer.peephole else 0, dtype)
         self.zeros = np.zeros(max(P, *widths), dtype)
         self.one = np.ones(1, dtype)
@@ -74,13 +76,15 @@ class Tape:
 
     def allocate(self, T: int, B: int) -> None:
         """Make the buffers, unless those at hand fit, and settle on the number of threads."""
-        self.threads = threads_for(T * B * self.layer.num_parameters)
-        if (T, B) == (self.T, self.B):
+        threads = threads_for(T * B * self.layer.num_parameters)
+        if self.T == T and self.B == B and self.threads == threads:
             return
         self.T = self.B = -1  # what follows may run out of memory
         layer, keep = self.layer, self.keep
         L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
-        self.block = min(T, max(1, INPUT_ROWS * self.threads // max(B, 1)))
+        self.threads, self.block = threads, min(T, max(1, INPUT_ROWS * threads // max(B, 1)))
+        small, enough = FEW_ROWS * threads > B, B * layer.gates * H * H >= TEAM_ABOVE
+        self.few = small and enough
         self.hoist = layer.formulation == "split" and self.block > 1
         self.tracks = [Track(layer, T, B, self.block if self.hoist else 0, keep) for _ in layer.tracks]
         self.joined_directions: list[np.ndarray | None] = [None] * L
@@ -88,8 +92,8 @@ class Tape:
         self.h_n = np.zeros((L * D, B, H), dtype)
         self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         self.index = np.arange(B)
-        self.places = np.zeros((2, self.block * B), np.int64)
-        self.sums = np.zeros(numba.config.NUMBA_NUM_THREADS * TILE_VECTORS * layer.lanes, dtype)
+        self.places = np.zeros((2, threads * self.block * B), np.int64)
+        self.sums = np.zeros(threads * TILE_VECTORS * layer.lanes, dtype)
         self.schedule = Schedule(T, B, None)
         self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer
@@ -98,7 +102,7 @@ class Tape:
     def allocate_back(self) -> None:
         """Make the buffers of the backward pass, unless they are there."""
         if not self.has_gradients:
-            self.gradients = Gradients(self.layer, self.T, self.B)
+            self.gradients = Gradients(self.layer, self.T, self.B, self.threads)
             self.has_gradients = True
 
     def use_lengths(self, lengths: np.ndarray | None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from numba.core import types
-from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+from numba.extending import NativeValue, models, register_model, unbox
 
 from nblstm.kernels.fingerprint import FINGERPRINT
 from nblstm.kernels.tile import install
@@ -32,17 +33,19 @@ class Tag:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.numba_type = TagType(name)
+
+    @functools.cached_property
+    def _numba_type_(self) -> TagType:
+        """Its type, for which Numba asks before it loads or compiles a kernel; that cannot be linked without the tiles.
+
+        Under this name Numba looks for it without running Python code, which saves a microsecond of every call.
+        """
+        install()
+        return TagType(self.name)
 
     def __reduce__(self) -> tuple[type[Tag], tuple[str]]:
         """Copied and pickled by name: another process may have other sources."""
         return Tag, (self.name,)
-
-
-@typeof_impl.register(Tag)
-def _typeof_tag(value: Tag, context: Any) -> TagType:
-    install()  # Numba asks for the type before it loads or compiles a kernel, which cannot be linked without the tiles
-    return value.numba_type
 
 
 @unbox(TagType)

@@ -157,7 +157,8 @@ class Recurrent(Layer):
             tape.packs = self.inference_packs(tape.threads)
         self._set_initial_states(tape, states)
         dropping = bool(self.dropout) and tape.keep
-        tape.keys = self._dropout_keys.integers(2**64, size=len(tape.dropped), dtype=np.uint64)
+        if tape.dropped:
+            tape.keys = self._dropout_keys.integers(2**64, size=len(tape.dropped), dtype=np.uint64)
         tape.inputs = []
         for k in range(self.num_layers):
             tape.inputs.append(x)

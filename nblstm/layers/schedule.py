@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 
@@ -24,22 +26,37 @@ class Schedule:
         steps_back, rows = np.nonzero(alive[::-1])
         self.live = (T - 1 - steps_back) * B + rows
         self.times = (np.where(alive, steps, 0), np.where(alive, self.lengths - 1 - steps, 0))
-        self._offsets: dict[tuple[int, int, int], np.ndarray] = {}
+        self._offsets: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._bounds: dict[int, np.ndarray] = {}
 
     def offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
         """Where the row of every step lies in an array (T, B, ...) of these strides, flat (T * B,)."""
-        key = (direction, time_stride, batch_stride)
-        if key not in self._offsets:
-            if len(self._offsets) > 16:  # a caller whose strides change every time
-                self._offsets.clear()
-            self._offsets[key] = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
-        return self._offsets[key]
+        return self._both_offsets((direction, time_stride, batch_stride))[0]
 
     def live_offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
         """The same for the rows alive only, in the order of `live`."""
-        return self.offsets(direction, time_stride, batch_stride)[self.live]
+        return self._both_offsets((direction, time_stride, batch_stride))[1]
+
+    def _both_offsets(self, key: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        found = self._offsets.get(key)
+        if found is None:
+            if len(self._offsets) > 16:  # a caller whose strides change every time
+                self._offsets.clear()
+            direction, time_stride, batch_stride = key
+            offsets = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
+            found = self._offsets[key] = offsets, offsets[self.live]
+        return found
 
     def bounds(self, threads: int) -> np.ndarray:
         """Row at which each thread's share begins, and the end (threads + 1,): shares of about equal total length."""
-        done = np.concatenate([[0], np.cumsum(self.lengths)])
-        return np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)
+        found = self._bounds.get(threads)
+        if found is None:
+            done = np.concatenate([[0], np.cumsum(self.lengths)])
+            found = self._bounds[threads] = np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)
+        return found
+
+
+@functools.lru_cache(maxsize=16)
+def plain_schedule(T: int, B: int) -> Schedule:
+    """The schedule of B sequences of T steps each, shared by all who ask for it."""
+    return Schedule(T, B, None)

@@ -10,7 +10,7 @@ from nblstm.kernels.driver import threads_for
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.memory import padded
 from nblstm.layers.packs import Packs
-from nblstm.layers.schedule import Schedule
+from nblstm.layers.schedule import Schedule, plain_schedule
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
@@ -94,7 +94,7 @@ class Tape:
         self.index = np.arange(B)
         self.places = np.zeros((2, threads * self.block * B), np.int64)
         self.sums = np.zeros(threads * TILE_VECTORS * layer.lanes, dtype)
-        self.schedule = Schedule(T, B, None)
+        self.schedule = plain_schedule(T, B)
         self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer
         self.has_gradients = False
@@ -107,8 +107,10 @@ class Tape:
 
     def use_lengths(self, lengths: np.ndarray | None) -> None:
         """Take the order of processing from the lengths of this forward's sequences."""
-        if lengths is not None or self.schedule.ragged:
+        if lengths is not None:
             self.schedule = Schedule(self.T, self.B, lengths)
+        elif self.schedule.ragged:
+            self.schedule = plain_schedule(self.T, self.B)
 
     def output(self, k: int) -> np.ndarray:
         """The output of layer k by time, (T, B, D H): for one direction without lengths the buffer h itself."""

@@ -16,6 +16,7 @@ from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.stream import weight_addresses
 from nblstm.parameters import Block
 
 CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
@@ -225,17 +226,15 @@ class CharLM:
     def _draw(self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float) -> np.ndarray:
         """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); int64 (length,)."""
         layer, linear, dtype = self.recurrent, self.linear.inference_packs(threads=1), self.dtype
-        parts = [(t.input, t.hidden, t.bias, t.peephole.reshape(-1)) for t in layer.inference_packs(threads=1).tracks]
-        flat = [part for track in parts for part in track]
-        starts = np.concatenate([[0], np.cumsum([part.size for part in flat])[:-1]]).reshape(len(parts), 4)
+        packs = layer.inference_packs(threads=1)
         L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
         h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * P, dtype), np.empty(len(uniforms), np.int64)
-        table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), np.concatenate(flat)
+        table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), weight_addresses(packs).reshape(-1)
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
                 layer.cell, tokens, uniforms[start : start + len(part)], temperature,
-                table, E, weights_, starts, H, P, layer.gate_columns, h.reshape(-1), c,
+                table, E, L, weights_, H, P, layer.gate_columns, h.reshape(-1), c,
                 np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(1, np.int64),
                 linear.panels, linear.bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip

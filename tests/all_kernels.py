@@ -14,8 +14,8 @@ from nblstm.kernels import driver
 from nblstm.layers import tape
 
 
-def train_and_sample() -> None:
-    """A step and a sample of a model that has everything: an embedding, peepholes, dropout, a linear layer."""
+def train_sample_and_stream() -> None:
+    """With a model that has everything: an embedding, peepholes, dropout, a linear layer."""
     model = nblstm.CharLM("abc", 3, 5, cell="peephole", dropout=0.5, seed=0)
     tokens = np.array([[0, 1], [1, 2], [2, 0], [0, 1]])
     logits, _, tape = model.forward(tokens[:-1])
@@ -25,6 +25,7 @@ def train_and_sample() -> None:
     for optimiser in (nblstm.SGD, nblstm.RMSprop, nblstm.Adam, nblstm.AdamW):
         optimiser(model.layers).step()
     model.sample("a", length=5, seed=0)
+    model.recurrent.stream()(np.ones(3, "float32"))
 
 
 def cache_statistics() -> dict[str, tuple[int, int]]:
@@ -41,5 +42,5 @@ def cache_statistics() -> dict[str, tuple[int, int]]:
 
 if __name__ == "__main__":
     for driver.SERIAL_BELOW, tape.TEAM_ABOVE in ((0, 0), (0, 10**12), (10**12, 0)):
-        train_and_sample()
+        train_sample_and_stream()
     print(json.dumps(cache_statistics()))

@@ -50,7 +50,7 @@ def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) ->
 def test_the_stream_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
     cell = LSTMCell(3, 5, seed=0)
-    ours, theirs = models._stream(cell), torch_stream(cell)
+    ours, theirs = cell.stream(), torch_stream(cell)
     for x in rng.standard_normal((6, 3)).astype("float32"):
         with torch.inference_mode():
             expected = theirs(torch.from_numpy(x[None])).numpy()[0]

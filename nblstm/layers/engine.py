@@ -13,8 +13,10 @@ from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.kernels.units import GATES
 from nblstm.layer import Layer
+from nblstm.layers.checks import State
 from nblstm.layers.memory import address, padded, strides
 from nblstm.layers.packs import Packs
+from nblstm.layers.stream import Stream
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
@@ -143,6 +145,28 @@ class Recurrent(Layer):
             packs.refresh_forward(threads)
             self._packs = packs
         return packs
+
+    def stream(self, state: State = None) -> Stream:
+        """For inputs that come one by one: a function of x (I,) that steps all layers and keeps the state between.
+
+        The results are those of calling the layer with the whole sequence, bit for bit. It never drops, and there is no
+        way back: ``h = stream(x)`` is the last layer's new h (H,), a fresh array, ``stream.state`` a copy of the state.
+
+        Parameters
+        ----------
+        state : pair of arrays (LSTM, LSTMCell) or array (RNN, RNNCell), each (L, H), or (H,) for a cell, optional
+            Initial state, copied; None, also for one of a pair, is zeros.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nblstm import LSTM
+        >>> lstm, x = LSTM(3, 5, num_layers=2, seed=0), np.ones((7, 3), "float32")
+        >>> stream = lstm.stream()
+        >>> bool(np.all([stream(row) for row in x] == lstm(x)[0]))
+        True
+        """
+        return Stream(self, state)
 
     # -------------------------------------------------------------------------------------------------------- forward
 

@@ -12,7 +12,7 @@ from nblstm.kernels.simd import I64, shift
 
 APART = 8  # integers that fill a cache line, so that counting does not disturb the word
 WORDS = 2 * APART  # size of the note that a team leaves: its counter, and what was agreed
-PATIENCE = 1_000_000  # looks, a few milliseconds, before the missing are given up
+PATIENCE = 20_000_000  # looks, tens of milliseconds, before the missing are given up
 SPINS = 2_000  # looks before a thread offers its core to others
 
 _yield = types.ExternalFunction("sched_yield", types.int32())

@@ -13,7 +13,7 @@ from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
 from nblstm.layer import Layer
 from nblstm.layers.checks import check_backward, check_tape, read_only
-from nblstm.layers.memory import address, in_whole_numbers, padded, strides
+from nblstm.layers.memory import address, aligned_zeros, in_whole_numbers, padded, strides
 from nblstm.parameters import Block
 
 
@@ -24,9 +24,9 @@ class LinearPacks:
         self.layer = layer
         I, O = layer.in_features, layer.out_features
         self.columns, self.columns_back = padded(O, layer.dtype), padded(I, layer.dtype)
-        self.panels = np.zeros(self.columns * I, layer.dtype)
-        self.panels_back = np.zeros(O * self.columns_back, layer.dtype)
-        self.bias, self.none = np.zeros(self.columns, layer.dtype), np.zeros(0, layer.dtype)
+        self.panels = aligned_zeros(self.columns * I, layer.dtype)
+        self.panels_back = aligned_zeros(O * self.columns_back, layer.dtype)
+        self.bias, self.none = aligned_zeros(self.columns, layer.dtype), aligned_zeros(0, layer.dtype)
         self.forward_version = self.backward_version = -1
 
     def refresh_forward(self, threads: int) -> None:
@@ -73,18 +73,18 @@ class LinearTape:
             self.packs = self.layer.inference_packs(self.threads)
         if rows != self.rows:
             self.rows = -1  # what follows may run out of memory
-            self.y = np.zeros((rows, self.packs.columns), self.layer.dtype)
+            self.y = aligned_zeros((rows, self.packs.columns), self.layer.dtype)
             self.rows, self.index = rows, np.arange(rows)
 
     def allocate_back(self) -> None:
         """The same for the backward pass."""
         if self.rows_back != self.rows:
             dtype, packs = self.layer.dtype, self.packs
-            self.dy = np.zeros((self.rows, packs.columns), dtype)
-            self.dx = np.zeros((self.rows, packs.columns_back), dtype)
+            self.dy = aligned_zeros((self.rows, packs.columns), dtype)
+            self.dx = aligned_zeros((self.rows, packs.columns_back), dtype)
             tiles = numba.config.NUMBA_NUM_THREADS * TILE_VECTORS * (BYTES // dtype.itemsize)
-            self.sums = np.zeros(max(packs.columns * (self.layer.in_features + 1), tiles), dtype)
-            self.zeros, self.one = np.zeros(packs.columns_back, dtype), np.ones(1, dtype)
+            self.sums = aligned_zeros(max(packs.columns * (self.layer.in_features + 1), tiles), dtype)
+            self.zeros, self.one = aligned_zeros(packs.columns_back, dtype), np.ones(1, dtype)
             self.rows_back = self.rows
 
 

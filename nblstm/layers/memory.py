@@ -8,6 +8,9 @@ import numpy as np
 
 from nblstm.kernels.simd import BYTES
 
+LINE = 64
+"""Bytes of a cache line, and of the widest vector."""
+
 
 def address(array: np.ndarray) -> int:
     """Where the first number of the array lies."""
@@ -28,3 +31,14 @@ def padded(count: int, dtype: np.dtype) -> int:
     """`count` rounded up to whole vectors of `dtype`."""
     lanes = BYTES // dtype.itemsize
     return math.ceil(count / lanes) * lanes
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin at the start of a cache line, so that no vector in rows of whole vectors lies in two lines.
+
+    (NumPy's own begin anywhere, 16 bytes from a page as a rule.)
+    """
+    count = math.prod(shape) if isinstance(shape, tuple) else shape
+    memory = np.zeros(count * dtype.itemsize + LINE, np.uint8)
+    start = -address(memory) % LINE
+    return memory[start : start + count * dtype.itemsize].view(dtype).reshape(shape)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nblstm.kernels import products
 from nblstm.kernels.tag import ANY
-from nblstm.layers.memory import padded
+from nblstm.layers.memory import aligned_zeros, padded
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
@@ -25,9 +23,12 @@ class PackedTrack:
         self.layer, self.places = layer, layer.places[number]
         self.suffix, self.inputs = layer.tracks[number]
         H, P, G, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype
-        self.bias, self.peephole = np.zeros(G, dtype), np.zeros((3, P) if layer.peephole else (0,), dtype)
-        self.input, self.hidden = np.zeros(G * self.inputs, dtype), np.zeros(G * H, dtype)
-        self.input_back, self.hidden_back = np.zeros(G * padded(self.inputs, dtype), dtype), np.zeros(G * P, dtype)
+        self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((3, P) if layer.peephole else (0,), dtype)
+        self.input, self.hidden = aligned_zeros(G * self.inputs, dtype), aligned_zeros(G * H, dtype)
+        self.input_back, self.hidden_back = (
+            aligned_zeros(G * padded(self.inputs, dtype), dtype),
+            aligned_zeros(G * P, dtype),
+        )
 
     def refresh_forward(self, threads: int) -> None:
         """Pack what the forward pass reads."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.sweeps import TILE_VECTORS
-from nblstm.layers.memory import padded
+from nblstm.layers.memory import aligned_zeros, padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule, plain_schedule
 
@@ -29,10 +29,10 @@ class Track:
 
     def __init__(self, layer: Recurrent, T: int, B: int, hoisted: int, keep: bool) -> None:
         P, G, dtype = layer.padded_units, layer.gate_columns, layer.dtype
-        self.h = np.empty((T + 1, B, P), dtype)
+        self.h = aligned_zeros((T + 1, B, P), dtype)
         self.h[0] = 0  # the padding; every later slot is written before it is read
-        self.c = np.zeros((T + 1 if keep else 1, B, P) if layer.has_cell else 0, dtype)
-        self.gates = np.empty((T if keep else hoisted, B, G), dtype)
+        self.c = aligned_zeros((T + 1 if keep else 1, B, P) if layer.has_cell else 0, dtype)
+        self.gates = aligned_zeros((T if keep else hoisted, B, G), dtype)
 
 
 class Gradients:
@@ -43,15 +43,15 @@ class Gradients:
             layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
         )  # fmt: skip
         widths = [padded(layer.tracks[k * D][1], dtype) for k in range(L)]
-        self.dx = [np.zeros((T, B, width), dtype) for width in widths]
-        self.dh = np.zeros((B, P), dtype)
-        self.dc = np.zeros((B, P) if layer.has_cell else 0, dtype)
-        self.dh_0 = np.zeros((L * D, B, H), dtype)
-        self.dc_0 = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
+        self.dx = [aligned_zeros((T, B, width), dtype) for width in widths]
+        self.dh = aligned_zeros((B, P), dtype)
+        self.dc = aligned_zeros((B, P) if layer.has_cell else 0, dtype)
+        self.dh_0 = aligned_zeros((L * D, B, H), dtype)
+        self.dc_0 = aligned_zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         depth = max(inputs + H + 1 for _, inputs in layer.tracks)
-        self.sums = np.zeros(max(G * depth, threads * TILE_VECTORS * layer.lanes), dtype)
-        self.peephole = np.zeros((3, P) if layer.peephole else 0, dtype)
-        self.zeros = np.zeros(max(P, *widths), dtype)
+        self.sums = aligned_zeros(max(G * depth, threads * TILE_VECTORS * layer.lanes), dtype)
+        self.peephole = aligned_zeros((3, P) if layer.peephole else 0, dtype)
+        self.zeros = aligned_zeros(max(P, *widths), dtype)
         self.one = np.ones(1, dtype)
 
 
@@ -88,12 +88,12 @@ class Tape:
         self.hoist = layer.formulation == "split" and self.block > 1
         self.tracks = [Track(layer, T, B, self.block if self.hoist else 0, keep) for _ in layer.tracks]
         self.joined_directions: list[np.ndarray | None] = [None] * L
-        self.dropped = [np.zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
-        self.h_n = np.zeros((L * D, B, H), dtype)
-        self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
+        self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
+        self.h_n = aligned_zeros((L * D, B, H), dtype)
+        self.c_n = aligned_zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         self.index = np.arange(B)
         self.places = np.zeros((2, threads * self.block * B), np.int64)
-        self.sums = np.zeros(threads * TILE_VECTORS * layer.lanes, dtype)
+        self.sums = aligned_zeros(threads * TILE_VECTORS * layer.lanes, dtype)
         self.schedule = plain_schedule(T, B)
         self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer
@@ -120,7 +120,7 @@ class Tape:
             return self.tracks[k].h[1:, :, :H]
         y = self.joined_directions[k]
         if y is None:
-            y = self.joined_directions[k] = np.zeros((self.T, self.B, D * H), layer.dtype)
+            y = self.joined_directions[k] = aligned_zeros((self.T, self.B, D * H), layer.dtype)
         if schedule.ragged:
             y[...] = 0
         for d in range(D):

@@ -42,7 +42,7 @@ class Case:
         flags += [] if self.sizes == Case.sizes else ["x".join(map(str, self.sizes))]
         return "-".join([self.cell, self.formulation, f"{self.num_layers}layer", *flags])
 
-    def layer(self, dtype: str = "float64", seed: int = 1) -> nblstm.LSTM | nblstm.RNN:
+    def layer(self, dtype: str = "float64", seed: int = 1, checkpoint: int | None = None) -> nblstm.LSTM | nblstm.RNN:
         """The package's layer for this case."""
         _, _, I, H = self.sizes
         common = {
@@ -53,6 +53,7 @@ class Case:
             "formulation": self.formulation,
             "dtype": dtype,
             "seed": seed,
+            "checkpoint": checkpoint,
         }
         if self.is_lstm:
             return nblstm.LSTM(I, H, peephole=self.cell == "peephole", **common)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import statistics
@@ -20,7 +19,6 @@ from nblstm.bench.results import OURS, Measurement
 from nblstm.bench.sides import Ours, Problem
 from nblstm.bench.table import TABLE, Case, Shape
 from nblstm.bench.timing import Timing, medians
-from nblstm.layers.recurrent import LSTM
 
 ALL = numba.config.NUMBA_NUM_THREADS
 COLD, WARM = 2, 5  # starts
@@ -101,9 +99,7 @@ def memory(timing: Timing) -> list[Measurement]:
     """Megabytes by which one training pass raises the peak of resident memory; input and weights are there before."""
     if not Path("/proc/self/clear_refs").exists():
         return []  # only Linux tells
-    sides = {OURS: (OURS, 0), Torch.name: (Torch.name, 0)}
-    if "checkpoint" in inspect.signature(LSTM).parameters:
-        sides |= {f"{OURS}, checkpoint={CHECKPOINT}": (OURS, CHECKPOINT)}
+    sides = {OURS: (OURS, None), Torch.name: (Torch.name, None), f"{OURS}, checkpoint={CHECKPOINT}": (OURS, CHECKPOINT)}
     if not Torch.installed():
         del sides[Torch.name]
     call = "from nblstm.bench.processes import print_growth; print_growth({!r}, {})"
@@ -116,12 +112,11 @@ def memory(timing: Timing) -> list[Measurement]:
     ]  # fmt: skip
 
 
-def print_growth(side: str, checkpoint: int) -> None:
+def print_growth(side: str, checkpoint: int | None) -> None:
     """In a process of its own: the growth of the peak of resident memory, in megabytes."""
-    options = {"checkpoint": checkpoint} if checkpoint else {}
     make = {OURS: Ours, Torch.name: Torch}[side]
-    make(Problem(Case(LONG._replace(T=2), "float32", ALL), **options)).train()  # loads code, starts threads
-    whole = make(Problem(Case(LONG, "float32", ALL), **options))
+    make(Problem(Case(LONG._replace(T=2), "float32", ALL), checkpoint=checkpoint)).train()  # loads code, starts threads
+    whole = make(Problem(Case(LONG, "float32", ALL), checkpoint=checkpoint))
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is there
     before = _resident("VmRSS")
     whole.train()

@@ -33,7 +33,8 @@ class Recurrent(Layer):
 
     def __init__(
         self, cell: str, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float,
-        bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None, suffixes: bool = True,
+        bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None,
+        checkpoint: int | None = None, suffixes: bool = True,
     ) -> None:  # fmt: skip
         if formulation not in FORMULATIONS:
             raise ValueError(f"formulation must be 'split' or 'concat', got {formulation!r}")
@@ -47,6 +48,7 @@ class Recurrent(Layer):
         self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
         self.bias, self.dropout, self.formulation = bool(bias), as_rate("dropout", dropout), formulation
         self.bidirectional, self.forget_bias = bool(bidirectional), forget_bias
+        self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
         if self.dropout and self.num_layers == 1:
             warnings.warn(f"dropout={dropout} has no effect with one layer: it acts between layers", stacklevel=3)
         self.bias_names: tuple[str, ...] = (
@@ -103,7 +105,7 @@ class Recurrent(Layer):
             "num_layers": (self.num_layers, 1), "nonlinearity": (self.cell.name.removeprefix("rnn_"), "tanh"),
             "bias": (self.bias, True), "dropout": (self.dropout, 0.0), "bidirectional": (self.bidirectional, False),
             "peephole": (self.peephole, False), "formulation": (self.formulation, "split"),
-            "dtype": (self.dtype.name, "float32"),
+            "dtype": (self.dtype.name, "float32"), "checkpoint": (self.checkpoint, None),
         }  # fmt: skip
         if self.has_cell:
             del settings["nonlinearity"]
@@ -172,7 +174,7 @@ class Recurrent(Layer):
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
-        tape.awaits_backward = tape.has_gates = False  # until this forward has ended well
+        tape.awaits_backward = False  # until this forward has ended well
         tape.allocate(*x.shape[:2])
         tape.use_lengths(lengths)
         if tape.keep:
@@ -192,7 +194,7 @@ class Recurrent(Layer):
             if dropping and k < self.num_layers - 1:
                 x = self._drop(tape, k, x, tape.dropped[k])
         self._take_last_states(tape)
-        tape.version, tape.awaits_backward, tape.has_gates = self.version, tape.keep, tape.keep
+        tape.version, tape.awaits_backward = self.version, tape.keep
         return x
 
     def _set_initial_states(self, tape: Tape, states: list[np.ndarray | None]) -> None:
@@ -200,15 +202,28 @@ class Recurrent(Layer):
         for number, track in enumerate(tape.tracks):
             for buffer, state in zip((track.h, track.c), states, strict=False):
                 buffer[0, :, :H] = 0 if state is None else state[number, order]
+                buffer[0, :, H:] = 0
 
     def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray) -> None:
+        c = tape.tracks[number].c
+        for n, (first, last) in enumerate(tape.segments):
+            if tape.recomputes:
+                c[n + 1] = c[0]
+            self._sweep(tape, number, direction, x, first, last, c, tape.whole)
+
+    def _sweep(
+        self, tape: Tape, number: int, direction: int, x: np.ndarray, first: int, last: int, c: np.ndarray, keep: bool
+    ) -> None:
+        """The steps first .. last - 1 forward: from c[0] on, by step if `keep`, or else c[0] is the newest."""
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
         time_stride, batch_stride, feature_stride = strides(x)
+        steps = slice(first * tape.B, last * tape.B)
         arguments = (
-            tape.hoist, tape.block, tape.T, tape.B, x.shape[2], self.hidden_size, self.padded_units, self.gate_columns,
-            schedule.active, address(x), schedule.offsets(direction, time_stride, batch_stride), feature_stride,
-            pack.input, pack.hidden, pack.bias, pack.peephole.reshape(-1), track.h.reshape(-1), track.c.reshape(-1),
-            track.gates.reshape(-1), int(tape.keep), tape.index, *tape.places, tape.sums,
+            tape.hoist, tape.block, last - first, tape.B, x.shape[2], self.hidden_size, self.padded_units,
+            self.gate_columns, schedule.active[first:last], address(x),
+            schedule.offsets(direction, time_stride, batch_stride)[steps], feature_stride, pack.input, pack.hidden,
+            pack.bias, pack.peephole.reshape(-1), track.h[first : last + 1].reshape(-1), c.reshape(-1),
+            track.gates.reshape(-1), int(keep), tape.index, *tape.places, tape.sums,
         )  # fmt: skip
         if not (tape.few and together.forward(self.cell, tape.threads, *arguments)):
             sweeps.forward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
@@ -217,7 +232,7 @@ class Recurrent(Layer):
         schedule, H = tape.schedule, self.hidden_size
         for number, track in enumerate(tape.tracks):
             for buffer, last in ((track.h, tape.h_n), (track.c, tape.c_n))[: 1 + self.has_cell]:
-                if len(buffer) == 1:  # inference keeps only the newest c
+                if buffer is track.c and not tape.whole:
                     last[number, schedule.order] = buffer[0, :, :H]
                 elif schedule.ragged:
                     last[number, schedule.order] = buffer[schedule.lengths, tape.index, :H]
@@ -242,7 +257,7 @@ class Recurrent(Layer):
         """Backpropagation through all layers; adds to grads, leaves the initial states' gradients, returns dx."""
         tape.allocate_back()
         tape.packs.refresh_backward(tape.threads)
-        tape.awaits_backward = tape.has_gates = False
+        tape.awaits_backward = False
         for k in reversed(range(self.num_layers)):
             for d in range(self.directions):
                 self._backward_track(tape, k, d, dy, dstates, need_dx or k > 0, grads)
@@ -257,48 +272,69 @@ class Recurrent(Layer):
         need_dx: bool, grads: Block,
     ) -> None:  # fmt: skip
         number = k * self.directions + direction
-        schedule, track, pack, buffers = tape.schedule, tape.tracks[number], tape.packs.tracks[number], tape.gradients
-        T, B, H, P, G = tape.T, tape.B, self.hidden_size, self.padded_units, self.gate_columns
-        dx = buffers.dx[k]
+        schedule, track, buffers, H = tape.schedule, tape.tracks[number], tape.gradients, self.hidden_size
         for gradient, dstate in zip((buffers.dh, buffers.dc), dstates, strict=False):
             gradient[:, :H] = 0 if dstate is None else dstate[number, schedule.order]
             gradient[:, H:] = 0
         if schedule.ragged and direction == 0:
-            dx[...] = 0
-        dy_at, dy_address = schedule.offsets(direction, 0, 0), 0
-        if dy is not None:
-            half = dy[:, :, direction * H : (direction + 1) * H]
-            dy_at, dy_address = schedule.offsets(direction, *strides(half)[:2]), address(half)
+            buffers.dx[k][...] = 0
+        buffers.peephole[...] = 0
+        half = None if dy is None else dy[:, :, direction * H : (direction + 1) * H]
+        for n, (first, last) in reversed(list(enumerate(tape.segments))):
+            c = track.c
+            if tape.recomputes:
+                c = tape.segment_c
+                c[0] = track.c[n + 1]
+                self._sweep(tape, number, direction, tape.inputs[k], first, last, c, keep=True)
+            self._sweep_back(tape, k, direction, first, last, c, half, need_dx)
+            self._add_weight_gradients(tape, k, direction, first, last, c, grads)
+        for gradient, initial in zip(
+            (buffers.dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False
+        ):
+            initial[number, schedule.order] = gradient[:, :H]
+        if self.peephole:
+            grads["weight_peephole" + self.tracks[number][0]][...] += buffers.peephole[:, :H]
+
+    def _sweep_back(
+        self, tape: Tape, k: int, direction: int, first: int, last: int, c: np.ndarray, dy: np.ndarray | None,
+        need_dx: bool,
+    ) -> None:  # fmt: skip
+        """The steps first .. last - 1 back, the last one first; c is theirs, by step."""
+        number = k * self.directions + direction
+        schedule, track, pack, buffers = tape.schedule, tape.tracks[number], tape.packs.tracks[number], tape.gradients
+        B, dx, steps = tape.B, buffers.dx[k], slice(first * tape.B, last * tape.B)
+        time_stride, batch_stride = (0, 0) if dy is None else strides(dy)[:2]
         arguments = (
-            tape.block, T, B, H, P, G, schedule.active, dy_address, dy is not None, dy_at, pack.hidden_back,
-            pack.peephole.reshape(-1), track.h.reshape(-1), track.c.reshape(-1), track.gates.reshape(-1),
-            buffers.dh.reshape(-1), buffers.dc.reshape(-1), pack.input_back, address(dx),
-            schedule.offsets(direction, B, 1), dx.shape[2] if need_dx else 0, direction == 1, buffers.zeros, tape.index,
-            *tape.places,
+            tape.block, last - first, B, self.hidden_size, self.padded_units, self.gate_columns,
+            schedule.active[first:last], 0 if dy is None else address(dy), dy is not None,
+            schedule.offsets(direction, time_stride, batch_stride)[steps], pack.hidden_back, pack.peephole.reshape(-1),
+            track.h[first : last + 1].reshape(-1), c.reshape(-1), track.gates.reshape(-1), buffers.dh.reshape(-1),
+            buffers.dc.reshape(-1), pack.input_back, address(dx), schedule.offsets(direction, B, 1)[steps],
+            dx.shape[2] if need_dx else 0, direction == 1, buffers.zeros, tape.index, *tape.places,
         )  # fmt: skip
         if not (tape.few and together.backward(self.cell, tape.threads, *arguments)):
             sweeps.backward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
-        for gradient, first in zip(
-            (buffers.dh, buffers.dc), (buffers.dh_0, buffers.dc_0)[: 1 + self.has_cell], strict=False
-        ):
-            first[number, schedule.order] = gradient[:, :H]
-        self._add_weight_gradients(tape, number, direction, tape.inputs[k], grads)
 
-    def _add_weight_gradients(self, tape: Tape, number: int, direction: int, x: np.ndarray, grads: Block) -> None:
-        """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over steps and rows."""
+    def _add_weight_gradients(
+        self, tape: Tape, k: int, direction: int, first: int, last: int, c: np.ndarray, grads: Block
+    ) -> None:
+        """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over steps and rows.
+
+        The sums run over all steps, the last one first; they go to grads with the first segment, which comes last.
+        """
+        number, x = k * self.directions + direction, tape.inputs[k]
         schedule, track, buffers = tape.schedule, tape.tracks[number], tape.gradients
-        H, P, G, live = self.hidden_size, self.padded_units, self.gate_columns, schedule.live
-        gates = track.gates.reshape(-1)
+        H, P, G, gates = self.hidden_size, self.padded_units, self.gate_columns, track.gates.reshape(-1)
+        part = schedule.live_in(first, last)
+        rows = schedule.live[part] - first * tape.B  # in this segment
         time_stride, batch_stride, x_feature = strides(x)
         products.weight_gradient(
-            ANY, tape.threads, len(live), address(x), schedule.live_offsets(direction, time_stride, batch_stride),
-            x_feature, x.shape[2], address(track.h), live, P, H, gates, live, G, self.gates, H, buffers.one, True, True,
-            buffers.sums, grads.flat, self.places[number],
+            ANY, tape.threads, len(rows), address(x),
+            schedule.live_offsets(direction, time_stride, batch_stride)[part], x_feature, x.shape[2],
+            address(track.h[first:]), rows, P, H, gates, rows, G, self.gates, H, buffers.one, last == tape.T,
+            first == 0, buffers.sums, grads.flat, self.places[number],
         )  # fmt: skip
         if self.peephole:
-            buffers.peephole[...] = 0
             sweeps.peephole_gradient(
-                self.cell, tape.threads, len(live), live, tape.B, P, gates, track.c.reshape(-1),
-                buffers.peephole.reshape(-1),
-            )  # fmt: skip
-            grads["weight_peephole" + self.tracks[number][0]][...] += buffers.peephole[:, :H]
+                self.cell, tape.threads, len(rows), rows, tape.B, P, gates, c.reshape(-1), buffers.peephole.reshape(-1)
+            )

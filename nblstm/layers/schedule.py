@@ -25,6 +25,7 @@ class Schedule:
         self.active = alive.sum(axis=1)
         steps_back, rows = np.nonzero(alive[::-1])
         self.live = (T - 1 - steps_back) * B + rows
+        self._live_before = np.concatenate([[0], np.cumsum(self.active[::-1])])
         self.times = (np.where(alive, steps, 0), np.where(alive, self.lengths - 1 - steps, 0))
         self._offsets: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._bounds: dict[int, np.ndarray] = {}
@@ -46,6 +47,10 @@ class Schedule:
             offsets = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
             found = self._offsets[key] = offsets, offsets[self.live]
         return found
+
+    def live_in(self, first: int, last: int) -> slice:
+        """The part of `live`, and of live offsets, that belongs to the steps first .. last - 1."""
+        return slice(self._live_before[self.T - last], self._live_before[self.T - first])
 
     def bounds(self, threads: int) -> np.ndarray:
         """Row at which each thread's share begins, and the end (threads + 1,): shares of about equal total length."""

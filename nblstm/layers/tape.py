@@ -21,29 +21,30 @@ INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multipl
 
 
 class Track:
-    """Buffers of one layer in one direction, by step: h, c (T + 1, B, P), gates (T, B, G).
+    """Buffers of one layer in one direction, by step: h (T + 1, B, P); on a whole tape also c, gates (T, B, G).
 
-    For inference, which keeps nothing, c is (1, B, P) and gates hold the steps whose input product is taken at once;
-    cells without c have none.
+    On any other tape c[0] is the newest, c[n + 1] that from which segment n of the steps began, if the tape keeps them,
+    and the gates are scratch for all tracks. Cells without c have none.
     """
 
-    def __init__(self, layer: Recurrent, T: int, B: int, hoisted: int, keep: bool) -> None:
-        P, G, dtype = layer.padded_units, layer.gate_columns, layer.dtype
+    def __init__(self, layer: Recurrent, T: int, B: int, cells: int, gates: np.ndarray) -> None:
+        P, dtype = layer.padded_units, layer.dtype
         self.h = aligned_zeros((T + 1, B, P), dtype)
-        self.h[0] = 0  # the padding; every later slot is written before it is read
-        self.c = aligned_zeros((T + 1 if keep else 1, B, P) if layer.has_cell else 0, dtype)
-        self.gates = aligned_zeros((T if keep else hoisted, B, G), dtype)
+        self.c = aligned_zeros((cells, B, P) if layer.has_cell else 0, dtype)
+        self.gates = gates
 
 
 class Gradients:
     """Buffers of the backward pass: per layer dx (T, B, I'), and scratch for one track at a time."""
 
+    dx: list[np.ndarray]
+
     def __init__(self, layer: Recurrent, T: int, B: int, threads: int) -> None:
         L, D, H, P, G, dtype = (
             layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
         )  # fmt: skip
-        widths = [padded(layer.tracks[k * D][1], dtype) for k in range(L)]
-        self.dx = [aligned_zeros((T, B, width), dtype) for width in widths]
+        self._shapes = [(T, B, padded(layer.tracks[k * D][1], dtype)) for k in range(L)]
+        self._own_dx: list[np.ndarray | None] = [None] * L
         self.dh = aligned_zeros((B, P), dtype)
         self.dc = aligned_zeros((B, P) if layer.has_cell else 0, dtype)
         self.dh_0 = aligned_zeros((L * D, B, H), dtype)
@@ -51,8 +52,15 @@ class Gradients:
         depth = max(inputs + H + 1 for _, inputs in layer.tracks)
         self.sums = aligned_zeros(max(G * depth, threads * TILE_VECTORS * layer.lanes), dtype)
         self.peephole = aligned_zeros((3, P) if layer.peephole else 0, dtype)
-        self.zeros = aligned_zeros(max(P, *widths), dtype)
+        self.zeros = aligned_zeros(max(P, *(width for _, _, width in self._shapes)), dtype)
         self.one = np.ones(1, dtype)
+
+    def own_dx(self, k: int) -> np.ndarray:
+        """Memory for dx of layer k, made when it is first asked for."""
+        buffer = self._own_dx[k]
+        if buffer is None:
+            buffer = self._own_dx[k] = aligned_zeros(self._shapes[k], self.one.dtype)
+        return buffer
 
 
 class Tape:
@@ -60,6 +68,9 @@ class Tape:
 
     `forward` makes one; handed in again it is reused, and then a steady training loop allocates nothing. The arrays
     that `forward` and `backward` return are views into it, valid until its next forward. Threads need a tape each.
+
+    `segments` are the runs of steps, (first, last + 1), that backward goes through one after the other. A tape is
+    `whole` if it keeps c and the gates of every step; it then has a single segment.
     """
 
     packs: Packs
@@ -72,7 +83,10 @@ class Tape:
             self.packs = Packs(layer)  # inference takes the layer's own
         self.T = self.B = self.threads = self.version = -1
         self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
-        self.unbatched = self.awaits_backward = self.has_gates = False
+        self.checkpoint = layer.checkpoint if keep else None
+        self.whole = keep and self.checkpoint is None
+        self.recomputes = self.checkpoint is not None and layer.has_cell  # to go back, an RNN needs no more than h
+        self.unbatched = self.awaits_backward = False
 
     def allocate(self, T: int, B: int) -> None:
         """Make the buffers, unless those at hand fit, and settle on the number of threads."""
@@ -81,12 +95,21 @@ class Tape:
             return
         self.T = self.B = -1  # what follows may run out of memory
         layer, keep = self.layer, self.keep
-        L, D, H, dtype = layer.num_layers, layer.directions, layer.hidden_size, layer.dtype
+        L, D, H, P, G, dtype = (
+            layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
+        )  # fmt: skip
         self.threads, self.block = threads, min(T, max(1, INPUT_ROWS * threads // max(B, 1)))
         small, enough = FEW_ROWS * threads > B, B * layer.gates * H * H >= TEAM_ABOVE
         self.few = small and enough
         self.hoist = layer.formulation == "split" and self.block > 1
-        self.tracks = [Track(layer, T, B, self.block if self.hoist else 0, keep) for _ in layer.tracks]
+        length = min(T, self.checkpoint or T)
+        self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]
+        if self.whole:
+            self.tracks = [Track(layer, T, B, T + 1, aligned_zeros((T, B, G), dtype)) for _ in layer.tracks]
+        else:
+            scratch = aligned_zeros((length if keep else self.block if self.hoist else 0, B, G), dtype)
+            self.tracks = [Track(layer, T, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
+        self.segment_c = aligned_zeros((length + 1, B, P) if self.recomputes else 0, dtype)
         self.joined_directions: list[np.ndarray | None] = [None] * L
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.h_n = aligned_zeros((L * D, B, H), dtype)
@@ -100,10 +123,19 @@ class Tape:
         self.has_gradients = False
 
     def allocate_back(self) -> None:
-        """Make the buffers of the backward pass, unless they are there."""
+        """Make the buffers of the backward pass, unless they are there; where c is dead after its sweep, dx takes it.
+
+        A sweep writes dx of a step when it is through with the step and with the c that the step led to.
+        """
+        layer = self.layer
         if not self.has_gradients:
-            self.gradients = Gradients(self.layer, self.T, self.B, self.threads)
+            self.gradients = Gradients(layer, self.T, self.B, self.threads)
             self.has_gradients = True
+        in_order = layer.directions == 1 and not self.schedule.ragged  # rows of dx lie as rows of c do
+        c_is_free = self.whole and in_order and layer.has_cell and not layer.peephole
+        self.gradients.dx = [
+            self.tracks[k].c[1:] if c_is_free and k > 0 else self.gradients.own_dx(k) for k in range(layer.num_layers)
+        ]
 
     def use_lengths(self, lengths: np.ndarray | None) -> None:
         """Take the order of processing from the lengths of this forward's sequences."""
@@ -138,9 +170,16 @@ class Tape:
         return self._picture(self.tracks[self._number(layer, direction)].h)
 
     def cells(self, layer: int = 0, direction: int = 0) -> np.ndarray:
-        """c by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""
+        """c by step (T + 1, B, H), the initial state first, until backward runs; a copy like that of `gates`.
+
+        Raises
+        ------
+        RuntimeError
+            As for `gates`.
+        """
         if not self.layer.has_cell:
             raise ValueError("cells are those of an LSTM: an RNN has no cell state")
+        self._check_kept("cells")
         return self._picture(self.tracks[self._number(layer, direction)].c)
 
     def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:
@@ -151,15 +190,20 @@ class Tape:
         Raises
         ------
         RuntimeError
-            Backward has run: it uses the gates' memory for their gradients.
+            Backward has run: it uses their memory for gradients. Or the layer has a `checkpoint` and kept none.
         """
-        if not self.has_gates:
-            raise RuntimeError("gates are there between forward and backward only: backward overwrites them")
+        self._check_kept("gates")
         owner = self.layer
         buffer = self.tracks[self._number(layer, direction)].gates
         blocks = buffer.reshape(self.T, self.B, owner.padded_units // owner.lanes, owner.gates, owner.lanes)
         by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.gates, owner.padded_units)
         return self._picture(by_gate)
+
+    def _check_kept(self, what: str) -> None:
+        if not self.whole:
+            raise RuntimeError(f"{what} are not kept by a layer with checkpoint={self.checkpoint}: make one without it")
+        if not self.awaits_backward:
+            raise RuntimeError(f"{what} are there between forward and backward only: backward uses their memory")
 
     def _number(self, layer: int, direction: int) -> int:
         if not (0 <= layer < self.layer.num_layers and 0 <= direction < self.layer.directions):

@@ -67,7 +67,8 @@ def test_losses_are_those_of_pytorch_for_100_steps(dtype: str, tolerance: float,
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_small_text_is_learned_beyond_the_bigram(cell: str) -> None:
-    trainer = trainer_of(TEXT, 4, 25, cell=cell, hidden_size=24)
+    lr = 0.003 if cell == "rnn_relu" else 0.01  # at 0.01 this one's loss jumps up and down between 0.3 and 1
+    trainer = trainer_of(TEXT, 4, 25, lr, cell=cell, hidden_size=24)
     training, validation = split(encode(TEXT, trainer.model.vocabulary))
     bigram = baselines(training, validation, len(trainer.model.vocabulary))["bigram"]
     for _ in range(300):

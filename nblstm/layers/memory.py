@@ -11,6 +11,9 @@ from nblstm.kernels.simd import BYTES
 LINE = 64
 """Bytes of a cache line, and of the widest vector."""
 
+SMALL = 4096
+"""Bytes below which it does not matter where an array begins."""
+
 
 def address(array: np.ndarray) -> int:
     """Where the first number of the array lies."""
@@ -33,12 +36,22 @@ def padded(count: int, dtype: np.dtype) -> int:
     return math.ceil(count / lanes) * lanes
 
 
-def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros that begin at the start of a cache line, so that no vector in rows of whole vectors lies in two lines.
+def aligned_empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that begins at the start of a cache line, so that no vector in rows of whole vectors lies in two lines.
 
-    (NumPy's own begin anywhere, 16 bytes from a page as a rule.)
+    (NumPy's own begin anywhere, as a rule 16 bytes from a page.) A small one, which costs more to make than to use,
+    begins where NumPy puts it.
     """
-    count = math.prod(shape) if isinstance(shape, tuple) else shape
-    memory = np.zeros(count * dtype.itemsize + LINE, np.uint8)
+    size = (math.prod(shape) if isinstance(shape, tuple) else shape) * dtype.itemsize
+    if size < SMALL:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + LINE, np.uint8)
     start = -address(memory) % LINE
-    return memory[start : start + count * dtype.itemsize].view(dtype).reshape(shape)
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The same, filled with zeros."""
+    array = aligned_empty(shape, dtype)
+    array[...] = 0
+    return array

@@ -8,7 +8,7 @@ import numpy as np
 
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.sweeps import TILE_VECTORS
-from nblstm.layers.memory import aligned_zeros, padded
+from nblstm.layers.memory import aligned_empty, aligned_zeros, padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule, plain_schedule
 
@@ -29,8 +29,8 @@ class Track:
 
     def __init__(self, layer: Recurrent, T: int, B: int, cells: int, gates: np.ndarray) -> None:
         P, dtype = layer.padded_units, layer.dtype
-        self.h = aligned_zeros((T + 1, B, P), dtype)
-        self.c = aligned_zeros((cells, B, P) if layer.has_cell else 0, dtype)
+        self.h = aligned_empty((T + 1, B, P), dtype)
+        self.c = aligned_empty((cells, B, P) if layer.has_cell else 0, dtype)
         self.gates = gates
 
 
@@ -105,18 +105,18 @@ class Tape:
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]
         if self.whole:
-            self.tracks = [Track(layer, T, B, T + 1, aligned_zeros((T, B, G), dtype)) for _ in layer.tracks]
+            self.tracks = [Track(layer, T, B, T + 1, aligned_empty((T, B, G), dtype)) for _ in layer.tracks]
         else:
-            scratch = aligned_zeros((length if keep else self.block if self.hoist else 0, B, G), dtype)
+            scratch = aligned_empty((length if keep else self.block if self.hoist else 0, B, G), dtype)
             self.tracks = [Track(layer, T, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
-        self.segment_c = aligned_zeros((length + 1, B, P) if self.recomputes else 0, dtype)
+        self.segment_c = aligned_empty((length + 1, B, P) if self.recomputes else 0, dtype)
         self.joined_directions: list[np.ndarray | None] = [None] * L
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.h_n = aligned_zeros((L * D, B, H), dtype)
         self.c_n = aligned_zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         self.index = np.arange(B)
         self.places = np.zeros((2, threads * self.block * B), np.int64)
-        self.sums = aligned_zeros(threads * TILE_VECTORS * layer.lanes, dtype)
+        self.sums = aligned_empty(threads * TILE_VECTORS * layer.lanes, dtype)
         self.schedule = plain_schedule(T, B)
         self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer

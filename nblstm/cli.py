@@ -186,7 +186,7 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
 @click.option("--rounds", type=POSITIVE, default=7, help="Turns that each side gets.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.2, help="Length of a turn.")
 @click.option(
-    "--out", type=Path, help="Folder for the results.  [default: benchmarks, or here; without all ROWS, none]"
+    "--out", type=Path, help="Folder for the results.  [default: benchmarks, once all is measured; with ROWS none]"
 )
 @click.pass_context
 def bench(
@@ -203,10 +203,13 @@ def bench(
     from nblstm.bench.run import run
     from nblstm.bench.timing import Timing
 
+    partly = out is not None
     if not rows and not out:
-        out = Path("benchmarks") if Path("benchmarks").is_dir() else Path()
+        out = Path("benchmarks")
+        if not out.is_dir():
+            raise Refused("there is no folder benchmarks here: name the one for the results with --out")
     with _plain_errors():
-        if not run(rows, dtype, threads, Timing(rounds, seconds), out):
+        if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
             context.exit(130)
 
 

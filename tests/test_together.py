@@ -34,6 +34,7 @@ def few(monkeypatch):
     monkeypatch.setattr(driver, "SERIAL_BELOW", 0)
     monkeypatch.setattr(tape, "TEAM_ABOVE", 0)
     monkeypatch.setattr(tape, "FEW_ROWS", 100)
+    monkeypatch.setattr(driver, "_never_met", set())
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_a_team_computes_the_same_bits(case, rng, few, outcomes, monkeypatch):
     problem = Problem.draw(case, rng)
     found = run_layer(case.layer(), problem)
     for _ in range(10):  # on a busy machine a thread may come too late
+        driver._never_met.clear()
         if outcomes == [True] * (2 * 2 * case.directions):
             break
         outcomes.clear()
@@ -71,9 +73,12 @@ def test_without_one_of_them_nothing_is_lost(rng, few, outcomes, monkeypatch):
     problem = Problem.draw(case, rng)
     expected = run_layer(case.layer(), problem)
     outcomes.clear()
-    monkeypatch.setattr(tape, "threads_for", lambda operations: numba.config.NUMBA_NUM_THREADS + 1)
+    one_too_many = numba.config.NUMBA_NUM_THREADS + 1
+    monkeypatch.setattr(tape, "threads_for", lambda operations: one_too_many)
+    monkeypatch.setattr(numba, "get_num_threads", lambda: one_too_many)  # else it would not even be tried
     assert_agree(run_layer(case.layer(), problem), expected, tolerance=0)
     assert set(outcomes) == {False}
+    assert driver._never_met == {one_too_many}
 
 
 def test_one_caller_at_a_time_has_a_team(few, outcomes):

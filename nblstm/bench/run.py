@@ -81,10 +81,18 @@ def jobs(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing:
     return found
 
 
-def run(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing, out: Path | None) -> bool:
+def run(
+    rows: Sequence[str],
+    dtype: str | None,
+    threads: Sequence[int],
+    timing: Timing,
+    out: Path | None,
+    partly: bool = True,
+) -> bool:
     """Measure, print each result, and write the files to the folder `out`; returns whether it got to the end.
 
-    Ctrl-C ends the measuring. Then, as after an error, what there is is written, and the report says how much it is.
+    Ctrl-C ends the measuring. Then, as after an error, what there is is written if `partly`, and the report says how
+    much it is.
     """
     from tqdm import tqdm
 
@@ -110,7 +118,7 @@ def run(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: 
     except KeyboardInterrupt:
         pass
     finally:
-        if out and measurements:
+        if out and measurements and (partly or done == len(todo)):
             about = settings(measurements, timing, f"{done} of {len(todo)} measurements")
             print(f"{', '.join(write(measurements, about, out))} written to {out}")
     return done == len(todo)

@@ -59,17 +59,27 @@ class Team:
         self.__doc__ = function.__doc__
 
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> bool:
-        """Run it, without the note; False if nothing was done, because the team could not or did not come together."""
-        if threads == 1 or _threading_layer() != "omp" or os.name != "posix" or not _one_team.acquire(blocking=False):
+        """Run it; `arguments` are those after the note, which is made here. False if nothing was done.
+
+        That is where one thread is asked for, or a team cannot come together. A number of threads that did not once is
+        not tried again: it would cost as long a wait each time.
+        """
+        if threads == 1 or threads in _never_met or threads > numba.get_num_threads():
+            return False
+        if _threading_layer() != "omp" or os.name != "posix" or not _one_team.acquire(blocking=False):
             return False
         try:
             note = np.zeros(team.WORDS, np.int64)
             self.parallel(tag, threads, note, *arguments)
-            return bool(note[team.APART] == 1)
         finally:
             _one_team.release()
+        met = bool(note[team.APART] == 1)
+        if not met:
+            _never_met.add(threads)
+        return met
 
 
+_never_met: set[int] = set()
 _one_team = Lock()
 _one_at_a_time = Lock()  # Numba's own threads abort the process when two callers meet in them; OpenMP and TBB do not
 

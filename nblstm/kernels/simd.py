@@ -1,8 +1,8 @@
 """A vector of numbers as a first-class Numba type: load, store, + - * / and fma.
 
-Only this file and `tile.py` know LLVM. A `Vector` fills one register of the processor that compiles (`LANES` numbers),
-the operators work lane by lane, and a plain number beside a vector is spread over all lanes. No flag allows LLVM to
-reorder or to fuse: `fma` is written where it is wanted, so a result does not depend on the code around it.
+Only this file, `tile.py` and `team.py` know LLVM. A `Vector` fills one register of the processor that compiles (`LANES`
+numbers), the operators work lane by lane, and a plain number beside a vector is spread over all lanes. No flag allows
+LLVM to reorder or to fuse: `fma` is written where it is wanted, so a result does not depend on the code around it.
 """
 
 from __future__ import annotations

@@ -54,7 +54,10 @@ def backward(
     cell, threads, note, block, T, B, H, P, G, active, dy, has_dy, dy_at, panels, peephole, h, c, gates, dh, dc,
     input_panels, dx, dx_at, dx_width, add_dx, zeros, index, at_dx, at_gates,
 ):  # fmt: skip
-    """As `sweeps.backward`, thread n taking its share of the units and of dx's rows; at_dx, at_gates (block * B,)."""
+    """As `sweeps.backward`, thread n taking its share of the units and of dx's rows.
+
+    at_dx, at_gates (threads, block * B).
+    """
     for thread in prange(threads):
         if meet(pointer(note), threads):
             h_, c_, gates_, zeros_, index_ = pointer(h), pointer(c), pointer(gates), pointer(zeros), pointer(index)

@@ -225,7 +225,7 @@ class Recurrent(Layer):
             pack.bias, pack.peephole.reshape(-1), track.h[first : last + 1].reshape(-1), c.reshape(-1),
             track.gates.reshape(-1), int(keep), tape.index, *tape.places, tape.sums,
         )  # fmt: skip
-        if not (tape.few and together.forward(self.cell, tape.threads, *arguments)):
+        if not together.forward(self.cell, tape.team, *arguments):
             sweeps.forward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
 
     def _take_last_states(self, tape: Tape) -> None:
@@ -312,7 +312,7 @@ class Recurrent(Layer):
             buffers.dc.reshape(-1), pack.input_back, address(dx), schedule.offsets(direction, B, 1)[steps],
             dx.shape[2] if need_dx else 0, direction == 1, buffers.zeros, tape.index, *tape.places,
         )  # fmt: skip
-        if not (tape.few and together.backward(self.cell, tape.threads, *arguments)):
+        if not together.backward(self.cell, tape.team, *arguments):
             sweeps.backward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
 
     def _add_weight_gradients(

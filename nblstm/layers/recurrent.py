@@ -37,7 +37,7 @@ class LSTM(SequenceLayer):
     peephole : bool
         Whether the gates see the cell state.
     formulation : {"split", "concat"}
-        "split": ``weight_ih_l{k}`` (4H, I), ``weight_hh_l{k}`` (4H, H), the products with x taken out of the time loop.
+        "split": ``weight_ih_l{k}`` (4H, I), ``weight_hh_l{k}`` (4H, H), two biases.
         "concat": one ``weight_l{k}`` (4H, H + I) on the joined [h', x], one ``bias_l{k}``. See `to_formulation`.
     forget_bias : float
         Added once to the forget gate's bias after the draw (1 helps to remember; Gers et al. 2000, Jozefowicz et al.
@@ -48,9 +48,10 @@ class LSTM(SequenceLayer):
         For the initial parameters, uniform in (-1/sqrt(H), 1/sqrt(H)), and for dropout. None draws anew.
     checkpoint : int, optional
         Keep c every so many steps only (k) and no gates, and let `backward` compute them again, k steps at a time; the
-        gradients are the same to the last bit. Saves memory in training at the price of another forward pass: beside
-        x and the gradients of what each layer reads, every direction of every layer takes T B H (1 + 1/k) numbers in
-        place of 6 T B H, and all together 5 k B H more. An RNN keeps h alone, half of 2 T B H, and repeats nothing.
+        gradients are the same to the last bit. Saves memory in training at the price of another forward pass: every
+        direction of every layer takes T B H (1 + 1/k) numbers in place of 6 T B H, beside x and the gradient of what
+        each layer reads (T B H, for which without `checkpoint` c makes room where there is one direction), and all
+        together 5 k B H more. An RNN keeps h alone, half of 2 T B H, and repeats nothing.
 
     References
     ----------

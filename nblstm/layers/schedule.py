@@ -27,25 +27,29 @@ class Schedule:
         self.live = (T - 1 - steps_back) * B + rows
         self._live_before = np.concatenate([[0], np.cumsum(self.active[::-1])])
         self.times = (np.where(alive, steps, 0), np.where(alive, self.lengths - 1 - steps, 0))
-        self._offsets: dict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._offsets: dict[tuple[int, int, int], np.ndarray] = {}
+        self._live_offsets: dict[tuple[int, int, int], np.ndarray] = {}
         self._bounds: dict[int, np.ndarray] = {}
 
     def offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
         """Where the row of every step lies in an array (T, B, ...) of these strides, flat (T * B,)."""
-        return self._both_offsets((direction, time_stride, batch_stride))[0]
-
-    def live_offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
-        """The same for the rows alive only, in the order of `live`."""
-        return self._both_offsets((direction, time_stride, batch_stride))[1]
-
-    def _both_offsets(self, key: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        key = (direction, time_stride, batch_stride)
         found = self._offsets.get(key)
         if found is None:
             if len(self._offsets) > 16:  # a caller whose strides change every time
                 self._offsets.clear()
-            direction, time_stride, batch_stride = key
-            offsets = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
-            found = self._offsets[key] = offsets, offsets[self.live]
+            found = (self.times[direction] * time_stride + self.order * batch_stride).ravel()
+            self._offsets[key] = found
+        return found
+
+    def live_offsets(self, direction: int, time_stride: int, batch_stride: int) -> np.ndarray:
+        """The same for the rows alive only, in the order of `live`."""
+        key = (direction, time_stride, batch_stride)
+        found = self._live_offsets.get(key)
+        if found is None:
+            if len(self._live_offsets) > 16:
+                self._live_offsets.clear()
+            found = self._live_offsets[key] = self.offsets(*key)[self.live]
         return found
 
     def live_in(self, first: int, last: int) -> slice:
@@ -61,7 +65,7 @@ class Schedule:
         return found
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def plain_schedule(T: int, B: int) -> Schedule:
     """The schedule of B sequences of T steps each, shared by all who ask for it."""
     return Schedule(T, B, None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.kernels.driver import threads_for
+from nblstm.kernels.products import panel_count
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.memory import aligned_empty, aligned_zeros, padded
 from nblstm.layers.packs import Packs
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
 
 FEW_ROWS = 3  # for each thread, below which the threads share out the units and not the batch ...
-TEAM_ABOVE = 10_000  # ... if a step has so many multiplications that it is worth meeting at every one
+TEAM_ABOVE = 30_000  # ... if a step has so many multiplications that it is worth meeting at every one
 INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
 
 
@@ -99,8 +100,8 @@ class Tape:
             layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
         )  # fmt: skip
         self.threads, self.block = threads, min(T, max(1, INPUT_ROWS * threads // max(B, 1)))
-        small, enough = FEW_ROWS * threads > B, B * layer.gates * H * H >= TEAM_ABOVE
-        self.few = small and enough
+        team = min(threads, panel_count(P, layer.lanes))  # more could not share the units of the backward sweep
+        self.team = team if FEW_ROWS * team > B and B * layer.gates * H * H >= TEAM_ABOVE else 1
         self.hoist = layer.formulation == "split" and self.block > 1
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]

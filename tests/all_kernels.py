@@ -15,8 +15,8 @@ from nblstm.layers import tape
 
 
 def train_sample_and_stream() -> None:
-    """With a model that has everything: an embedding, peepholes, dropout, a linear layer."""
-    model = nblstm.CharLM("abc", 3, 5, cell="peephole", dropout=0.5, seed=0)
+    """With a model that has everything: embedding, peepholes, dropout, linear layer, units enough for two threads."""
+    model = nblstm.CharLM("abc", 3, 70, cell="peephole", dropout=0.5, seed=0)
     tokens = np.array([[0, 1], [1, 2], [2, 0], [0, 1]])
     logits, _, tape = model.forward(tokens[:-1])
     _, dlogits = nblstm.cross_entropy(logits, tokens[1:])

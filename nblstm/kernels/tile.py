@@ -46,6 +46,11 @@ def _emit_load(builder: ir.IRBuilder, dtype: types.Float, pointer: ir.Value, q: 
     return value
 
 
+def _never_unrolled(module: ir.Module) -> ir.MDValue:
+    """What LLVM is told of a loop: a node whose first member should be itself, for which an empty one will do."""
+    return module.add_metadata([module.add_metadata([]), module.add_metadata(["llvm.loop.unroll.disable"])])
+
+
 def _emit_product(
     builder: ir.IRBuilder, dtype: types.Float, sums: list[list[ir.Value]], product: Product
 ) -> list[list[ir.Value]]:
@@ -57,18 +62,19 @@ def _emit_product(
     builder.position_at_end(body)
     k = builder.phi(I64)
     totals = [[builder.phi(vector) for _ in vectors] for _ in sums]
-    pointer = product.vectors_at(builder, k)
-    columns = [_emit_load(builder, dtype, pointer, q) for q in vectors]
+    # Numbers first, then one column after the other: sums, numbers and one column fit the registers, more do not.
     numbers = [splat(builder, builder.load(address(builder, k)), vector) for address in product.spread]
-    added = [
-        [call_llvm(builder, "fmuladd", vector, [number, column, total], suffix(dtype))
-         for column, total in zip(columns, row, strict=True)]
-        for number, row in zip(numbers, totals, strict=True)
-    ]  # fmt: skip
+    pointer = product.vectors_at(builder, k)
+    added: list[list[ir.Value]] = [[] for _ in sums]
+    for q in vectors:
+        column = _emit_load(builder, dtype, pointer, q)
+        for row, number, before_k in zip(added, numbers, totals, strict=True):
+            row.append(call_llvm(builder, "fmuladd", vector, [number, column, before_k[q]], suffix(dtype)))
     following = builder.add(k, I64(1))
     k.add_incoming(I64(0), before)
     k.add_incoming(following, body)
-    builder.cbranch(builder.icmp_signed("<", following, product.depth), body, after)
+    loop = builder.cbranch(builder.icmp_signed("<", following, product.depth), body, after)
+    loop.set_metadata("llvm.loop", _never_unrolled(builder.module))  # two steps at once need more registers than one
 
     builder.position_at_end(after)
     done = [[builder.phi(vector) for _ in vectors] for _ in sums]

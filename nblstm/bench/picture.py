@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nblstm.bench.report import COLUMNS, WORKS, Results
 from nblstm.bench.results import Measurement
-from nblstm.plot import BLUE, GREY, VERMILION
+from nblstm.plot.colours import BLUE, GREY, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

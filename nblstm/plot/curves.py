@@ -1,4 +1,4 @@
-"""Pictures: each function takes arrays and returns the Matplotlib axes it drew on."""
+"""Curves: a loss over the steps of training, beside what it has to beat."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nblstm.plot.colours import BLUE, GREY, VERMILION
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
-
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"  # from Okabe and Ito's palette: distinct to colour-blind eyes
 
 
 def loss_curves(

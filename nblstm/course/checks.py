@@ -1,0 +1,138 @@
+"""Exercises that check themselves, and predictions beside what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+class WrongAnswer(AssertionError):
+    """An attempted exercise is not right; the message says where, and gives a hint."""
+
+
+@contextmanager
+def exercise(name: str, hint: str) -> Iterator[None]:
+    """Check an exercise: the lines under ``with`` call the learner's code and compare with `close`.
+
+    Says "not attempted yet" and lets the notebook run on if the stub is still there, that is, if a function raises
+    NotImplementedError or a value is None. Says "right" if nothing is wrong.
+
+    Parameters
+    ----------
+    name : str
+        Number of the exercise, for instance "3.2".
+    hint : str
+        What a wrong attempt is told to think of.
+
+    Raises
+    ------
+    WrongAnswer
+        An attempt that is not right, or that stopped with an error of its own.
+
+    Examples
+    --------
+    >>> from nblstm.course import close, exercise
+    >>> def double(x):
+    ...     raise NotImplementedError("your code here")
+    >>> with exercise("0.1", hint="twice the number"):
+    ...     close(double(3.0), 6.0)
+    Exercise 0.1: not attempted yet.
+    >>> def double(x):
+    ...     return x + x
+    >>> with exercise("0.1", hint="twice the number"):
+    ...     close(double(3.0), 6.0)
+    Exercise 0.1: right.
+    """
+    try:
+        yield
+    except NotImplementedError:
+        print(f"Exercise {name}: not attempted yet.")
+    except WrongAnswer as error:
+        raise WrongAnswer(f"Exercise {name}: {error}\nHint: {hint}") from None
+    except Exception as error:
+        raise WrongAnswer(
+            f"Exercise {name}: your code stopped with {type(error).__name__}: {error}\nHint: {hint}"
+        ) from error
+    else:
+        print(f"Exercise {name}: right.")
+
+
+def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the answer") -> None:
+    """Compare a learner's numbers with the right ones: max |answer - expected| must be at most `tolerance`.
+
+    Parameters
+    ----------
+    answer : array_like
+        The learner's; None is the stub of a value that was not attempted.
+    expected : array_like
+        The right numbers; shapes must be equal, nothing is broadcast.
+    tolerance : float
+        Largest allowed absolute difference. 0 for whole numbers.
+    what : str
+        Name of the quantity in the message.
+
+    Raises
+    ------
+    NotImplementedError
+        `answer` is None; `exercise` takes it as "not attempted".
+    WrongAnswer
+        Not numbers, another shape, or too far away; the message says by how much, where, and the tolerance.
+
+    Examples
+    --------
+    >>> from nblstm.course import close
+    >>> close([1.0, 2.0], [1.0, 2.5], tolerance=0.1, what="y")
+    Traceback (most recent call last):
+        ...
+    nblstm.course.checks.WrongAnswer: y is wrong: 2 where 2.5 is right, at index (1,); off by 0.5, tolerance 0.1
+    """
+    if answer is None or answer is Ellipsis:
+        raise NotImplementedError
+    try:
+        got, right = np.asarray(answer, float), np.asarray(expected, float)
+    except (TypeError, ValueError):
+        raise WrongAnswer(f"{what} must be numbers, got {type(answer).__name__}") from None
+    if got.shape != right.shape:
+        raise WrongAnswer(f"{what} has the shape {got.shape}, right is {right.shape}")
+    if not right.size:
+        return
+    same = (got == right) | (np.isnan(got) & np.isnan(right))
+    difference = np.where(same, 0, np.nan_to_num(np.abs(got - right), nan=np.inf))
+    worst = np.unravel_index(difference.argmax(), difference.shape)
+    if difference[worst] > tolerance:
+        place = f", at index {tuple(int(k) for k in worst)}" if worst else ""
+        raise WrongAnswer(
+            f"{what} is wrong: {got[worst]:.6g} where {right[worst]:.6g} is right{place}; "
+            f"off by {difference[worst]:.2g}, tolerance {tolerance:g}"
+        )
+
+
+def reveal(what: str, prediction: Any, truth: Any) -> None:
+    """Print what came beside what was predicted; a prediction is never wrong enough to stop a notebook.
+
+    Parameters
+    ----------
+    what : str
+        The quantity, with its unit.
+    prediction : object
+        The learner's guess; None if there is none.
+    truth : object
+        What was measured or computed.
+
+    Examples
+    --------
+    >>> from nblstm.course import reveal
+    >>> reveal("parameters of an LSTM 28 -> 128", 17_984, 80_896)
+    parameters of an LSTM 28 -> 128: 80896 (you predicted 17984)
+    >>> reveal("accuracy", None, 0.625)
+    accuracy: 0.625 (no prediction: write one next time, it is how surprises are noticed)
+    """
+    said = (
+        "no prediction: write one next time, it is how surprises are noticed"
+        if prediction is None
+        else f"you predicted {prediction}"
+    )
+    print(f"{what}: {truth} ({said})")

@@ -39,6 +39,15 @@ def panel_count(columns, lanes):
     return (columns + VECTORS * lanes - 1) // (VECTORS * lanes)
 
 
+@njit
+def back_and_forth(n, first, last, turn):
+    """The n-th of the panels first .. last - 1 in ascending order if `turn` is even, else in descending order.
+
+    Who passes the same panels again and again turns each time, and begins with those that are still in the cache.
+    """
+    return n if turn % 2 == 0 else first + last - 1 - n
+
+
 # ------------------------------------------------------------------------------------------------------------ packing
 
 

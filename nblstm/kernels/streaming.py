@@ -26,7 +26,7 @@ def step_layers(cell, s, layers, x, I, H, P, G, weights, h, c, sums, index):
         own, h_ = shift(weights, 4 * layer), shift(h, 2 * layer * P)
         h_prev, h_new, c_ = shift(h_, s % 2 * P), shift(h_, (s + 1) % 2 * P), shift(c, layer * P)
         forward_step(
-            cell, 1, 0, panel_count(G, lanes_of(x)), index, x, index, 1, pointer_at(own[0], x), I, h_prev,
+            cell, s, 1, 0, panel_count(G, lanes_of(x)), index, x, index, 1, pointer_at(own[0], x), I, h_prev,
             pointer_at(own[1], x), H, pointer_at(own[2], x), 0, sums, False, sums, G, pointer_at(own[3], x), c_, c_,
             h_new, P,
         )  # fmt: skip

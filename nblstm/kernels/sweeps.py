@@ -9,7 +9,7 @@ unit times P. Where sequences differ in length, the rows are sorted by it, longe
 from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
-from nblstm.kernels.products import panel_count, panel_width, rows_times_panels
+from nblstm.kernels.products import back_and_forth, panel_count, panel_width, rows_times_panels
 from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, prefetch, shift, store
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_units, forward_units
@@ -37,10 +37,10 @@ def rows_of_steps(low, high, first, last, B, active, places, at_places, at_rows)
 
 @njit(error_model="numpy")
 def forward_step(
-    cell, rows, first_panel, last_panel, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start,
+    cell, s, rows, first_panel, last_panel, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start,
     start_scale, sums, keep, gates, G, peephole, c_prev, c, h, P,
 ):  # fmt: skip
-    """One step of `rows` rows: weighted sums = start + x @ input_panels + h' @ panels, and the cell, panel by panel.
+    """Step s of `rows` rows: weighted sums = start + x @ input_panels + h' @ panels, and the cell, panel by panel.
 
     Does the panels first_panel .. last_panel - 1.
 
@@ -49,7 +49,8 @@ def forward_step(
     """
     lanes, per_unit = lanes_of(h), G // P
     tiles = (rows + ROWS - 1) // ROWS
-    for panel in range(first_panel, last_panel):
+    for n in range(first_panel, last_panel):
+        panel = back_and_forth(n, first_panel, last_panel, s)
         column, width = panel * VECTORS * lanes, panel_width(panel, G, lanes)
         first_unit, last_unit = column // per_unit, (column + width) // per_unit
         for tile in range(tiles):
@@ -108,7 +109,7 @@ def forward(
                 rows, at = min(high, active[s]) - low, s * B + low
                 step_gates = shift(gates_, ((before + s - first) * B + low) * G)
                 forward_step(
-                    cell, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature, input_panels_,
+                    cell, s, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature, input_panels_,
                     0 if hoist else I, shift(h_, at * P), pointer(panels), H, step_gates if hoist else bias_,
                     G if hoist else 0, sums_, keep, step_gates, G, pointer(peephole),
                     shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),

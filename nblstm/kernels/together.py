@@ -40,7 +40,7 @@ def forward(
                 for s in range(first, last):
                     step_gates = shift(gates_, (before + s - first) * B * G)
                     forward_step(
-                        cell, active[s], first_panel, last_panel, index_, x_, shift(x_at_, s * B), x_feature,
+                        cell, s, active[s], first_panel, last_panel, index_, x_, shift(x_at_, s * B), x_feature,
                         input_panels_, 0 if hoist else I, shift(h_, s * B * P), pointer(panels), H,
                         step_gates if hoist else bias_, G if hoist else 0, sums_, keep, step_gates, G,
                         pointer(peephole), shift(c_, keep * s * B * P), shift(c_, keep * (s + 1) * B * P),

@@ -16,7 +16,6 @@ from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN
-from nblstm.layers.stream import weight_addresses
 from nblstm.parameters import Block
 
 CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
@@ -229,13 +228,13 @@ class CharLM:
         packs = layer.inference_packs(threads=1)
         L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
         h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * P, dtype), np.empty(len(uniforms), np.int64)
-        table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), weight_addresses(packs).reshape(-1)
+        table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), packs.addresses.reshape(-1)
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
                 layer.cell, tokens, uniforms[start : start + len(part)], temperature,
                 table, E, L, weights_, H, P, layer.gate_columns, h.reshape(-1), c,
-                np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(1, np.int64),
+                np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64),
                 linear.panels, linear.bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps

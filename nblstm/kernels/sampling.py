@@ -33,14 +33,14 @@ def sample(
 ):  # fmt: skip
     """drawn (N,) tokens after the prompt, one for each number of `uniforms`.
 
-    table (V, E), flat. weights (layers, 4), h (layers, 2, P), c (layers, P), sums, index: see `step_layers`, all flat.
+    table (V, E), flat. weights, h, c, sums, index: see `step_layers`, for one row, all flat.
     logits (V_padded,) is scratch.
     """
     rows = pointer(index)
     for s in range(prompt.size + drawn.size - 1):
         token = prompt[s] if s < prompt.size else drawn[s - prompt.size]
         y = step_layers(
-            cell, s, layers, shift(pointer(table), token * E), E, H, P, G, pointer(weights), pointer(h), pointer(c),
+            cell, s, layers, 1, shift(pointer(table), token * E), E, H, P, G, pointer(weights), pointer(h), pointer(c),
             pointer(sums), rows,
         )  # fmt: skip
         if s >= prompt.size - 1:

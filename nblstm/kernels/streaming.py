@@ -1,52 +1,70 @@
-"""One time step of all layers over a single sequence, for inputs that come one by one."""
+"""Steps of all layers at once, for inputs that come one by one and for sequences so short that calls cost the most."""
 
+import numpy as np
 from numba import njit
 
 from nblstm.kernels.compilation import CACHE
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
-from nblstm.kernels.sweeps import forward_step
+from nblstm.kernels.sweeps import TILE_VECTORS, forward_step
 
-SIZES = 6
-"""Numbers of a descriptor before its addresses: the step, layers, I, H, P, G."""
-
-BUFFERS = 4
-"""Addresses that follow: of h, c, sums and index. Then come each layer's, see `step_layers`."""
+SIZES = 5
+"""Numbers of a descriptor before its addresses: layers, I, H, P, G. Then come each layer's, see `step_layers`."""
 
 
 @njit(error_model="numpy")
-def step_layers(cell, s, layers, x, I, H, P, G, weights, h, c, sums, index):
-    """Step all layers over the row x (I,) and return where the last one's new h (H,) is; all buffers are pointers.
+def step_layers(cell, s, layers, rows, x, I, H, P, G, weights, h, c, sums, index):
+    """Step all layers over `rows` rows x (rows, I) and return where the last one's new h (rows, P) is.
 
-    weights (layers, 4): the addresses of each layer's input panels, hidden panels, bias and peepholes. h (layers, 2, P)
-    and c (layers, P) hold the state: step s reads h[:, s % 2] and writes the other. sums is scratch for a tile, index
-    is [0].
+    All buffers are pointers. weights (layers, 4): the addresses of each layer's input panels, hidden panels, bias and
+    peepholes. h (layers, 2, rows, P) and c (layers, rows, P) hold the state: step s reads h[:, s % 2] and writes the
+    other. sums is scratch for a tile; index (3, rows) is 0, 1, 2 ..., the same times I, the same times P.
     """
+    x_at, block = shift(index, rows), rows * P
     for layer in range(layers):
-        own, h_ = shift(weights, 4 * layer), shift(h, 2 * layer * P)
-        h_prev, h_new, c_ = shift(h_, s % 2 * P), shift(h_, (s + 1) % 2 * P), shift(c, layer * P)
+        own, h_, c_ = shift(weights, 4 * layer), shift(h, 2 * layer * block), shift(c, layer * block)
+        h_prev, h_new = shift(h_, s % 2 * block), shift(h_, (s + 1) % 2 * block)
         forward_step(
-            cell, s, 1, 0, panel_count(G, lanes_of(x)), index, x, index, 1, pointer_at(own[0], x), I, h_prev,
+            cell, s, rows, 0, panel_count(G, lanes_of(x)), index, x, x_at, 1, pointer_at(own[0], x), I, h_prev,
             pointer_at(own[1], x), H, pointer_at(own[2], x), 0, sums, False, sums, G, pointer_at(own[3], x), c_, c_,
             h_new, P,
         )  # fmt: skip
-        x, I = h_new, H
+        x, I, x_at = h_new, H, shift(index, 2 * rows)
     return x
 
 
-@njit(cache=CACHE, error_model="numpy")
-def step(cell, descriptor, x, y):
-    """y (H,) = the last layer's h after one more step, with the input x (I,).
+@njit
+def copy_rows(count, width, source, source_stride, target, target_stride):
+    """`count` rows of `width` numbers, from rows so far apart to rows so far apart."""
+    for row in range(count):
+        for u in range(width):
+            target[row * target_stride + u] = source[row * source_stride + u]
 
-    All that stays the same from step to step comes in one array, since each argument costs a tenth of a microsecond:
-    descriptor holds `SIZES` and addresses of `BUFFERS`, and here the number of steps taken is counted.
+
+@njit(cache=CACHE, error_model="numpy")
+def run(cell, descriptor, T, B, x, h, c, y):
+    """y (T, B, H) = the last layer's h at every step of x (T, B, I).
+
+    h and c (layers, B, H), c empty for cells without, are the initial state and become the last. All arrays are flat.
+    All that stays the same from call to call comes in `descriptor`, since each argument costs a tenth of a microsecond.
     """
-    d, x_ = pointer(descriptor), pointer(x)
-    buffers, H = shift(d, SIZES), d[3]
-    newest = step_layers(
-        cell, d[0], d[1], x_, d[2], H, d[4], d[5], shift(buffers, BUFFERS), pointer_at(buffers[0], x_),
-        pointer_at(buffers[1], x_), pointer_at(buffers[2], x_), pointer_at(buffers[3], d),
-    )  # fmt: skip
-    d[0] += 1
-    for u in range(H):
-        y[u] = newest[u]
+    d, x_, y_ = pointer(descriptor), pointer(x), pointer(y)
+    layers, I, H, P, G = d[0], d[1], d[2], d[3], d[4]
+    padded_h, padded_c = np.zeros(2 * layers * B * P, x.dtype), np.zeros(layers * B * P, x.dtype)
+    sums, index = np.empty(TILE_VECTORS * lanes_of(x_), x.dtype), np.empty(3 * B, np.int64)
+    for row in range(B):
+        index[row], index[B + row], index[2 * B + row] = row, row * I, row * P
+    for layer in range(layers):
+        copy_rows(B, H, shift(pointer(h), layer * B * H), H, shift(pointer(padded_h), 2 * layer * B * P), P)
+    if c.size:
+        copy_rows(layers * B, H, pointer(c), H, pointer(padded_c), P)
+    for s in range(T):
+        newest = step_layers(
+            cell, s, layers, B, shift(x_, s * B * I), I, H, P, G, shift(d, SIZES), pointer(padded_h),
+            pointer(padded_c), pointer(sums), pointer(index),
+        )  # fmt: skip
+        copy_rows(B, H, newest, P, shift(y_, s * B * H), H)
+    for layer in range(layers):
+        copy_rows(B, H, shift(pointer(padded_h), (2 * layer + T % 2) * B * P), P, shift(pointer(h), layer * B * H), H)
+    if c.size:
+        copy_rows(layers * B, H, pointer(padded_c), P, pointer(c), H)

@@ -10,7 +10,7 @@ from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
 from nblstm.kernels.products import back_and_forth, panel_count, panel_width, rows_times_panels
-from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, prefetch, shift, store
+from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, prefetch, shift, store, store_part
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_units, forward_units
 
@@ -77,10 +77,19 @@ def forward_step(
                     )  # fmt: skip
 
 
+@njit
+def copy_units(rows, first, last, h, H, P, y, y_at):
+    """The units first .. last - 1 of `rows` rows of h to the rows of y that y_at (rows,) says; padding stays behind."""
+    for row in range(rows):
+        y_row = shift(y, y_at[row])
+        for u in range(first, last, lanes_of(h)):
+            store_part(y_row, u, load(h, row * P + u), H - u)
+
+
 @Driver
 def forward(
     cell, threads, bounds, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
-    peephole, h, c, gates, keep, index, at_x, at_gates, sums,
+    peephole, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
 
@@ -88,6 +97,7 @@ def forward(
     input_panels (depth I) take x, panels (depth H) take h. `hoist` takes the product with x out of the time loop: for
     `block` steps at once, into gates. Else one product runs over the joined row [x, h].
     keep = 1 for training; with keep = 0 c is (B, P) and gates (block, B, G), written over and over.
+    If has_y, each step's h is copied to the address y, where the rows lie as y_at (T, B) says.
     index is 0, 1, 2 ...; scratch: at_x, at_gates (block * B,), sums (threads, ROWS * VECTORS * lanes).
     """
     for thread in prange(threads):
@@ -115,6 +125,10 @@ def forward(
                     shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),
                     shift(h_, (at + B) * P), P,
                 )  # fmt: skip
+                if has_y:
+                    copy_units(
+                        rows, 0, P, shift(h_, (at + B) * P), H, P, pointer_at(y, h_), shift(pointer(y_at), at)
+                    )  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------------------- backward

@@ -9,7 +9,7 @@ from numba import prange
 from nblstm.kernels.driver import Team
 from nblstm.kernels.products import panel_count, rows_times_panels
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
-from nblstm.kernels.sweeps import TILE_VECTORS, backward_cell, forward_step, rows_of_steps
+from nblstm.kernels.sweeps import TILE_VECTORS, backward_cell, copy_units, forward_step, rows_of_steps
 from nblstm.kernels.team import meet, wait_for_all
 from nblstm.kernels.tile import VECTORS
 
@@ -17,7 +17,7 @@ from nblstm.kernels.tile import VECTORS
 @Team
 def forward(
     cell, threads, note, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
-    peephole, h, c, gates, keep, index, at_x, at_gates, sums,
+    peephole, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """As `sweeps.forward`, thread n taking its share of the panels; at_x, at_gates (threads, block * B)."""
     for thread in prange(threads):
@@ -46,6 +46,11 @@ def forward(
                         pointer(peephole), shift(c_, keep * s * B * P), shift(c_, keep * (s + 1) * B * P),
                         shift(h_, (s + 1) * B * P), P,
                     )  # fmt: skip
+                    if has_y:
+                        copy_units(
+                            active[s], column * P // G, end * P // G, shift(h_, (s + 1) * B * P), H, P,
+                            pointer_at(y, h_), shift(pointer(y_at), s * B),
+                        )  # fmt: skip
                     wait_for_all(pointer(note), threads, s + 1)
 
 

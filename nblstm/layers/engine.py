@@ -188,9 +188,11 @@ class Recurrent(Layer):
         tape.inputs = []
         for k in range(self.num_layers):
             tape.inputs.append(x)
+            y = tape.output(k)
             for d in range(self.directions):
-                self._forward_track(tape, k * self.directions + d, d, x)
-            x = tape.output(k)
+                half = None if tape.h_is_output else y[:, :, d * self.hidden_size : (d + 1) * self.hidden_size]
+                self._forward_track(tape, k * self.directions + d, d, x, half)
+            x = y
             if dropping and k < self.num_layers - 1:
                 x = self._drop(tape, k, x, tape.dropped[k])
         self._take_last_states(tape)
@@ -204,26 +206,32 @@ class Recurrent(Layer):
                 buffer[0, :, :H] = 0 if state is None else state[number, order]
                 buffer[0, :, H:] = 0
 
-    def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray) -> None:
+    def _forward_track(self, tape: Tape, number: int, direction: int, x: np.ndarray, y: np.ndarray | None) -> None:
         c = tape.tracks[number].c
         for n, (first, last) in enumerate(tape.segments):
             if tape.recomputes:
                 c[n + 1] = c[0]
-            self._sweep(tape, number, direction, x, first, last, c, tape.whole)
+            self._sweep(tape, number, direction, x, first, last, c, tape.whole, y)
 
     def _sweep(
-        self, tape: Tape, number: int, direction: int, x: np.ndarray, first: int, last: int, c: np.ndarray, keep: bool
-    ) -> None:
-        """The steps first .. last - 1 forward: from c[0] on, by step if `keep`, or else c[0] is the newest."""
+        self, tape: Tape, number: int, direction: int, x: np.ndarray, first: int, last: int, c: np.ndarray, keep: bool,
+        y: np.ndarray | None,
+    ) -> None:  # fmt: skip
+        """The steps first .. last - 1 forward: from c[0] on, by step if `keep`, or else c[0] is the newest.
+
+        Where h is not the output itself, it is copied to y (T, B, H).
+        """
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
         time_stride, batch_stride, feature_stride = strides(x)
+        y_strides = (0, 0) if y is None else strides(y)[:2]
         steps = slice(first * tape.B, last * tape.B)
         arguments = (
             tape.hoist, tape.block, last - first, tape.B, x.shape[2], self.hidden_size, self.padded_units,
             self.gate_columns, schedule.active[first:last], address(x),
             schedule.offsets(direction, time_stride, batch_stride)[steps], feature_stride, pack.input, pack.hidden,
             pack.bias, pack.peephole.reshape(-1), track.h[first : last + 1].reshape(-1), c.reshape(-1),
-            track.gates.reshape(-1), int(keep), tape.index, *tape.places, tape.sums,
+            track.gates.reshape(-1), int(keep), 0 if y is None else address(y), y is not None,
+            schedule.offsets(direction, *y_strides)[steps], tape.index, *tape.places, tape.sums,
         )  # fmt: skip
         if not together.forward(self.cell, tape.team, *arguments):
             sweeps.forward(self.cell, tape.threads, schedule.bounds(tape.threads), *arguments)
@@ -285,7 +293,7 @@ class Recurrent(Layer):
             if tape.recomputes:
                 c = tape.segment_c
                 c[0] = track.c[n + 1]
-                self._sweep(tape, number, direction, tape.inputs[k], first, last, c, keep=True)
+                self._sweep(tape, number, direction, tape.inputs[k], first, last, c, keep=True, y=None)
             self._sweep_back(tape, k, direction, first, last, c, half, need_dx)
             self._add_weight_gradients(tape, k, direction, first, last, c, grads)
         for gradient, initial in zip(

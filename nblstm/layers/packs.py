@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nblstm.kernels import products
 from nblstm.kernels.tag import ANY
-from nblstm.layers.memory import aligned_zeros, padded
+from nblstm.layers.memory import address, aligned_zeros, padded
+from nblstm.layers.steps import Steps
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
@@ -56,6 +60,17 @@ class Packs:
         self._layer = layer
         self.tracks = [PackedTrack(layer, number) for number in range(len(layer.tracks))]
         self.forward_version = self.backward_version = -1
+
+    @functools.cached_property
+    def addresses(self) -> np.ndarray:
+        """Where each track's panels for x and for h, bias and peepholes lie, (tracks, 4); valid as long as self."""
+        parts = [(track.input, track.hidden, track.bias, track.peephole) for track in self.tracks]
+        return np.array([[address(part) for part in track] for track in parts])
+
+    @functools.cached_property
+    def steps(self) -> Steps:
+        """The layer with these weights as one compiled call; a layer of one direction only."""
+        return Steps(self._layer, self.addresses)
 
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""

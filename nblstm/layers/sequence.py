@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from nblstm.arguments import check_array
+from nblstm.kernels.driver import SERIAL_BELOW
 from nblstm.layers.checks import State, check_backward, check_lengths, check_tape, join_state, read_only, state_members
 from nblstm.layers.engine import Recurrent
 from nblstm.layers.memory import in_whole_numbers
@@ -46,9 +47,13 @@ class SequenceLayer(Recurrent):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape.
         """
-        tape = Tape(self, keep=False)
-        y, members = self._forward(x, state, lengths, tape)
-        return y, join_state(members)
+        x, states, steps, unbatched = self._as_taken(x, state, lengths)
+        if steps is None and self.directions == 1 and x.shape[0] * x.shape[1] * self.num_parameters < SERIAL_BELOW:
+            y, members = self._run_short(x, states)
+        else:
+            tape = Tape(self, keep=False)
+            y, members = self.run(x, states, steps, tape), [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        return self._as_given(y, unbatched), join_state([member[:, 0] if unbatched else member for member in members])
 
     def forward(
         self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None, tape: Tape | None = None
@@ -67,8 +72,13 @@ class SequenceLayer(Recurrent):
         if tape is None:
             tape = Tape(self)
         check_tape(self, tape)
-        y, members = self._forward(x, state, lengths, tape)
-        return read_only(y), join_state([read_only(member) for member in members]), tape
+        x, states, steps, tape.unbatched = self._as_taken(x, state, lengths)
+        y, members = self.run(x, states, steps, tape), [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        return (
+            read_only(self._as_given(y, tape.unbatched)),
+            join_state([read_only(member[:, 0] if tape.unbatched else member) for member in members]),
+            tape,
+        )
 
     def backward(
         self, dy: np.ndarray | None, tape: Tape, dstate: State = None, need_dx: bool = True, grads: Block | None = None
@@ -140,9 +150,10 @@ class SequenceLayer(Recurrent):
 
     # --------------------------------------------------------------------------------------------------------- checks
 
-    def _forward(
-        self, x: np.ndarray, state: State, lengths: Sequence[int] | None, tape: Tape
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
+    def _as_taken(
+        self, x: np.ndarray, state: State, lengths: Sequence[int] | None
+    ) -> tuple[np.ndarray, list[np.ndarray | None], np.ndarray | None, bool]:
+        """The arguments of a forward pass, checked: x (T, B, I), states, lengths, and whether x has no batch."""
         check_array("x", x, self.dtype)
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
@@ -156,11 +167,19 @@ class SequenceLayer(Recurrent):
         if lengths is not None and unbatched:
             raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
         steps = None if lengths is None else check_lengths(lengths, T, B)
-        states = self._states("state", state, B, unbatched)
-        tape.unbatched = unbatched
-        y = self.run(x, states, steps, tape)
-        last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
-        return self._as_given(y, unbatched), [member[:, 0] if unbatched else member for member in last]
+        return x, self._states("state", state, B, unbatched), steps, unbatched
+
+    def _run_short(self, x: np.ndarray, states: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """One direction over x (T, B, I) in a single compiled call: fresh y and last states, those that there are."""
+        T, B, _ = x.shape
+        if not x.flags.carray:
+            x = np.array(x, order="C")
+        form = (self.num_layers, B, self.hidden_size)
+        members = [np.zeros(form, self.dtype) if state is None else np.array(state, order="C") for state in states]
+        y = np.empty((T, B, self.hidden_size), self.dtype)
+        h, c = (member.reshape(-1) for member in [*members, np.empty(0, self.dtype)][:2])  # an RNN has no c
+        self.inference_packs(threads=1).steps(T, B, x.reshape(-1), h, c, y.reshape(-1))
+        return y, members
 
     def _by_time(self, array: np.ndarray) -> np.ndarray:
         """A view (T, B, ...) of an array as the caller gives it."""

@@ -111,7 +111,7 @@ class Tape:
             scratch = aligned_empty((length if keep else self.block if self.hoist else 0, B, G), dtype)
             self.tracks = [Track(layer, T, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
         self.segment_c = aligned_empty((length + 1, B, P) if self.recomputes else 0, dtype)
-        self.joined_directions: list[np.ndarray | None] = [None] * L
+        self._outputs: list[np.ndarray | None] = [None] * L
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.h_n = aligned_zeros((L * D, B, H), dtype)
         self.c_n = aligned_zeros((L * D, B, H) if layer.has_cell else 0, dtype)
@@ -132,8 +132,8 @@ class Tape:
         if not self.has_gradients:
             self.gradients = Gradients(layer, self.T, self.B, self.threads)
             self.has_gradients = True
-        in_order = layer.directions == 1 and not self.schedule.ragged  # rows of dx lie as rows of c do
-        c_is_free = self.whole and in_order and layer.has_cell and not layer.peephole
+        # Where h lies as the output does, c lies as dx does.
+        c_is_free = self.whole and self.h_is_output and layer.has_cell and not layer.peephole
         self.gradients.dx = [
             self.tracks[k].c[1:] if c_is_free and k > 0 else self.gradients.own_dx(k) for k in range(layer.num_layers)
         ]
@@ -146,25 +146,21 @@ class Tape:
             self.schedule = plain_schedule(self.T, self.B)
 
     def output(self, k: int) -> np.ndarray:
-        """The output of layer k by time, (T, B, D H): for one direction without lengths the buffer h itself."""
-        layer, schedule, H = self.layer, self.schedule, self.layer.hidden_size
-        D = layer.directions
-        if D == 1 and not schedule.ragged:
+        """What layer k's output by time, (T, B, D H), is to be: for `h_is_output` the buffer h itself."""
+        layer, H = self.layer, self.layer.hidden_size
+        if self.h_is_output:
             return self.tracks[k].h[1:, :, :H]
-        y = self.joined_directions[k]
+        y = self._outputs[k]
         if y is None:
-            y = self.joined_directions[k] = aligned_zeros((self.T, self.B, D * H), layer.dtype)
-        if schedule.ragged:
+            y = self._outputs[k] = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
+        if self.schedule.ragged:
             y[...] = 0
-        for d in range(D):
-            h = self.tracks[k * D + d].h[1:, :, :H]
-            half = y[:, :, d * H : (d + 1) * H]
-            if schedule.ragged:
-                steps, rows = np.divmod(schedule.live, self.B)
-                half[schedule.times[d][steps, rows], schedule.order[rows]] = h[steps, rows]
-            else:
-                half[...] = h[::-1] if d else h
         return y
+
+    @property
+    def h_is_output(self) -> bool:
+        """One direction without lengths: steps are in the order of time and rows in that of the batch."""
+        return self.layer.directions == 1 and not self.schedule.ragged
 
     def hidden(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """h by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""

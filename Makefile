@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train test processors lint format types peers bench clean
+.PHONY: help train course test lessons processors lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -25,9 +25,17 @@ train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minute
 	@$(VENV)/bin/nblstm train $(ARGS)
 	@echo "== the command itself is $(VENV)/bin/nblstm"
 
+course: $(VENV)/.course ## copy the lessons to nblstm-course/, a folder of yours, and open JupyterLab there; options by ARGS
+	@echo '== nblstm course $(ARGS)'
+	@$(VENV)/bin/nblstm course $(ARGS)
+
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
 	@echo '== pytest $(ARGS)'
 	@$(RUN) pytest $(ARGS)
+
+lessons: $(VENV)/.lessons ## run every lesson and solution, and one lesson in a real browser where Chromium is (installs JupyterLab)
+	@echo '== pytest -m "course or browser" $(ARGS)'
+	@$(RUN) pytest -m "course or browser" $(ARGS)
 
 # Code for narrower vectors than this machine's runs on it too. The names are LLVM's; NUMBA_CPU_NAME alone would keep the host's features.
 AVX2 := NUMBA_CPU_NAME=x86-64-v3 \
@@ -74,7 +82,7 @@ $(VENV)/.core: pyproject.toml $(VENV)/.made
 	@$(RUN) pip install --editable .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
+$(VENV)/.course $(VENV)/.test $(VENV)/.lessons $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
 	@echo '== installing nblstm and its extra "$*" into $(VENV)'
 	@$(RUN) pip install --editable '.[$*]'
 	@touch $(VENV)/.core $@

@@ -1,4 +1,4 @@
-"""The command line: ``nblstm train``, ``nblstm sample``, ``nblstm bench``, ``nblstm info``; one thin function each."""
+"""The command line: ``nblstm train``, ``sample``, ``course``, ``bench`` and ``info``; one thin function each."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ Examples:
   nblstm train novel.txt --layers 3            any UTF-8 file
   nblstm train --resume runs/python-reference  after Ctrl-C
   nblstm sample runs/python-reference --prompt "The " --temperature 0.5
+  nblstm course                                a copy of the lessons, opened in JupyterLab
+  nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
 """
 
 
@@ -49,7 +51,7 @@ def _plain_errors() -> Iterator[None]:
 @click.group(context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
 @click.version_option(package_name="nblstm")
 def main() -> None:
-    """LSTM networks on the CPU: train a character model on a text, and let it write.
+    """LSTM networks on the CPU: train a character model on a text, let it write, and learn how it works.
 
     Bad input ends with exit code 2 and a sentence that says what was expected. Every command has its own --help.
     """
@@ -177,6 +179,31 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
     with _plain_errors():
         model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
         click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
+
+
+@main.command(epilog="Ctrl-C in this terminal ends JupyterLab; your copy stays, and the same command goes on with it.")
+@click.argument("folder", type=Path, default=Path("nblstm-course"))
+@click.option("--no-browser", is_flag=True, help="Only print the address; for a machine that is reached from another.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of JupyterLab.  [default: 8888, or the next that is free]")
+@click.option("--copy-only", is_flag=True, help="Copy the notebooks, for an editor of your own, and start nothing.")
+@click.pass_context
+def course(context: click.Context, /, folder: Path, no_browser: bool, port: int | None, copy_only: bool) -> None:
+    """Learn how the LSTM works: copy the notebooks to FOLDER and open JupyterLab there.
+
+    The copy is yours. What FOLDER has already is left alone, so your work is never overwritten; lessons that a later
+    version brings are added. To begin a lesson again, rename or delete your copy of it.
+    """
+    from nblstm.course import start
+
+    with _plain_errors():
+        if not copy_only:
+            start.require_jupyterlab()
+        new, kept = start.copy(folder)
+        click.echo(f"files copied to {folder}: {len(new)}; there already, and left as they are: {len(kept)}")
+        if copy_only:
+            return
+        code = start.run(start.command(folder, browser=not no_browser, port=port, first=not kept))
+    context.exit(code)
 
 
 @main.command(epilog="The rules, and how to read the figures: benchmarks/README.md in the repository.")

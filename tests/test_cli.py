@@ -133,7 +133,7 @@ def test_info(text: Path) -> None:
         assert f"\n{line} " in f"\n{result.output}"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["course"], ["info"]])
 def test_help_of_the_module_comes_without_heavy_imports(command: list[str]) -> None:
     script = (
         "import sys\nfrom nblstm.cli import main\nmain(sys.argv[1:] + ['--help'], standalone_mode=False)\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +13,23 @@ import numpy as np
 class WrongAnswer(AssertionError):
     """An attempted exercise is not right; the message says where, and gives a hint."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message alone, or after the error that the learner's own code stopped with."""
+        own = traceback.format_exception(self.__cause__) if self.__cause__ else []
+        return "".join([*own, "\n" if own else "", f"Wrong answer. {self}"]).splitlines()
+
+
+class _Nothing(NotImplementedError):
+    """A value is still None."""
+
 
 @contextmanager
 def exercise(name: str, hint: str) -> Iterator[None]:
     """Check an exercise: the lines under ``with`` call the learner's code and compare with `close`.
 
     Says "not attempted yet" and lets the notebook run on if the stub is still there, that is, if a function raises
-    NotImplementedError or a value is None. Says "right" if nothing is wrong.
+    NotImplementedError or a value is None; which value, in case a function was written that forgets its ``return``.
+    Says "right" if nothing is wrong.
 
     Parameters
     ----------
@@ -48,6 +59,8 @@ def exercise(name: str, hint: str) -> Iterator[None]:
     """
     try:
         yield
+    except _Nothing as nothing:
+        print(f"Exercise {name}: not attempted yet ({nothing}).")
     except NotImplementedError:
         print(f"Exercise {name}: not attempted yet.")
     except WrongAnswer as error:
@@ -90,7 +103,7 @@ def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the
     nblstm.course.checks.WrongAnswer: y is wrong: 2 where 2.5 is right, at index (1,); off by 0.5, tolerance 0.1
     """
     if answer is None or answer is Ellipsis:
-        raise NotImplementedError
+        raise _Nothing(f"{what} is {answer}")
     try:
         got, right = np.asarray(answer, float), np.asarray(expected, float)
     except (TypeError, ValueError):
@@ -100,7 +113,8 @@ def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the
     if not right.size:
         return
     same = (got == right) | (np.isnan(got) & np.isnan(right))
-    difference = np.where(same, 0, np.nan_to_num(np.abs(got - right), nan=np.inf))
+    with np.errstate(invalid="ignore"):  # inf - inf, where both are right
+        difference = np.where(same, 0, np.nan_to_num(np.abs(got - right), nan=np.inf))
     worst = np.unravel_index(difference.argmax(), difference.shape)
     if difference[worst] > tolerance:
         place = f", at index {tuple(int(k) for k in worst)}" if worst else ""

@@ -58,14 +58,16 @@ bench: $(VENV)/.bench ## time nblstm beside PyTorch, ONNX Runtime and JAX (insta
 	@$(VENV)/bin/nblstm bench $(ARGS)
 
 lint: $(VENV)/.dev ## check style and formatting
-	@echo '== ruff check, ruff format --check'
+	@echo '== ruff check, ruff format --check, notebooks clean'
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
+	@$(VENV)/bin/python tools/clean_notebooks.py --check
 
 format: $(VENV)/.dev ## put style and formatting right where that can be done automatically
-	@echo '== ruff check --fix, ruff format'
+	@echo '== ruff check --fix, ruff format, notebooks cleaned'
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .
+	@$(VENV)/bin/python tools/clean_notebooks.py
 
 types: $(VENV)/.dev ## check types
 	@echo '== mypy'

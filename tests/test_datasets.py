@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nblstm import datasets
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, load_text, read_text, split, streams, vocabulary_of
 
@@ -80,11 +79,11 @@ def test_tinyshakespeare_is_fetched_once_and_checked(
     source.write_bytes(play)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
-    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
-    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_SHA256", hashlib.sha256(b"another play").hexdigest())
+    monkeypatch.setattr("nblstm.datasets.text.TINYSHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
+    monkeypatch.setattr("nblstm.datasets.text.TINYSHAKESPEARE_SHA256", hashlib.sha256(b"another play").hexdigest())
     with pytest.raises(ValueError, match="hash of downloaded file"):
         load_text("tinyshakespeare")
-    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_SHA256", hashlib.sha256(play).hexdigest())
+    monkeypatch.setattr("nblstm.datasets.text.TINYSHAKESPEARE_SHA256", hashlib.sha256(play).hexdigest())
     assert load_text("tinyshakespeare") == play.decode()
     source.unlink()
     assert load_text("tinyshakespeare") == play.decode()
@@ -93,7 +92,9 @@ def test_tinyshakespeare_is_fetched_once_and_checked(
 def test_tinyshakespeare_without_a_network_names_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
-    monkeypatch.setattr(datasets, "TINYSHAKESPEARE_URL", "http://127.0.0.1:9/input.txt")  # nobody listens there
+    monkeypatch.setattr(
+        "nblstm.datasets.text.TINYSHAKESPEARE_URL", "http://127.0.0.1:9/input.txt"
+    )  # nobody listens there
     with pytest.raises(ValueError, match=r"could not be fetched \(ConnectionError\).*python-reference"):
         load_text("tinyshakespeare")
 

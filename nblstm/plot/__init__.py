@@ -1,6 +1,7 @@
 """Pictures: each function takes arrays and returns the Matplotlib axes it drew on."""
 
 from nblstm.plot.colours import COLOURS
-from nblstm.plot.curves import loss_curves
+from nblstm.plot.curves import curves, gradient_over_lag, loss_curves
+from nblstm.plot.text import activation_over_text, gates_over_text
 
-__all__ = ["COLOURS", "loss_curves"]
+__all__ = ["COLOURS", "activation_over_text", "curves", "gates_over_text", "gradient_over_lag", "loss_curves"]

@@ -1,17 +1,24 @@
-"""Curves: a loss over the steps of training, beside what it has to beat."""
+"""Curves: any lines with what they have to beat, a loss over the steps of training, a gradient over the lag."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nblstm.plot.colours import BLUE, GREY, VERMILION
+from nblstm.plot.colours import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION
+from nblstm.plot.sheet import axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
+
+# Colours, dashes and markers of the lines, in turn: no two differ by colour alone.
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, INK)
+DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), "-", (0, (6, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "x")
 
 
 def loss_curves(
@@ -85,3 +92,152 @@ def loss_curves(
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="lower left")
     return ax
+
+
+def curves(
+    x: ArrayLike,
+    lines: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    baselines: Mapping[str, float] | None = None,
+    log: bool = False,
+    colours: Mapping[str, str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Labelled lines over a common x; where a line was measured with several seeds, their median and their spread.
+
+    Lines differ by colour, dashes and marker. A line whose label is a letter of `COLOURS` has that colour.
+
+    Parameters
+    ----------
+    x : array, shape (N,)
+        Places of the points, common to all lines.
+    lines : mapping of str to array, each (N,) or (seeds, N)
+        Values by label. Of several seeds the line is the median, the band reaches from the least to the largest. NaN
+        leaves a gap.
+    xlabel, ylabel, title : str
+        Written on the picture; name the unit where there is one.
+    baselines : mapping of str to float, optional
+        Values by name, drawn as labelled horizontal lines.
+    log : bool
+        Whether the y axis is logarithmic; values that are not above 0 then leave a gap.
+    colours : mapping of str to str, optional
+        Colours by label, for lines that shall not have the next one of the palette.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        An empty `x`, no lines, a line of another shape than (N,) or (seeds, N).
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from nblstm.plot import curves
+    >>> two_seeds = [[0.1, 0.5, 0.9], [0.2, 0.7, 1.0]]
+    >>> ax = curves([1, 2, 3], {"LSTM": two_seeds, "RNN": [0.1, 0.1, 0.2]}, xlabel="epoch", ylabel="accuracy",
+    ...     title="Two nets", baselines={"chance": 0.125}, ax=Figure().subplots())
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['LSTM (median and range of 2 seeds)', 'RNN']
+    """
+    x = np.asarray(x)
+    if x.ndim != 1 or not x.size:
+        raise ValueError(f"x must have shape (N,) with N at least 1, got {x.shape}")
+    if not lines:
+        raise ValueError("lines must hold at least one label with its values, got none")
+    values = {label: _as_seeds(label, y, x.size) for label, y in lines.items()}
+    ax = axes_or_new(ax)
+    if log:
+        ax.set_yscale("log", nonpositive="mask")
+    looks = itertools.cycle(zip(PALETTE, DASHES, MARKERS, strict=True))
+    for (label, seeds), (colour, dashes, marker) in zip(values.items(), looks, strict=False):
+        colour = (colours or {}).get(label, COLOURS.get(label, colour))
+        count = len(seeds)
+        ax.plot(
+            x, np.median(seeds, axis=0), color=colour, linestyle=dashes, marker=marker, markersize=4.5,
+            markevery=max(1, -(-x.size // 25)),
+            label=f"{label} (median and range of {count} seeds)" if count > 1 else label,
+        )  # fmt: skip
+        if count > 1:
+            ax.fill_between(x, seeds.min(axis=0), seeds.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    _draw_baselines(ax, baselines or {})
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.grid(axis="y", alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax
+
+
+def gradient_over_lag(
+    lag: ArrayLike,
+    lines: Mapping[str, ArrayLike],
+    ax: Axes | None = None,
+    *,
+    title: str = "How much of the gradient arrives",
+    ylabel: str = "norm of the gradient",
+) -> Axes:
+    """Norms of a gradient over the steps it has flown back, on a logarithmic axis: a straight line is a power law.
+
+    Parameters
+    ----------
+    lag : array, shape (N,)
+        Steps between the loss and the place where the gradient is taken.
+    lines : mapping of str to array, each (N,) or (seeds, N)
+        Norms by label; see `curves`. Zeros, which a logarithm cannot show, leave a gap.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    title, ylabel : str
+        Other words for other norms.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        An empty `lag`, no lines, a line of another shape than (N,) or (seeds, N).
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from nblstm.plot import gradient_over_lag
+    >>> ax = gradient_over_lag([0, 1, 2], {"radius 0.5": [1, 0.5, 0.25]}, Figure().subplots())
+    >>> ax.get_yscale()
+    'log'
+    """
+    if np.ndim(lag) != 1 or not np.size(lag):
+        raise ValueError(f"lag must have shape (N,) with N at least 1, got {np.shape(lag)}")
+    return curves(lag, lines, xlabel="lag (steps back in time)", ylabel=ylabel, title=title, log=True, ax=ax)
+
+
+def _as_seeds(label: str, y: ArrayLike, size: int) -> np.ndarray:
+    """`y` as (seeds, size)."""
+    seeds = np.asarray(y, float)
+    if seeds.ndim not in (1, 2) or seeds.shape[-1] != size or not seeds.size:
+        raise ValueError(
+            f"lines[{label!r}] must have shape ({size},) or (seeds, {size}), as x has {size} points, got {seeds.shape}"
+        )
+    return np.atleast_2d(seeds)
+
+
+def _draw_baselines(ax: Axes, baselines: Mapping[str, float]) -> None:
+    """Dashed grey lines, each with its name and value at the right end."""
+    for name, value in baselines.items():
+        ax.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=1)
+        ax.annotate(
+            f"{name} {value:.3g}",
+            xy=(1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            color=GREY,
+        )

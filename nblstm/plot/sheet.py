@@ -1,0 +1,72 @@
+"""What every picture needs: axes to draw on, names and colours of the gates and states, colour scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nblstm.plot.colours import COLOURS, GREY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+#: What a letter stands for.
+NAMES = {
+    "i": "input gate i",
+    "f": "forget gate f",
+    "g": "candidate g",
+    "o": "output gate o",
+    "c": "cell state c",
+    "h": "hidden state h",
+}
+
+
+def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4) -> Axes:
+    """`ax`, or the axes of a new figure of so many inches on a white sheet."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(width, height), layout="constrained", facecolor="white")[1]
+
+
+def letter_of(name: str) -> str | None:
+    """The letter in `NAMES` that `name` is, or whose word it holds: "f", "forget gate", "forget gate, layer 2"."""
+    if name in NAMES:
+        return name
+    words = name.lower()
+    return next((letter for letter, full in NAMES.items() if full.split()[0] in words), None)
+
+
+def sequential(colour: str) -> Colormap:
+    """From white over `colour` to a dark shade of it: the darker, the larger."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    dark = [0.35 * part for part in to_rgb(colour)]
+    return LinearSegmentedColormap.from_list(f"white to {colour}", ["white", colour, dark])
+
+
+def scale_of(
+    values: np.ndarray, letter: str | None, limits: tuple[float, float] | None
+) -> tuple[Colormap, tuple[float, float]]:
+    """Colours and limits: sequential from 0 to 1 for gates, diverging about 0 for what has a sign."""
+    from matplotlib import colormaps
+
+    if limits is None:
+        lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
+        furthest = max(-lowest, highest)
+        if letter in ("i", "f", "o") or (letter is None and lowest >= 0 and highest <= 1):
+            limits = 0.0, 1.0
+        else:
+            limits = (-1.0, 1.0) if furthest <= 1 else (-furthest, furthest)
+    if limits[0] < 0 < limits[1]:
+        return colormaps["RdBu_r"], limits
+    return sequential(COLOURS[letter] if letter else GREY), limits
+
+
+def visible(text: Sequence[str]) -> list[str]:
+    """The characters of `text` with marks for those that leave no ink."""
+    return [{" ": "·", "\n": "↵", "\t": "⇥"}.get(character, character) for character in text]

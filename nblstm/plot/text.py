@@ -1,0 +1,179 @@
+"""What a net's units do while it reads: heat maps over the characters of a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nblstm.arguments import as_size
+from nblstm.plot.colours import INK
+from nblstm.plot.sheet import NAMES, axes_or_new, letter_of, scale_of, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+
+def gates_over_text(
+    text: str,
+    gates: ArrayLike,
+    *,
+    name: str,
+    title: str | None = None,
+    limits: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One gate, or state, of every unit at every character: time to the right, a row for each unit.
+
+    Gates lie in 0..1 and are drawn from white to the gate's own colour and darker; candidate and states have a sign and
+    are drawn in blue below zero, white at zero, red above it.
+
+    Parameters
+    ----------
+    text : str
+        What the net read, T characters; up to about 80 are readable. A space shows as a middle dot.
+    gates : array, shape (T, units)
+        The values, one row for each character.
+    name : str
+        A letter, "i", "f", "g", "o", "c" or "h", or words, such as "forget gate, layer 1"; which of the six it is
+        decides about the colours.
+    title : str, optional
+        In place of the one that is made from `name`.
+    limits : pair of float, optional
+        Ends of the colour scale. By default 0 and 1 for gates, -1 and 1 for the others, further out if a value is.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        An empty text, or gates of another shape than (T, units).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from nblstm.plot import gates_over_text
+    >>> ax = gates_over_text("a b", np.full((3, 5), 0.9), name="f", ax=Figure().subplots())
+    >>> ax.get_title(), [label.get_text() for label in ax.get_xticklabels()]
+    ('forget gate f at every character', ['a', '·', 'b'])
+    """
+    values = np.asarray(gates, float)
+    if not text or values.ndim != 2 or len(values) != len(text) or not values.size:
+        raise ValueError(
+            f"gates must have shape ({len(text)}, units), a row for each of the {len(text)} characters of text, "
+            f"got {values.shape}"
+        )
+    from matplotlib.ticker import MaxNLocator
+
+    letter = letter_of(name)
+    full = NAMES.get(name, name)
+    colours, (low, high) = scale_of(values, letter, limits)
+    ax = axes_or_new(ax)
+    image = ax.imshow(values.T, aspect="auto", interpolation="none", cmap=colours, vmin=low, vmax=high)
+    size = float(np.clip(_width_in_points(ax) / len(text) * 1.4, 3, 11))
+    ax.set_xticks(range(len(text)), visible(text), family="monospace", size=size)
+    ax.tick_params(axis="x", length=0, pad=3)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.grid(False)
+    ax.set(xlabel="character read", ylabel="unit", title=f"{full} at every character" if title is None else title)
+    ax.spines[["top", "right"]].set_visible(True)
+    ax.figure.colorbar(image, ax=ax, label=full, pad=0.015)
+    return ax
+
+
+def activation_over_text(
+    text: str,
+    values: ArrayLike,
+    *,
+    title: str,
+    width: int = 60,
+    limits: tuple[float, float] | None = None,
+    label: str = "value of the unit",
+    ax: Axes | None = None,
+) -> Axes:
+    """A text to be read, each character on the colour of one unit's value when the net had just read it.
+
+    Parameters
+    ----------
+    text : str
+        What the net read, T characters. A space shows as a middle dot, a line feed as an arrow that ends the row.
+    values : array, shape (T,)
+        One number for each character.
+    title : str
+        Says which unit of which net it is.
+    width : int
+        Characters in a row.
+    limits : pair of float, optional
+        Ends of the colour scale. By default 0 and 1 if no value is outside them, else -1 and 1, or further out if a
+        value is.
+    label : str
+        At the colour bar.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure, as high as the text asks for, by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        An empty text, or values of another shape than (T,).
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from nblstm.plot import activation_over_text
+    >>> ax = activation_over_text("to be", [0.1, 0.9, 0.5, 1, 0], title="unit 3", width=3, ax=Figure().subplots())
+    >>> [character.get_text() for character in ax.texts]
+    ['t', 'o', '·', 'b', 'e']
+    """
+    values, width = np.asarray(values, float), as_size("width", width)
+    if not text or values.shape != (len(text),):
+        raise ValueError(
+            f"values must have shape ({len(text)},), one for each of the {len(text)} characters of text, "
+            f"got {values.shape}"
+        )
+    places = _places(text, width)
+    rows = places[-1][0] + 1
+    width = min(width, max(column for _, column in places) + 1)
+    colours, (low, high) = scale_of(values, None, limits)
+    ax = axes_or_new(ax, 8, 0.75 + 0.27 * max(rows, 3))
+    grid = np.full((rows, width), np.nan)
+    grid[tuple(np.transpose(places))] = values
+    image = ax.imshow(grid, aspect="auto", interpolation="none", cmap=colours, vmin=low, vmax=high)
+    size = float(np.clip(_width_in_points(ax) / width * 1.45, 3, 12))
+    for character, (row, column), colour in zip(visible(text), places, image.to_rgba(values), strict=True):
+        ink = "white" if _lightness(colour) < 0.5 else INK
+        ax.text(column, row, character, color=ink, family="monospace", size=size, ha="center", va="center_baseline")
+    ax.set(xticks=[], yticks=[], title=title)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    ax.figure.colorbar(image, ax=ax, label=label, pad=0.015)
+    return ax
+
+
+def _places(text: str, width: int) -> list[tuple[int, int]]:
+    """Row and column of every character, with a new row after `width` of them and after a line feed."""
+    places, row, column = [], 0, 0
+    for character in text:
+        if column == width:
+            row, column = row + 1, 0
+        places.append((row, column))
+        row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
+    return places
+
+
+def _width_in_points(ax: Axes) -> float:
+    return float(ax.get_position().width * ax.figure.get_figwidth() * 72)  # type: ignore[union-attr]
+
+
+def _lightness(colour: np.ndarray) -> float:
+    """How light red, green and blue look together, 0..1 (the luma of BT.601)."""
+    return float(np.dot(colour[:3], (0.299, 0.587, 0.114)))

@@ -3,5 +3,14 @@
 from nblstm.plot.colours import COLOURS
 from nblstm.plot.curves import curves, gradient_over_lag, loss_curves
 from nblstm.plot.text import activation_over_text, gates_over_text
+from nblstm.plot.weights import weight_blocks
 
-__all__ = ["COLOURS", "activation_over_text", "curves", "gates_over_text", "gradient_over_lag", "loss_curves"]
+__all__ = [
+    "COLOURS",
+    "activation_over_text",
+    "curves",
+    "gates_over_text",
+    "gradient_over_lag",
+    "loss_curves",
+    "weight_blocks",
+]

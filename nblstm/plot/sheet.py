@@ -43,9 +43,10 @@ def letter_of(name: str) -> str | None:
 
 def sequential(colour: str) -> Colormap:
     """From white over `colour` to a dark shade of it: the darker, the larger."""
-    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+    from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
-    dark = [0.35 * part for part in to_rgb(colour)]
+    red, green, blue = to_rgb(colour)
+    dark = to_hex((0.35 * red, 0.35 * green, 0.35 * blue))
     return LinearSegmentedColormap.from_list(f"white to {colour}", ["white", colour, dark])
 
 

@@ -1,0 +1,102 @@
+"""The weight matrices of a layer, to scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nblstm.layer import Layer
+from nblstm.plot.colours import COLOURS
+from nblstm.plot.drawings.pen import Pen, tint
+from nblstm.plot.sheet import NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARGIN, HEADER, TALL, WIDE = 13.0, 9.0, 26.0, 40.0  # in tenths of an inch: left margin, words above, largest extents
+PITCH = 10.5  # least distance of two tensors: their names have to fit
+
+
+def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
+    r"""Every parameter of a layer as a rectangle of its rows and columns, all to one scale, with shapes and counts.
+
+    The rows of an LSTM's matrices belong to its gates, in the order i, f, g, o, and have the gates' colours; those of
+    an RNN to its hidden state. A bias is one column.
+
+    Parameters
+    ----------
+    layer : LSTM, RNN, Linear, Embedding or another layer of nblstm
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default, as wide as the number of tensors asks for.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        `layer` is no layer.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> import nblstm
+    >>> from nblstm.plot import weight_blocks
+    >>> ax = weight_blocks(nblstm.LSTM(28, 128), Figure().subplots())
+    >>> [text.get_text() for text in ax.texts if "weight" in text.get_text()]
+    ['weight_ih_l0\n(512, 28)\n14,336', 'weight_hh_l0\n(512, 128)\n65,536']
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer must be a layer of nblstm, such as LSTM, got {type(layer).__name__}")
+    shapes = {name: tensor.shape for name, tensor in layer.params.items()}
+    forms = {name: shape if len(shape) == 2 else (*shape, 1) for name, shape in shapes.items()}
+    number = min(TALL / max(rows for rows, _ in forms.values()), WIDE / max(columns for _, columns in forms.values()))
+    pitches = {name: max(PITCH, columns * number + 2) for name, (_, columns) in forms.items()}
+    tall = max(6.0, number * max(rows for rows, _ in forms.values()))
+    pen = Pen(ax, max(80.0, MARGIN + sum(pitches.values()) + 1), tall + HEADER + 5)
+    gates = {name: _gates_of(layer, name, rows) for name, (rows, _) in forms.items()}
+    top, left = tall + 2, MARGIN
+    for name, (rows, columns) in forms.items():
+        middle = left + pitches[name] / 2
+        pen.words(middle, top + 1, f"{name}\n{shapes[name]}\n{rows * columns:,}", size=9, va="bottom")
+        _draw_tensor(pen, gates[name], middle, top, rows * number, columns * number, rows * columns)
+        left += pitches[name]
+    _name_rows(pen, next(iter(gates.values())), top, number * next(iter(forms.values()))[0])
+    pen.words(1, tall + HEADER + 3, f"{layer!r}: {layer.num_parameters:,} parameters", size=12, ha="left", bold=True)
+    return pen.ax
+
+
+def _gates_of(layer: Layer, name: str, rows: int) -> str:
+    """The letter of each block of equally many rows, from top to bottom."""
+    hidden = getattr(layer, "hidden_size", None)
+    if "peephole" in name:
+        return "ifo"
+    if hidden is None:
+        return "y"
+    return {4 * hidden: "ifgo", hidden: "h"}.get(rows, "h")
+
+
+def _draw_tensor(pen: Pen, gates: str, middle: float, top: float, tall: float, wide: float, count: int) -> None:
+    """One rectangle for each gate, with its letter and, where there is room, its count."""
+    from matplotlib.patches import Rectangle
+
+    step, wide = tall / len(gates), max(wide, 0.25)
+    for k, gate in enumerate(gates):
+        low = top - (k + 1) * step
+        pen.ax.add_patch(
+            Rectangle((middle - wide / 2, low), wide, step, facecolor=tint(COLOURS[gate], 0.45), edgecolor="white")
+        )
+        if step < 1.6:
+            continue
+        if wide > 5 and step > 3:
+            pen.words(middle, low + step / 2, f"{gate}\n{count // len(gates):,}", size=9)
+        elif wide > 1.6:
+            pen.words(middle, low + step / 2, gate, size=9)
+
+
+def _name_rows(pen: Pen, gates: str, top: float, tall: float) -> None:
+    """The gates' names left of the first tensor."""
+    step = tall / len(gates)
+    for k, gate in enumerate(gates):
+        if step > 1.6 and gate in NAMES:
+            pen.words(MARGIN - 0.5, top - (k + 0.5) * step, NAMES[gate], size=9.5, ha="right")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 UNITS = 10  # of a drawing in an inch, where the drawing has its natural size
+TITLE = 3  # height of the strip above a drawing for its title
 FADED = 0.22  # opacity of what is not in the light
 
 
@@ -28,6 +29,8 @@ class Pen:
         Where to draw; None makes a figure of the natural size, white and without frame.
     width, height : float
         Size of the drawing in tenths of an inch. The origin is at the lower left.
+    title : str
+        Stands above the drawing.
 
     Attributes
     ----------
@@ -36,12 +39,13 @@ class Pen:
         Of what is drawn from now on, 0..1.
     """
 
-    def __init__(self, ax: Axes | None, width: float, height: float) -> None:
+    def __init__(self, ax: Axes | None, width: float, height: float, title: str = "") -> None:
         if ax is None:
             from matplotlib import pyplot
 
-            size = (width / UNITS, height / UNITS)
-            ax = pyplot.figure(figsize=size, layout="none", facecolor="white").add_axes((0, 0, 1, 1))
+            whole = height + TITLE * bool(title)
+            sheet = pyplot.figure(figsize=(width / UNITS, whole / UNITS), layout="none", facecolor="white")
+            ax = sheet.add_axes((0, 0, 1, height / whole))
         self.ax = ax
         self.opacity = 1.0
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[], facecolor="white")
@@ -53,6 +57,7 @@ class Pen:
         box = ax.get_position()
         inches = min(box.width * figure.get_figwidth() / width, box.height * figure.get_figheight() / height)
         self.scale = float(inches * UNITS)
+        ax.set_title(title, size=12 * self.scale, weight="bold", loc="left", color=INK, pad=4 * self.scale)
 
     def words(
         self, x: float, y: float, words: str, size: float = 10.5, colour: str = INK, ha: str = "center",

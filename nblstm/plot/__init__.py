@@ -2,6 +2,14 @@
 
 from nblstm.plot.colours import COLOURS
 from nblstm.plot.curves import curves, gradient_over_lag, loss_curves
+from nblstm.plot.drawings import (
+    draw_backward,
+    draw_lstm,
+    draw_neuron,
+    draw_rnn_cell,
+    draw_two_formulations,
+    draw_unrolled,
+)
 from nblstm.plot.text import activation_over_text, gates_over_text
 from nblstm.plot.weights import weight_blocks
 
@@ -9,6 +17,12 @@ __all__ = [
     "COLOURS",
     "activation_over_text",
     "curves",
+    "draw_backward",
+    "draw_lstm",
+    "draw_neuron",
+    "draw_rnn_cell",
+    "draw_two_formulations",
+    "draw_unrolled",
     "gates_over_text",
     "gradient_over_lag",
     "loss_curves",

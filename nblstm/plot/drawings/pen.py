@@ -118,6 +118,14 @@ class Pen:
         )  # fmt: skip
         self.ax.add_patch(patch)
 
+    def disc(self, x: float, y: float, radius: float, colour: str) -> None:
+        """A circle for a number: an input, a weight, a sum."""
+        from matplotlib.patches import Circle
+
+        self.ax.add_patch(
+            Circle((x, y), radius, facecolor="white", edgecolor=colour, linewidth=1.6 * self.scale, zorder=4)
+        )
+
     def dot(self, x: float, y: float, colour: str = INK, radius: float = 0.4) -> None:
         """A point at which a line branches."""
         from matplotlib.patches import Circle

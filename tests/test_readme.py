@@ -34,14 +34,14 @@ def test_example_runs_as_printed(
 def test_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = set(re.findall(r'pip install "\.\[(\w+)\]"', README))
-    assert named == {"test", "peers"}
+    assert named == {"course", "test", "peers"}
     assert named <= project["optional-dependencies"].keys()
 
 
 def test_make_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^    |`)make (\w+)", README, flags=re.MULTILINE))
-    assert {"train", "test"} <= named
+    assert {"train", "test", "course", "lessons"} <= named
     assert [name for name in sorted(named) if not re.search(rf"^{name}:", makefile, flags=re.MULTILINE)] == []
 
 
@@ -59,4 +59,4 @@ def test_folders_exist() -> None:
 
 def test_commands_exist() -> None:
     named = set(re.findall(r"(?:^    |`)nblstm (\w+)", README, flags=re.MULTILINE))
-    assert {"train", "sample", "info"} <= named <= main.commands.keys()
+    assert {"train", "sample", "course", "info"} <= named <= main.commands.keys()

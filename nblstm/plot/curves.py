@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblstm.plot.colours import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION
-from nblstm.plot.sheet import axes_or_new
+from nblstm.plot.sheet import axes_or_new, has_layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,7 +145,7 @@ def curves(
     >>> ax = curves([1, 2, 3], {"LSTM": two_seeds, "RNN": [0.1, 0.1, 0.2]}, xlabel="epoch", ylabel="accuracy",
     ...     title="Two nets", baselines={"chance": 0.125}, ax=Figure().subplots())
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['LSTM (median and range of 2 seeds)', 'RNN']
+    ['LSTM', 'RNN']
     """
     x = np.asarray(x)
     if x.ndim != 1 or not x.size:
@@ -159,19 +159,20 @@ def curves(
     looks = itertools.cycle(zip(PALETTE, DASHES, MARKERS, strict=True))
     for (label, seeds), (colour, dashes, marker) in zip(values.items(), looks, strict=False):
         colour = (colours or {}).get(label, COLOURS.get(label, colour))
-        count = len(seeds)
         ax.plot(
             x, np.median(seeds, axis=0), color=colour, linestyle=dashes, marker=marker, markersize=4.5,
-            markevery=max(1, -(-x.size // 25)),
-            label=f"{label} (median and range of {count} seeds)" if count > 1 else label,
+            markevery=-(-x.size // 25), label=label,
         )  # fmt: skip
-        if count > 1:
+        if len(seeds) > 1:
             ax.fill_between(x, seeds.min(axis=0), seeds.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     _draw_baselines(ax, baselines or {})
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.grid(axis="y", alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    counts = sorted({len(seeds) for seeds in values.values()} - {1})
+    note = f"line: median, band: range of {' or '.join(map(str, counts))} seeds" if counts else None
+    legend = ax.legend(title=note, frameon=True, framealpha=0.85, edgecolor="none", alignment="left", handlelength=3)
+    legend.get_title().set(size="small", color=GREY)
     return ax
 
 
@@ -229,15 +230,14 @@ def _as_seeds(label: str, y: ArrayLike, size: int) -> np.ndarray:
 
 
 def _draw_baselines(ax: Axes, baselines: Mapping[str, float]) -> None:
-    """Dashed grey lines, each with its name and value at the right end."""
+    """Dashed grey lines, each with its name and value at its right end, outside where a layout makes room for it."""
+    outside = has_layout(ax)
+    place: dict[str, Any] = (
+        {"xytext": (5, 0), "ha": "left", "va": "center"} if outside else {"xytext": (-4, 3), "ha": "right"}
+    )
     for name, value in baselines.items():
         ax.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=1)
         ax.annotate(
-            f"{name} {value:.3g}",
-            xy=(1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            color=GREY,
-        )
+            f"{name}\n{value:.3g}" if outside else f"{name} {value:.3g}", xy=(1, value),
+            xycoords=("axes fraction", "data"), textcoords="offset points", color=GREY, **place,
+        )  # fmt: skip

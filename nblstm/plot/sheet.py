@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,12 @@ def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4) -> Axes:
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(width, height), layout="constrained", facecolor="white")[1]
+
+
+def has_layout(ax: Axes) -> bool:
+    """Whether the figure moves its axes so that all words beside them find room."""
+    figure: Any = ax.get_figure(root=True)
+    return figure.get_layout_engine() is not None
 
 
 def letter_of(name: str) -> str | None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from nblstm.layer import Layer
 from nblstm.plot.colours import COLOURS
-from nblstm.plot.drawings.pen import Pen, tint
+from nblstm.plot.drawings.pen import Pen
 from nblstm.plot.sheet import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARGIN, HEADER, TALL, WIDE = 13.0, 9.0, 26.0, 40.0  # in tenths of an inch: left margin, words above, largest extents
+HAIR = 0.4  # least extent that is seen
 PITCH = 10.5  # least distance of two tensors: their names have to fit
 
 
@@ -20,7 +21,7 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     r"""Every parameter of a layer as a rectangle of its rows and columns, all to one scale, with shapes and counts.
 
     The rows of an LSTM's matrices belong to its gates, in the order i, f, g, o, and have the gates' colours; those of
-    an RNN to its hidden state. A bias is one column.
+    an RNN to its hidden state. A bias is one column, drawn no thinner than can be seen.
 
     Parameters
     ----------
@@ -52,8 +53,15 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     forms = {name: shape if len(shape) == 2 else (*shape, 1) for name, shape in shapes.items()}
     number = min(TALL / max(rows for rows, _ in forms.values()), WIDE / max(columns for _, columns in forms.values()))
     pitches = {name: max(PITCH, columns * number + 2) for name, (_, columns) in forms.items()}
+    spare = max(0.0, 79 - MARGIN - sum(pitches.values())) / len(pitches)
+    pitches = {name: pitch + min(spare, 5) for name, pitch in pitches.items()}
     tall = max(6.0, number * max(rows for rows, _ in forms.values()))
-    pen = Pen(ax, max(80.0, MARGIN + sum(pitches.values()) + 1), tall + HEADER + 5)
+    pen = Pen(
+        ax,
+        max(80.0, MARGIN + sum(pitches.values()) + 1),
+        tall + HEADER + 2,
+        f"{layer!r}: {layer.num_parameters:,} parameters",
+    )
     gates = {name: _gates_of(layer, name, rows) for name, (rows, _) in forms.items()}
     top, left = tall + 2, MARGIN
     for name, (rows, columns) in forms.items():
@@ -62,7 +70,6 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
         _draw_tensor(pen, gates[name], middle, top, rows * number, columns * number, rows * columns)
         left += pitches[name]
     _name_rows(pen, next(iter(gates.values())), top, number * next(iter(forms.values()))[0])
-    pen.words(1, tall + HEADER + 3, f"{layer!r}: {layer.num_parameters:,} parameters", size=12, ha="left", bold=True)
     return pen.ax
 
 
@@ -78,14 +85,10 @@ def _gates_of(layer: Layer, name: str, rows: int) -> str:
 
 def _draw_tensor(pen: Pen, gates: str, middle: float, top: float, tall: float, wide: float, count: int) -> None:
     """One rectangle for each gate, with its letter and, where there is room, its count."""
-    from matplotlib.patches import Rectangle
-
-    step, wide = tall / len(gates), max(wide, 0.25)
+    step, wide = max(tall / len(gates), HAIR), max(wide, HAIR)
     for k, gate in enumerate(gates):
         low = top - (k + 1) * step
-        pen.ax.add_patch(
-            Rectangle((middle - wide / 2, low), wide, step, facecolor=tint(COLOURS[gate], 0.45), edgecolor="white")
-        )
+        pen.block(middle - wide / 2, low, wide, step, COLOURS[gate], 0.45 if wide > 2 * HAIR else 1)
         if step < 1.6:
             continue
         if wide > 5 and step > 3:

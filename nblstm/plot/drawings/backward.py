@@ -49,45 +49,46 @@ def draw_backward(kind: str = "lstm", *, ax: Axes | None = None) -> Axes:
 
 
 def _draw_lstm(ax: Axes | None) -> Axes:
-    pen = Pen(ax, 86, 37, "One step of an LSTM cell, backward")
-    pen.box(42, 20, 64, 29, GREY, fill="#f7f7f7", rounding=2, line=1.2, zorder=1)
+    pen = Pen(ax, 88, 37, "One step of an LSTM cell, backward")
+    pen.wall(41.5, 20, 63, 29)
     # dc along the conveyor
-    pen.line([(84, CONVEYOR), (2, CONVEYOR)], COLOURS["c"], width=5)
-    pen.words(80, CONVEYOR + 2.4, "$dc$", size=13)
-    pen.words(80, CONVEYOR - 2.2, "from step t+1", size=8.5, colour=GREY)
+    pen.line([(86, CONVEYOR), (2, CONVEYOR)], COLOURS["c"], width=5)
+    pen.words(81, CONVEYOR + 2.4, "$dc$", size=13)
+    pen.words(81, CONVEYOR - 2.2, "from step $t+1$", size=9, colour=GREY)
     pen.words(5, CONVEYOR + 2.4, "$dc_{t-1}$", size=13)
     pen.words(5, CONVEYOR - 2.2, r"$dc \odot f$", size=10.5)
-    pen.words(54, CONVEYOR + 2.4, "$dc$, now whole", size=10.5)
+    pen.words(54, CONVEYOR + 2.4, "$dc$, complete", size=10.5)
     # dh from the next step and from the loss
-    pen.line([(84, BUS), (79.5, BUS)], COLOURS["h"], width=2.6)
-    pen.line([(78, 16.5), (78, BUS + 1.5)], COLOURS["h"], width=2.6)
-    pen.line([(76.5, BUS), (OUT, BUS), (OUT, SHOW - 1.5)], COLOURS["h"], width=2.6)
-    pen.operation(78, BUS, "+", COLOURS["h"])
-    pen.words(78, 18, "$dy$: from the loss", size=9.5, ha="center")
-    pen.words(82.5, BUS + 2, "$dh$", size=12)
-    pen.words(81, BUS - 2.6, "from step t+1", size=8.5, colour=GREY)
+    pen.line([(86, BUS), (80.5, BUS)], COLOURS["h"], width=2.6)
+    pen.line([(79, 17), (79, BUS + 1.5)], COLOURS["h"], width=2.6)
+    pen.line([(77.5, BUS), (OUT, BUS), (OUT, SHOW - 1.5)], COLOURS["h"], width=2.6)
+    pen.disc(79, BUS, colour=COLOURS["h"], words="+")
+    pen.words(79, 20.6, "$dy$", size=13)
+    pen.words(79, 18.3, "from the loss", size=9, colour=GREY)
+    pen.words(84, BUS + 2.2, "$dh$", size=13)
+    pen.words(81.5, BUS - 2.6, "from step $t+1$", size=9, colour=GREY)
     pen.words(OUT + 1, 12.5, "$dh$", size=12, ha="left")
     # where o met tanh(c)
-    pen.operation(OUT, SHOW, "×", COLOURS["o"])
-    pen.line([(OUT, SHOW + 1.5), (OUT, 23.2)], COLOURS["c"], width=2.2)
-    pen.words(OUT + 1.8, 21.6, r"$\odot\,o$", size=10.5, ha="left")
-    pen.box(OUT, 24.6, 10, 2.8, COLOURS["c"])
-    pen.words(OUT, 24.6, r"$1 - \tanh^2 c$", size=9.5)
-    pen.line([(OUT, 26), (OUT, CONVEYOR - 1.5)], COLOURS["c"], width=2.2)
-    pen.operation(OUT, CONVEYOR, "+", COLOURS["c"])
+    pen.disc(OUT, SHOW, colour=COLOURS["o"], words="×")
+    pen.line([(OUT, SHOW + 1.5), (OUT, 22.9)], COLOURS["c"], width=2.2)
+    pen.words(OUT + 1.2, 22, r"$\odot\,o$", size=10.5, ha="left")
+    pen.box(OUT, 24.2, 10, 2.6, COLOURS["c"])
+    pen.words(OUT, 24.2, r"$1 - \tanh^2 c$", size=9.5)
+    pen.line([(OUT, 25.5), (OUT, CONVEYOR - 1.5)], COLOURS["c"], width=2.2)
+    pen.disc(OUT, CONVEYOR, colour=COLOURS["c"], words="+")
     pen.line([(OUT - 1.5, SHOW), (PLACES["o"], SHOW), (PLACES["o"], GATES + TALL / 2)], COLOURS["o"], width=2.2)
     pen.words(61.5, SHOW + 1.8, r"$dh \odot \tanh c$", size=10)
     # where i met g
     pen.line([(NEW, CONVEYOR), (NEW, MEET + 1.5)], COLOURS["c"], width=2.2)
     pen.words(NEW + 1, 26, "$dc$", size=11, ha="left")
-    pen.operation(NEW, MEET, "×", COLOURS["i"])
+    pen.disc(NEW, MEET, colour=COLOURS["i"], words="×")
     pen.line([(NEW - 1.5, MEET), (PLACES["i"], MEET), (PLACES["i"], GATES + TALL / 2)], COLOURS["i"], width=2.2)
     pen.line([(NEW + 1.5, MEET), (PLACES["g"], MEET), (PLACES["g"], GATES + TALL / 2)], COLOURS["g"], width=2.2)
     pen.words(PLACES["i"] - 0.9, 20.4, r"$dc \odot g$", size=10.5, ha="right")
     pen.words(PLACES["g"] + 0.9, 20.4, r"$dc \odot i$", size=10.5, ha="left")
     # where f met the old c
     pen.line([(PLACES["f"], CONVEYOR - 1.5), (PLACES["f"], GATES + TALL / 2)], COLOURS["f"], width=2.2)
-    pen.operation(PLACES["f"], CONVEYOR, "×", COLOURS["f"])
+    pen.disc(PLACES["f"], CONVEYOR, colour=COLOURS["f"], words="×")
     pen.words(PLACES["f"] + 0.9, 24, r"$dc \odot c_{t-1}$", size=10.5, ha="left")
     # through the gates, and through the weights
     for letter, slope in {"f": "$f\\,(1 - f)$", "i": "$i\\,(1 - i)$", "g": "$1 - g^2$", "o": "$o\\,(1 - o)$"}.items():
@@ -106,7 +107,7 @@ def _draw_lstm(ax: Axes | None) -> Axes:
     pen.line([(JOIN, BUS - 1.8), (JOIN, 1)], COLOURS["x"], width=2.6)
     pen.words(JOIN + 1, 2.6, r"$dx_t = W_{ih}^\top d$", size=11, ha="left")
     pen.words(
-        74, 2.6,
+        86, 2.6,
         r"with $d = (di, df, dg, do)$:   $dW_{ih}$ += $d\,x_t^\top$,   $dW_{hh}$ += $d\,h_{t-1}^\top$,   $db$ += $d$",
         size=10.5, ha="right",
     )  # fmt: skip
@@ -116,13 +117,13 @@ def _draw_lstm(ax: Axes | None) -> Axes:
 def _draw_rnn(ax: Axes | None) -> Axes:
     pen = Pen(ax, 80, 31, "One step of a plain recurrent cell, backward")
     state, join, bend = 17.5, 35.0, 49.0
-    pen.box(40, 16.5, 56, 21, GREY, fill="#f7f7f7", rounding=2, line=1.2, zorder=1)
+    pen.wall(40, 16.5, 56, 21)
     pen.line([(78, state), (62.5, state)], COLOURS["h"], width=2.6)
     pen.line([(61, 29.5), (61, state + 1.5)], COLOURS["h"], width=2.6)
-    pen.operation(61, state, "+", COLOURS["h"])
+    pen.disc(61, state, colour=COLOURS["h"], words="+")
     pen.words(62.2, 29, "$dy_t$: from the loss", size=9.5, ha="left")
     pen.words(74, state + 2, "$dh$", size=13)
-    pen.words(74, state - 1.8, "from step t+1", size=8.5, colour=GREY)
+    pen.words(74, state - 1.8, "from step $t+1$", size=9, colour=GREY)
     pen.line([(59.5, state), (bend + 5, state)], COLOURS["h"], width=2.6)
     pen.words(56.8, state + 1.9, "$dh_t$", size=11.5)
     pen.box(bend, state, 10, 4.6, COLOURS["h"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Where things are, in tenths of an inch; `backward` draws at the same places.
 WIDTH, HEIGHT = 80, 35.5
-LEFT, RIGHT, FLOOR, CEILING = 9, 73, 5.5, 33.5  # the cell's wall
+LEFT, RIGHT, FLOOR, CEILING = 9, 72, 5.5, 33.5  # the cell's wall
 CONVEYOR, BUS, GATES = 28.5, 9.5, 15.0  # heights of c, of h and x, and of the gates' middles
 PLACES = {"f": 21.0, "i": 33.5, "g": 46.0, "o": 58.5}
 WIDE, TALL = 11.0, 5.4  # a gate's box
@@ -97,14 +97,11 @@ class LSTMPen(Pen):
 
     def light(self, parts: str) -> None:
         """What is drawn next belongs to these parts."""
-        self.opacity = 1.0 if self.highlight is None or self.highlight in parts else FADED
+        self.strength = 1.0 if self.highlight is None or self.highlight in parts else FADED
 
     def frame(self) -> None:
         """The cell's wall, and the equation of the stage."""
-        self.box(
-            (LEFT + RIGHT) / 2, (FLOOR + CEILING) / 2, RIGHT - LEFT, CEILING - FLOOR, GREY, fill="#f7f7f7",
-            rounding=2, line=1.2, zorder=1,
-        )  # fmt: skip
+        self.wall((LEFT + RIGHT) / 2, (FLOOR + CEILING) / 2, RIGHT - LEFT, CEILING - FLOOR)
         self.words(RIGHT - 0.5, 2.6, EQUATIONS[self.stage], size=12, ha="right")
 
     def conveyor(self) -> None:
@@ -146,7 +143,7 @@ class LSTMPen(Pen):
         self.line([(PLACES["f"], GATES + TALL / 2), (PLACES["f"], CONVEYOR - 1.5)], COLOURS["f"], width=2.2)
         self.words(PLACES["f"] + 0.9, MEET, "$f_t$", size=12, ha="left")
         self.light("fc")
-        self.operation(PLACES["f"], CONVEYOR, "×", COLOURS["f"])
+        self.disc(PLACES["f"], CONVEYOR, colour=COLOURS["f"], words="×")
 
     def renew(self) -> None:
         """What is added to c."""
@@ -158,8 +155,8 @@ class LSTMPen(Pen):
         self.words(PLACES["g"] + 0.9, 20.4, "$g_t$", size=12, ha="left")
         self.light("igc")
         self.line([(NEW, MEET + 1.5), (NEW, CONVEYOR - 1.5)], COLOURS["c"], width=2.2)
-        self.operation(NEW, MEET, "×", COLOURS["i"])
-        self.operation(NEW, CONVEYOR, "+", COLOURS["c"])
+        self.disc(NEW, MEET, colour=COLOURS["i"], words="×")
+        self.disc(NEW, CONVEYOR, colour=COLOURS["c"], words="+")
 
     def show(self) -> None:
         """What leaves the cell as h."""
@@ -173,12 +170,12 @@ class LSTMPen(Pen):
         self.line([(OUT, 23.2), (OUT, SHOW + 1.5)], COLOURS["c"], width=2.2)
         self.light("h")
         self.line([(OUT, SHOW), (OUT, BUS), (78, BUS)], COLOURS["h"], width=2.6)
-        self.line([(75.2, BUS), (75.2, 16.5)], COLOURS["h"], width=2.6)
-        self.dot(75.2, BUS, COLOURS["h"], 0.5)
-        self.words(75.4, 18, "output", size=9.5)
-        self.words(77.5, BUS + 2.2, "$h_t$", size=13)
+        self.line([(75.5, BUS), (75.5, 16.5)], COLOURS["h"], width=2.6)
+        self.dot(75.5, BUS, COLOURS["h"], 0.5)
+        self.words(75.8, 18, "output", size=9.5)
+        self.words(77.8, BUS + 2.2, "$h_t$", size=13)
         self.light("oh")
-        self.operation(OUT, SHOW, "×", COLOURS["o"])
+        self.disc(OUT, SHOW, colour=COLOURS["o"], words="×")
 
     def shapes(self) -> None:
         """The shapes of what comes in and goes out."""

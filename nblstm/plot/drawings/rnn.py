@@ -37,15 +37,13 @@ def draw_neuron(ax: Axes | None = None, *, activation: str = "tanh") -> Axes:
     middle, total, bend, end = 14.5, 34.0, 50.0, 68.0
     for k, y in enumerate((22.0, 14.5, 7.0), start=1):
         pen.line([(10, y), (total, middle)], COLOURS["x"], width=2.2, head=False)
-        pen.disc(9, y, 2, COLOURS["x"])
-        pen.words(9, y, f"$x_{k}$", size=13)
-        pen.disc(21, middle + (y - middle) * (total - 21) / (total - 10), 1.9, INK)
-        pen.words(21, middle + (y - middle) * (total - 21) / (total - 10), f"$w_{k}$", size=11.5)
+        pen.disc(9, y, 2, COLOURS["x"], f"$x_{k}$")
+        weight = middle + (y - middle) * (total - 18.5) / (total - 10)
+        pen.disc(18.5, weight, 1.9, words=f"$w_{k}$", size=11.5)
     pen.line([(total, 23), (total, middle + 2)], INK)
     pen.words(total, 24.2, "$b$", size=13)
     pen.line([(total, middle), (bend - 5, middle)], INK, width=2.2)
-    pen.disc(total, middle, 2, INK)
-    pen.words(total, middle, "+", size=15)
+    pen.disc(total, middle, 2, words="+", size=15)
     pen.words((total + bend) / 2 - 1.5, middle + 1.9, "$z$", size=13)
     pen.line([(bend, middle), (end, middle)], COLOURS["y"], width=2.2)
     pen.box(bend, middle, 10, 5.4, COLOURS["y"])
@@ -53,7 +51,7 @@ def draw_neuron(ax: Axes | None = None, *, activation: str = "tanh") -> Axes:
     pen.words(end + 2.2, middle, "$y$", size=13)
     for x, words in (
         (9, "inputs"),
-        (21, "weights"),
+        (18.5, "weights"),
         (total, "sum, with the bias"),
         (bend, "activation"),
         (end, "output"),
@@ -86,7 +84,7 @@ def draw_rnn_cell(ax: Axes | None = None) -> Axes:
     """
     pen = Pen(ax, 80, 31, "One step of a plain recurrent cell")
     state, join, bend = 17.5, 35.0, 49.0
-    pen.box(40, 16.5, 56, 21, GREY, fill="#f7f7f7", rounding=2, line=1.2, zorder=1)
+    pen.wall(40, 16.5, 56, 21)
     pen.line([(2, state), (17.5, state)], COLOURS["h"], width=2.6)
     pen.line([(26.5, state), (join - 1.5, state)], COLOURS["h"], width=2.6)
     pen.box(22, state, 9, 4.6, COLOURS["h"])
@@ -100,7 +98,7 @@ def draw_rnn_cell(ax: Axes | None = None) -> Axes:
     pen.line([(join, 23), (join, state + 1.5)], INK)
     pen.words(join, 24.4, "$b$", size=12)
     pen.line([(join, state), (bend - 4.5, state)], INK, width=2.2)
-    pen.operation(join, state, "+")
+    pen.disc(join, state, words="+")
     pen.words((join + bend - 3) / 2, state + 1.8, "$z_t$", size=12)
     pen.line([(bend, state), (78, state)], COLOURS["h"], width=2.6)
     pen.box(bend, state, 9, 4.6, COLOURS["h"])

@@ -11,9 +11,9 @@ from nblstm.plot.drawings.pen import Pen
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FOLDED, FIRST, PITCH = 9.0, 30.0, 13.0  # places of the folded cell and of the first step; least distance of two steps
-MIDDLE, SIDE, TALL = 17.0, 8.0, 8.0  # height of the cells' middles, their width and height
-WEIGHTS = {"rnn": r"$W_{ih}$, $W_{hh}$, $b$", "lstm": r"$W_{ih}$, $W_{hh}$, $b$ of all four gates"}
+FOLDED, FIRST, PITCH = 9.5, 34.0, 12.5  # places of the folded cell and of the first step; distance of two steps
+MIDDLE, SIDE, TALL, GAP = 17.5, 8.0, 8.0, 4.5  # height of the cells' middles; a cell's extents; states before the first
+WEIGHTS = {"rnn": r"$W_{ih}$, $W_{hh}$, $b$", "lstm": "$W_{ih}$, $W_{hh}$, $b$ of all gates"}
 
 
 def draw_unrolled(
@@ -31,7 +31,7 @@ def draw_unrolled(
         The gradient that flows back is drawn too, and cut after this step, 1..T - 1: the value of the state goes on
         to the next step, its gradient does not come back.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default, wider for more than 4 steps.
+        Where to draw; a new figure by default, as wide as the number of steps asks for.
 
     Returns
     -------
@@ -55,78 +55,81 @@ def draw_unrolled(
         raise ValueError(f"cell must be 'rnn' or 'lstm', got {cell!r}")
     if truncate_after is not None and not 1 <= as_size("truncate_after", truncate_after) < steps:
         raise ValueError(f"truncate_after must be in 1..{steps - 1}, one less than steps, got {truncate_after}")
-    end = FIRST + (steps - 1) * PITCH + SIDE / 2 + 6.5
-    pen = Pen(ax, max(80.0, end + 2), 33, "One cell, used again at every step")
+    pen = Pen(
+        ax, max(81.0, FIRST + (steps - 1) * PITCH + SIDE / 2 + GAP + 1.5), 33, "One cell, used again at every step"
+    )
     _draw_folded(pen, cell)
-    pen.words(18.8, MIDDLE, "=", size=20)
+    pen.words(24.3, MIDDLE, "=", size=20)
     _draw_weights(pen, cell, steps)
-    for t in range(1, steps + 1):
-        x = FIRST + (t - 1) * PITCH
-        _draw_copy(pen, cell, x, f"{t}")
-        _draw_states(pen, cell, x - PITCH + SIDE / 2 if t > 1 else x - SIDE / 2 - 5, x - SIDE / 2, f"{t - 1}")
-    last = FIRST + (steps - 1) * PITCH + SIDE / 2
-    _draw_states(pen, cell, last, last + 5, f"{steps}")
+    for t in range(steps + 1):
+        x = FIRST + t * PITCH - SIDE / 2  # where step t + 1 begins
+        if t < steps:
+            _draw_cell(pen, cell, x + SIDE / 2, str(t + 1))
+        start, end = x - (PITCH - SIDE if t else GAP), x if t < steps else x - PITCH + SIDE + GAP
+        _draw_states(pen, cell, start, end, str(t))
+        if truncate_after is not None and 0 < t < steps:
+            _draw_gradient(pen, cell, start, end, cut=t == truncate_after)
+    pen.words(FOLDED, 3.6, "the cell", size=9.5)
+    left = FIRST - SIDE / 2
+    pen.words(left, 3.6, f"the same cell, drawn once for each of {steps} steps", size=9.5, ha="left")
     if truncate_after is not None:
-        _draw_gradient(pen, steps, truncate_after)
+        note = f"the gradient (dashed) is cut after step {truncate_after}; the value goes on"
+        pen.words(left, 1.3, note, size=9.5, ha="left")
     return pen.ax
 
 
-def _states(cell: str) -> list[tuple[str, float]]:
-    """The states that the cell passes on, and their height above its middle."""
-    return [("c", 2.2), ("h", -2.2)] if cell == "lstm" else [("h", 0.0)]
+def _states(cell: str) -> list[tuple[str, float, float]]:
+    """The states that the cell passes on, their height above its middle and their thickness."""
+    return [("c", 2.5, 4.0), ("h", -2.5, 2.4)] if cell == "lstm" else [("h", 0.0, 2.4)]
 
 
-def _draw_copy(pen: Pen, cell: str, x: float, step: str, dashes: object = (0, (3, 1.5))) -> None:
-    """The cell at one step, with its input and its output."""
-    pen.box(x, MIDDLE, SIDE, TALL, INK, fill="#f7f7f7", rounding=1.2, dashes=dashes)
+def _draw_cell(pen: Pen, cell: str, x: float, step: str) -> None:
+    """The cell at one step, with its input and its output; dashed, as it is the one cell again."""
+    pen.box(x, MIDDLE, SIDE, TALL, INK, fill="#f7f7f7", rounding=1.2, dashes="-" if step == "t" else (0, (3, 1.5)))
     pen.words(x, MIDDLE, f"{cell.upper()}\ncell", size=10)
-    pen.line([(x, MIDDLE - TALL / 2 - 4.5), (x, MIDDLE - TALL / 2)], COLOURS["x"], width=2.4)
-    pen.words(x, MIDDLE - TALL / 2 - 6, f"$x_{{{step}}}$", size=12)
-    pen.line([(x + 2, MIDDLE + TALL / 2), (x + 2, MIDDLE + TALL / 2 + 4)], COLOURS["h"], width=2.4)
-    pen.words(x + 3, MIDDLE + TALL / 2 + 2.4, f"$h_{{{step}}}$", size=12, ha="left")
+    pen.line([(x, MIDDLE - TALL / 2 - 5), (x, MIDDLE - TALL / 2)], COLOURS["x"], width=2.4)
+    pen.words(x, MIDDLE - TALL / 2 - 6.5, f"$x_{{{step}}}$", size=12)
+    if step != "t":
+        pen.line([(x + 2, MIDDLE + TALL / 2), (x + 2, MIDDLE + TALL / 2 + 4.2)], COLOURS["h"], width=2.4)
+        pen.words(x + 3, MIDDLE + TALL / 2 + 2.2, f"$h_{{{step}}}$", size=12, ha="left")
 
 
 def _draw_states(pen: Pen, cell: str, start: float, end: float, step: str) -> None:
     """The states on their way to the next step."""
-    for letter, above in _states(cell):
-        pen.line([(start, MIDDLE + above), (end, MIDDLE + above)], COLOURS[letter], width=4 if letter == "c" else 2.4)
-        side = -1.7 if letter == "h" and cell == "lstm" else 1.8
+    for letter, above, width in _states(cell):
+        pen.line([(start, MIDDLE + above), (end, MIDDLE + above)], COLOURS[letter], width=width)
+        side = -2 if above < 0 else 2
         pen.words((start + end) / 2, MIDDLE + above + side, f"${letter}_{{{step}}}$", size=11)
 
 
 def _draw_folded(pen: Pen, cell: str) -> None:
-    """The one cell there is, with its state coming back to it."""
-    _draw_copy(pen, cell, FOLDED, "t", dashes="-")
-    low = MIDDLE - TALL / 2
-    for letter, above in _states(cell):
-        far = 3.4 if letter == "c" else 1.8
-        pen.line(
-            [
-                (FOLDED + SIDE / 2, MIDDLE + above), (FOLDED + SIDE / 2 + far, MIDDLE + above),
-                (FOLDED + SIDE / 2 + far, low - far), (FOLDED - SIDE / 2 - far, low - far),
-                (FOLDED - SIDE / 2 - far, MIDDLE + above), (FOLDED - SIDE / 2, MIDDLE + above),
-            ],
-            COLOURS[letter], width=4 if letter == "c" else 2.4,
-        )  # fmt: skip
+    """The one cell there is, with its states coming back to it."""
+    _draw_cell(pen, cell, FOLDED, "t")
+    left, right, top = FOLDED - SIDE / 2, FOLDED + SIDE / 2, MIDDLE + TALL / 2
+    for letter, above, width in _states(cell):
+        far, y = 2.6 if letter == "c" else 4.4, MIDDLE + above
+        back = [(right + far, y), (right + far, top + far), (left - far, top + far), (left - far, y), (left, y)]
+        pen.line([(right, y), *back] if letter == "c" else back, COLOURS[letter], width=width)
+    pen.line([(right, y), (right + 8, y)], COLOURS["h"], width=2.4)
+    pen.dot(right + far, y, COLOURS["h"], 0.5)
+    pen.words(right + 6.6, y + 2, "$h_t$", size=12)
+    pen.words(FOLDED, top + far + 1.8, "back at the next step", size=9.5)
 
 
 def _draw_weights(pen: Pen, cell: str, steps: int) -> None:
     """The one set of weights, and a thread from it to every use."""
-    first, last = FIRST - SIDE / 2, FIRST + (steps - 1) * PITCH + SIDE / 2
-    y, middle = MIDDLE + TALL / 2 + 9, max((first + last) / 2, first + 17)
-    pen.box(middle, y, max(last - first, 34), 3.6, GREY, rounding=1)
-    pen.words(middle, y, f"the same weights at every step: {WEIGHTS[cell]}", size=9.5)
+    left, wide = FIRST - SIDE / 2, max((steps - 1) * PITCH + SIDE, 45 if cell == "lstm" else 36)
+    y = MIDDLE + TALL / 2 + 9
+    pen.box(left + wide / 2, y, wide, 3.6, GREY)
+    pen.words(left + wide / 2, y, f"the same weights at every step: {WEIGHTS[cell]}", size=9.5)
     for t in range(steps):
         x = FIRST + t * PITCH - 2
         pen.line([(x, y - 1.8), (x, MIDDLE + TALL / 2)], GREY, width=1, dashes=(0, (2, 2)), head=False)
 
 
-def _draw_gradient(pen: Pen, steps: int, cut: int) -> None:
-    """The gradient, flowing back below the cells until the cut."""
-    y = 3.4
-    last = FIRST + (steps - 1) * PITCH
-    edge = FIRST + (cut - 1) * PITCH + PITCH / 2
-    pen.line([(last + 4, y), (edge + 0.8, y)], INK, dashes=(0, (4, 2)))
-    pen.line([(edge - 0.8, y), (FIRST - 4, y)], INK, dashes=(0, (4, 2)))
-    pen.line([(edge, y - 2), (edge, y + 2)], INK, width=4, head=False)
-    pen.words(edge, 0.6, "cut: the value goes on, the gradient does not come back", size=9.5)
+def _draw_gradient(pen: Pen, cell: str, start: float, end: float, cut: bool) -> None:
+    """The gradient on its way from one step to the one before, or stopped by a bar."""
+    y, middle = MIDDLE - (0 if cell == "lstm" else 2.5), (start + end) / 2
+    pen.line([(end, y), (middle + 0.4 if cut else start, y)], INK, dashes=(0, (3, 1.5)))
+    if cut:
+        pen.line([(middle, y - 1.4), (middle, y + 1.4)], INK, width=4, head=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import re
 import statistics
@@ -155,16 +156,15 @@ def _sections(notebook: Notebook) -> Iterator[str]:
             yield f"the section {heading!r} is empty"
         if heading in numbered and not re.search(r"^\*\*What we saw\.\*\*", text, flags=re.MULTILINE):
             yield f"the section {heading!r} must have a paragraph that begins with **What we saw.**"
-    predictions = [
-        following
-        for cell, following in zip(notebook.cells, notebook.cells[1:], strict=False)
-        if cell.kind == "markdown" and re.search(r"^\*\*Predict\.\*\*", cell.source, flags=re.MULTILINE)
-    ]
-    if not predictions:
+    predicted = False
+    for number, cell in enumerate(notebook.cells):
+        if cell.kind == "markdown" and re.search(r"^\*\*Predict\.\*\*", cell.source, flags=re.MULTILINE):
+            predicted = True
+            code = itertools.takewhile(lambda below: below.kind == "code", notebook.cells[number + 1 :])
+            if not any(re.search(r"^prediction\w* = None\b", below.source, flags=re.MULTILINE) for below in code):
+                yield f"the code below **Predict.** must say prediction = None, in cell {number} {cell.source[:60]!r}"
+    if not predicted:
         yield "nothing is predicted: no paragraph begins with **Predict.**"
-    for cell in predictions:
-        if cell.kind != "code" or not re.search(r"^prediction\w* = None\b", cell.source, flags=re.MULTILINE):
-            yield f"after **Predict.** a code cell must say prediction = None, got {cell.source[:60]!r}"
 
 
 def _sizes(notebook: Notebook) -> Iterator[str]:

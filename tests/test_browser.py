@@ -117,12 +117,21 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(chromium: Any) -> Iterator[Page]:
+def pictures(tmp_path: Path) -> Path:
+    """Where the screenshots go."""
+    folder = Path(os.environ.get("NBLSTM_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def page(chromium: Any, pictures: Path) -> Iterator[Page]:
     page = chromium.new_page(viewport={"width": 1366, "height": 900})
     page.set_default_timeout(30_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
+    page.screenshot(path=pictures / "last.png")  # whatever happened
     page.close()
     assert errors == [], "errors of the page itself"
 
@@ -136,10 +145,10 @@ def menu(page: Page, *names: str) -> None:
 
 
 def run_all(page: Page, url: str) -> None:
-    """Open a notebook, run all cells, and wait for the last. (After an error JupyterLab runs no more.)"""
+    """Open a notebook, run all cells, and wait for the last; after an error JupyterLab runs no more."""
     page.goto(url)
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
+    page.get_by_text("(ipykernel) | Idle").wait_for()  # before its kernel is there, JupyterLab asks which one to take
     menu(page, "Run", "Run All Cells")
     page.wait_for_function(
         """() => {
@@ -188,7 +197,6 @@ def move(page: Page, slider: int, key: str = "ArrowRight", times: int = 3) -> bo
 
 def photograph(page: Page, folder: Path, name: str) -> list[Path]:
     """The whole notebook, one screen after the other."""
-    folder.mkdir(parents=True, exist_ok=True)
     scroll = page.locator(".jp-WindowedPanel-outer").first
     height, step = scroll.evaluate("one => [one.scrollHeight, one.clientHeight]")
     taken = []
@@ -206,12 +214,12 @@ def background(page: Page) -> float:
     return sum(page.locator(".jp-Notebook").first.evaluate(script)) / 3
 
 
-def test_lesson_in_the_browser(address: str, page: Page, tmp_path: Path) -> None:
+def test_lesson_in_the_browser(address: str, page: Page, pictures: Path) -> None:
     run_all(page, address.format(LESSON))
     assert errors(page) == []
-    pictures = sizes(page)
-    assert len(pictures) >= 3
-    assert all(width > 200 and height > 100 for width, height in pictures), pictures
+    shown = sizes(page)
+    assert len(shown) >= 3
+    assert all(width > 200 and height > 100 for width, height in shown), shown
 
     sliders = page.locator(SLIDER).count()
     assert sliders
@@ -219,14 +227,13 @@ def test_lesson_in_the_browser(address: str, page: Page, tmp_path: Path) -> None
         assert move(page, slider) or move(page, slider, "ArrowLeft", 6), f"slider {slider} changes nothing"
     assert errors(page) == []
 
-    folder = Path(os.environ.get("NBLSTM_SCREENSHOTS", tmp_path))
     assert background(page) > 200
-    assert len(photograph(page, folder, "light")) > 3
+    assert len(photograph(page, pictures, "light")) > 3
     menu(page, "Settings", "Theme", "JupyterLab Dark")
     page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
     assert background(page) < 60
-    assert len(photograph(page, folder, "dark")) > 3
-    assert len(sizes(page)) == len(pictures)
+    assert len(photograph(page, pictures, "dark")) > 3
+    assert len(sizes(page)) == len(shown)
 
 
 def test_the_browser_sees_what_is_broken(address: str, page: Page) -> None:

@@ -277,7 +277,7 @@ def test_the_small_pair_is_whole(tmp_path: Path) -> None:
         ("rng = begin(seed=3)", "begin(seed=3)", "the first code cell must be tagged setup"),
         ("## 2. Section", "## 3. Section", "must be called '2. Name'"),
         ("**What we saw.** It is 2", "It is 2", "'2. Section' must have a paragraph that begins with **What we saw.**"),
-        ("prediction_2 = None", "prediction_2 = 4", "after **Predict.** a code cell must say"),
+        ("prediction_2 = None", "prediction_2 = 4", "the code below **Predict.** must say"),
         ("## On your own", "## Further reading", "the headings must be"),
         ("### Exercise 3.2:", "### Exercise 3.4:", "headings '### Exercise 3.k: title', k from 1"),
         ("exercise:3.2", "exercise:3.9", "the cells tagged exercise: are"),

@@ -52,7 +52,7 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     shapes = {name: tensor.shape for name, tensor in layer.params.items()}
     forms = {name: shape if len(shape) == 2 else (*shape, 1) for name, shape in shapes.items()}
     number = min(TALL / max(rows for rows, _ in forms.values()), WIDE / max(columns for _, columns in forms.values()))
-    pitches = {name: max(PITCH, columns * number + 2) for name, (_, columns) in forms.items()}
+    pitches = {name: max(PITCH, 0.85 * len(name), columns * number + 2) for name, (_, columns) in forms.items()}
     spare = max(0.0, 79 - MARGIN - sum(pitches.values())) / len(pitches)
     pitches = {name: pitch + min(spare, 5) for name, pitch in pitches.items()}
     tall = max(6.0, number * max(rows for rows, _ in forms.values()))

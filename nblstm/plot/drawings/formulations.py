@@ -35,9 +35,9 @@ def draw_two_formulations(ax: Axes | None = None) -> Axes:
     >>> from nblstm.plot import draw_two_formulations
     >>> ax = draw_two_formulations(Figure().subplots())
     >>> ax.get_title(loc="left")
-    'Two formulations, one function'
+    'Two formulations, one function (biases left out)'
     """
-    pen = Pen(ax, 84, 36.5, "Two formulations, one function")
+    pen = Pen(ax, 84, 36.5, "Two formulations, one function (biases left out)")
     pen.words(3, 34.5, '"concat": one matrix', size=10.5, ha="left")
     _matrix(pen, 3, "h", HIDDEN)
     _matrix(pen, 3 + HIDDEN, "x", INPUT)

@@ -58,7 +58,7 @@ def draw_neuron(ax: Axes | None = None, *, activation: str = "tanh") -> Axes:
     ):
         pen.words(x, 1.8, words, size=9.5, colour=GREY)
     pen.words(78, 22.5, "$z = w_1 x_1 + w_2 x_2 + w_3 x_3 + b$", size=12, ha="right")
-    pen.words(78, 19.6, rf"$y = \mathrm{{{activation}}}(z)$", size=12, ha="right")
+    pen.words(78, 19.6, f"$y$ = {activation}$(z)$", size=12, ha="right")
     return pen.ax
 
 

@@ -59,7 +59,7 @@ def draw_unrolled(
         ax, max(81.0, FIRST + (steps - 1) * PITCH + SIDE / 2 + GAP + 1.5), 33, "One cell, used again at every step"
     )
     _draw_folded(pen, cell)
-    pen.words(24.3, MIDDLE, "=", size=20)
+    pen.words(23.5, MIDDLE, "=", size=20)
     _draw_weights(pen, cell, steps)
     for t in range(steps + 1):
         x = FIRST + t * PITCH - SIDE / 2  # where step t + 1 begins

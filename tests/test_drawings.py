@@ -64,13 +64,12 @@ def test_in_a_figure_of_its_own_a_drawing_is_tidy_white_and_titled(pyplot: Any, 
     assert 7.5 <= ax.figure.get_figwidth() <= 9.5 or name == "unrolled, twelve steps"
 
 
-@pytest.mark.parametrize("layout", [None, "constrained"])
+@pytest.mark.parametrize(("size", "layout"), [((12, 5), None), ((3, 4), "constrained")])
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_on_axes_of_any_size_a_drawing_is_tidy(name: str, layout: str | None) -> None:
-    for size in ((8, 4), (3, 4), (12, 5)):
-        ax = Figure(figsize=size, layout=layout).subplots()
-        assert DRAWINGS[name](ax) is ax
-        assert_tidy(ax)
+def test_on_axes_of_any_size_a_drawing_is_tidy(name: str, size: tuple, layout: str | None) -> None:
+    ax = Figure(figsize=size, layout=layout).subplots()
+    assert DRAWINGS[name](ax) is ax
+    assert_tidy(ax)
 
 
 def test_four_drawings_on_one_sheet_are_tidy_and_can_be_saved_as_vectors() -> None:

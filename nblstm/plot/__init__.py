@@ -1,4 +1,8 @@
-"""Pictures: each function takes arrays and returns the Matplotlib axes it drew on."""
+"""Pictures: each function takes arrays and returns the Matplotlib axes it drew on; docs/pictures.md shows all of them.
+
+One thing has one colour in every picture (`COLOURS`), and none is told apart by colour alone. Matplotlib is imported at
+the first call.
+"""
 
 from nblstm.plot.colours import COLOURS
 from nblstm.plot.curves import curves, gradient_over_lag, loss_curves

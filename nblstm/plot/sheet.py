@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblstm.plot.colours import COLOURS, GREY
+from nblstm.plot.colours import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,12 +48,10 @@ def letter_of(name: str) -> str | None:
 
 
 def sequential(colour: str) -> Colormap:
-    """From white over `colour` to a dark shade of it: the darker, the larger."""
-    from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+    """From white to `colour`: the stronger, the larger."""
+    from matplotlib.colors import LinearSegmentedColormap
 
-    red, green, blue = to_rgb(colour)
-    dark = to_hex((0.35 * red, 0.35 * green, 0.35 * blue))
-    return LinearSegmentedColormap.from_list(f"white to {colour}", ["white", colour, dark])
+    return LinearSegmentedColormap.from_list(f"white to {colour}", ["white", colour])
 
 
 def scale_of(
@@ -71,7 +69,7 @@ def scale_of(
             limits = (-1.0, 1.0) if furthest <= 1 else (-furthest, furthest)
     if limits[0] < 0 < limits[1]:
         return colormaps["RdBu_r"], limits
-    return sequential(COLOURS[letter] if letter else GREY), limits
+    return sequential(COLOURS[letter] if letter else INK), limits
 
 
 def visible(text: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ def gates_over_text(
 ) -> Axes:
     """One gate, or state, of every unit at every character: time to the right, a row for each unit.
 
-    Gates lie in 0..1 and are drawn from white to the gate's own colour and darker; candidate and states have a sign and
+    Gates lie in 0..1 and are drawn from white to the gate's own colour; candidate and states have a sign and
     are drawn in blue below zero, white at zero, red above it.
 
     Parameters
@@ -76,6 +76,8 @@ def gates_over_text(
     colours, (low, high) = scale_of(values, letter, limits)
     ax = axes_or_new(ax)
     image = ax.imshow(values.T, aspect="auto", interpolation="none", cmap=colours, vmin=low, vmax=high)
+    if values.shape[1] <= 40:
+        _part_rows(ax, values.shape[1], width=1)
     size = float(np.clip(_width_in_points(ax) / len(text) * 1.4, 3, 11))
     ax.set_xticks(range(len(text)), visible(text), family="monospace", size=size)
     ax.tick_params(axis="x", length=0, pad=3)
@@ -148,6 +150,7 @@ def activation_over_text(
     grid = np.full((rows, width), np.nan)
     grid[tuple(np.transpose(places))] = values
     image = ax.imshow(grid, aspect="auto", interpolation="none", cmap=colours, vmin=low, vmax=high)
+    _part_rows(ax, rows, width=4)
     size = float(np.clip(_width_in_points(ax) / width * 1.45, 3, 12))
     for character, (row, column), colour in zip(visible(text), places, image.to_rgba(values), strict=True):
         ink = "white" if _lightness(colour) < 0.5 else INK
@@ -168,6 +171,12 @@ def _places(text: str, width: int) -> list[tuple[int, int]]:
         places.append((row, column))
         row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
     return places
+
+
+def _part_rows(ax: Axes, rows: int, width: float) -> None:
+    """White lines between the rows of an image."""
+    for row in range(1, rows):
+        ax.axhline(row - 0.5, color="white", linewidth=width)
 
 
 def _width_in_points(ax: Axes) -> float:

@@ -17,7 +17,8 @@ def draw_backward(kind: str = "lstm", *, ax: Axes | None = None) -> Axes:
 
     d stands for the gradient of the loss with respect to what follows: dc for that of c. As in
     `nblstm.kernels.cells`, di, df, dg, do are the gradients of the gates' weighted sums, below the boxes; above a box
-    stands the gradient of its output, and in it the derivative of its activation.
+    stands the gradient of its output, and in it the derivative of its activation. All is written for one sequence, with
+    x and h as columns; over a batch the gradients of the weights add up.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def draw_backward(kind: str = "lstm", *, ax: Axes | None = None) -> Axes:
 
 def _draw_lstm(ax: Axes | None) -> Axes:
     pen = Pen(ax, 88, 37, "One step of an LSTM cell, backward")
-    pen.wall(41.5, 20, 63, 29)
+    pen.wall(42, 20, 64, 29)
     # dc along the conveyor
     pen.line([(86, CONVEYOR), (2, CONVEYOR)], COLOURS["c"], width=5)
     pen.words(81, CONVEYOR + 2.4, "$dc$", size=13)
@@ -64,7 +65,7 @@ def _draw_lstm(ax: Axes | None) -> Axes:
     pen.line([(77.5, BUS), (OUT, BUS), (OUT, SHOW - 1.5)], COLOURS["h"], width=2.6)
     pen.disc(79, BUS, colour=COLOURS["h"], words="+")
     pen.words(79, 20.6, "$dy$", size=13)
-    pen.words(79, 18.3, "from the loss", size=9, colour=GREY)
+    pen.words(79.5, 18.3, "from the loss", size=9, colour=GREY)
     pen.words(84, BUS + 2.2, "$dh$", size=13)
     pen.words(81.5, BUS - 2.6, "from step $t+1$", size=9, colour=GREY)
     pen.words(OUT + 1, 12.5, "$dh$", size=12, ha="left")

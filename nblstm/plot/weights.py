@@ -67,7 +67,10 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     for name, (rows, columns) in forms.items():
         middle = left + pitches[name] / 2
         pen.words(middle, top + 1, f"{name}\n{shapes[name]}\n{rows * columns:,}", size=9, va="bottom")
-        _draw_tensor(pen, gates[name], middle, top, rows * number, columns * number, rows * columns)
+        start = middle - max(HAIR, columns * number) / 2
+        for reads, width in _parts_of(layer, name, columns):
+            _draw_part(pen, gates[name], start, top, rows * number, width * number, rows * width, reads)
+            start += width * number
         left += pitches[name]
     _name_rows(pen, next(iter(gates.values())), top, number * next(iter(forms.values()))[0])
     return pen.ax
@@ -83,18 +86,28 @@ def _gates_of(layer: Layer, name: str, rows: int) -> str:
     return {4 * hidden: "ifgo", hidden: "h"}.get(rows, "h")
 
 
-def _draw_tensor(pen: Pen, gates: str, middle: float, top: float, tall: float, wide: float, count: int) -> None:
+def _parts_of(layer: Layer, name: str, columns: int) -> list[tuple[str, int]]:
+    """What the columns read, where that is to be said, and their number: in a joined matrix first h, then x."""
+    if getattr(layer, "formulation", "split") == "concat" and name.startswith("weight_l"):
+        hidden = len(layer.params[name]) // len(_gates_of(layer, name, len(layer.params[name])))
+        return [("h", hidden), ("x", columns - hidden)]
+    return [("", columns)]
+
+
+def _draw_part(pen: Pen, gates: str, left: float, top: float, tall: float, wide: float, count: int, reads: str) -> None:
     """One rectangle for each gate, with its letter and, where there is room, its count."""
     step, wide = max(tall / len(gates), HAIR), max(wide, HAIR)
+    strength = 1 if min(wide, step) <= 2 * HAIR else 0.45
     for k, gate in enumerate(gates):
         low = top - (k + 1) * step
-        pen.block(middle - wide / 2, low, wide, step, COLOURS[gate], 0.45 if wide > 2 * HAIR else 1)
-        if step < 1.6:
-            continue
-        if wide > 5 and step > 3:
-            pen.words(middle, low + step / 2, f"{gate}\n{count // len(gates):,}", size=9)
-        elif wide > 1.6:
-            pen.words(middle, low + step / 2, gate, size=9)
+        pen.block(left, low, wide, step, COLOURS[gate], strength)
+        number = f"{count // len(gates):,}"
+        if wide > max(3.0, 0.5 + 0.75 * len(number)) and step > 3:
+            pen.words(left + wide / 2, low + step / 2, f"{gate}\n{number}", size=9)
+        elif wide > 1.6 and step > 1.6:
+            pen.words(left + wide / 2, low + step / 2, gate, size=9)
+    if reads and wide > 1.6:
+        pen.words(left + wide / 2, top - tall - 1.2, f"${reads}$", size=9.5)
 
 
 def _name_rows(pen: Pen, gates: str, top: float, tall: float) -> None:

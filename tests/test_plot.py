@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,6 +42,11 @@ def pyplot() -> Iterator[Any]:
     pyplot.switch_backend("agg")
     yield pyplot
     pyplot.close("all")
+
+
+def test_importing_the_pictures_does_not_import_matplotlib() -> None:
+    code = "import sys, nblstm.plot; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_loss_curves_draws_what_it_is_given(ax: Axes) -> None:
@@ -143,6 +150,15 @@ def test_activation_over_text_wraps_and_stays_readable(ax: Axes) -> None:
     assert_tidy(ax)
 
 
+def test_what_is_not_a_number_leaves_a_white_cell(ax: Axes) -> None:
+    activation_over_text("abc", [np.nan, -1, 0.5], title="unit 3", ax=ax)
+    image, first = ax.get_images()[0], ax.texts[0]
+    assert (image.norm.vmin, image.norm.vmax) == (-1, 1)
+    assert to_hex(first.get_color()) != "#ffffff"
+    gates_over_text("ab", [[np.nan], [0.5]], name="h", ax=ax)
+    assert_tidy(ax)
+
+
 def contrast(one: Any, other: Any) -> float:
     """The contrast of two colours by the Web Content Accessibility Guidelines: 3 is enough for large letters."""
 
@@ -197,6 +213,13 @@ def test_weight_blocks_of_any_layer_are_tidy(pyplot: Any, layer: str) -> None:
     assert len([word for word in words_of(ax) if word.startswith(("weight", "bias"))]) == len(net.params)
 
 
+def test_the_joined_matrix_shows_which_columns_read_h_and_which_x(ax: Axes) -> None:
+    weight_blocks(nblstm.LSTM(30, 20, formulation="concat"), ax)
+    (h,), (x,) = ([word for word in ax.texts if word.get_text() == f"${letter}$"] for letter in "hx")
+    assert h.get_position()[0] < x.get_position()[0]
+    assert_tidy(ax)
+
+
 def test_without_axes_every_picture_makes_a_white_figure_of_its_own(pyplot: Any) -> None:
     pyplot.rcParams["figure.facecolor"] = "black"
     made = [
@@ -232,6 +255,7 @@ def test_without_axes_every_picture_makes_a_white_figure_of_its_own(pyplot: Any)
         (lambda: activation_over_text("ab", [1.0], title="u"), ValueError, r"values must have shape \(2,\).*\(1,\)"),
         (lambda: activation_over_text("", [], title="u"), ValueError, "values must .* 0 characters"),
         (lambda: activation_over_text("a", [1], title="u", width=0), ValueError, "width must be at least 1, got 0"),
+        (lambda: gates_over_text("a", [[1]], name="f", limits=(1, 1)), ValueError, r"limits must .* got \(1, 1\)"),
         (lambda: weight_blocks(np.zeros(3)), TypeError, "layer must be a layer of nblstm, .* got ndarray"),
     ],
 )

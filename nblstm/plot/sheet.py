@@ -60,8 +60,11 @@ def scale_of(
     """Colours and limits: sequential from 0 to 1 for gates, diverging about 0 for what has a sign."""
     from matplotlib import colormaps
 
+    if limits is not None and not limits[0] < limits[1]:
+        raise ValueError(f"limits must be a lower number and a higher one, got {limits}")
     if limits is None:
-        lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
+        finite = values[np.isfinite(values)]
+        lowest, highest = float(finite.min(initial=0)), float(finite.max(initial=0))
         furthest = max(-lowest, highest)
         if letter in ("i", "f", "o") or (letter is None and lowest >= 0 and highest <= 1):
             limits = 0.0, 1.0

@@ -34,7 +34,7 @@ def gates_over_text(
     text : str
         What the net read, T characters; up to about 80 are readable. A space shows as a middle dot.
     gates : array, shape (T, units)
-        The values, one row for each character.
+        The values, one row for each character; NaN leaves a white cell.
     name : str
         A letter, "i", "f", "g", "o", "c" or "h", or words, such as "forget gate, layer 1"; which of the six it is
         decides about the colours.
@@ -52,7 +52,7 @@ def gates_over_text(
     Raises
     ------
     ValueError
-        An empty text, or gates of another shape than (T, units).
+        An empty text, gates of another shape than (T, units), or limits the wrong way round.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def activation_over_text(
     text : str
         What the net read, T characters. A space shows as a middle dot, a line feed as an arrow that ends the row.
     values : array, shape (T,)
-        One number for each character.
+        One number for each character; NaN leaves a white cell.
     title : str
         Says which unit of which net it is.
     width : int
@@ -126,7 +126,7 @@ def activation_over_text(
     Raises
     ------
     ValueError
-        An empty text, or values of another shape than (T,).
+        An empty text, values of another shape than (T,), a width below 1, or limits the wrong way round.
 
     Examples
     --------
@@ -152,8 +152,9 @@ def activation_over_text(
     image = ax.imshow(grid, aspect="auto", interpolation="none", cmap=colours, vmin=low, vmax=high)
     _part_rows(ax, rows, width=4)
     size = float(np.clip(_width_in_points(ax) / width * 1.45, 3, 12))
-    for character, (row, column), colour in zip(visible(text), places, image.to_rgba(values), strict=True):
-        ink = "white" if _lightness(colour) < 0.5 else INK
+    grounds = image.to_rgba(np.ma.masked_invalid(values))
+    for character, (row, column), ground in zip(visible(text), places, grounds, strict=True):
+        ink = "white" if ground[3] and _lightness(ground) < 0.5 else INK
         ax.text(column, row, character, color=ink, family="monospace", size=size, ha="center", va="center_baseline")
     ax.set(xticks=[], yticks=[], title=title)
     ax.grid(False)

@@ -71,7 +71,7 @@ def draw_unrolled(
             _draw_gradient(pen, cell, start, end, cut=t == truncate_after)
     pen.words(FOLDED, 3.6, "the cell", size=9.5)
     left = FIRST - SIDE / 2
-    pen.words(left, 3.6, f"the same cell, drawn once for each of {steps} steps", size=9.5, ha="left")
+    pen.words(left, 3.6, f"the same cell, drawn once for each step, T = {steps}", size=9.5, ha="left")
     if truncate_after is not None:
         note = f"the gradient (dashed) is cut after step {truncate_after}; the value goes on"
         pen.words(left, 1.3, note, size=9.5, ha="left")

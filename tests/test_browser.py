@@ -168,8 +168,11 @@ def errors(page: Page) -> list[str]:
 
 
 def sizes(page: Page) -> list[list[float]]:
-    """Width and height of every picture, as shown."""
-    script = "all => all.map(one => [one.getBoundingClientRect().width, one.getBoundingClientRect().height])"
+    """Width and height of every picture, and the width that there is for it."""
+    script = """all => all.map(one => {
+        const {width, height} = one.getBoundingClientRect();
+        return [width, height, one.closest('.jp-OutputArea').getBoundingClientRect().width];
+    })"""
     return page.locator(PICTURES).evaluate_all(script)
 
 
@@ -219,7 +222,7 @@ def test_lesson_in_the_browser(address: str, page: Page, pictures: Path) -> None
     assert errors(page) == []
     shown = sizes(page)
     assert len(shown) >= 3
-    assert all(width > 200 and height > 100 for width, height in shown), shown
+    assert all(width > 200 and height > 100 and room >= width for width, height, room in shown), shown
 
     sliders = page.locator(SLIDER).count()
     assert sliders

@@ -25,6 +25,7 @@ LESSONS = sorted(COURSE.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted(COURSE.glob("solutions/*.ipynb"))
 EXERCISES = [(path, name) for path in LESSONS for name in Notebook(path).exercises()]
 SOLUTION_BUDGET, LIMIT = 60, 180
+WIDEST = 735  # points, 10.2 inches: on a laptop of 1366 pixels it shrinks by 5 %
 
 NOT_YET, RIGHT = "Exercise {}: not attempted yet", "Exercise {}: right.\n"
 
@@ -132,9 +133,16 @@ def test_run_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest.
 
     warnings = [output["text"] for output in outputs if "Warning" in output.get("text", "")]
     assert warnings == []
+    assert [width for width in map(width_of_picture, outputs) if width > WIDEST] == []
     said = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
     for name in Notebook(path).exercises():
         assert (RIGHT if path in SOLUTIONS else NOT_YET).format(name) in said
+
+
+def width_of_picture(output: dict[str, Any]) -> float:
+    """In points; 0 if the output is no vector graphic."""
+    found = re.search(r'<svg[^>]*? width="([\d.]+)pt"', output.get("data", {}).get("image/svg+xml", ""))
+    return float(found[1]) if found else 0.0
 
 
 def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, list[dict[str, Any]]]:
@@ -398,7 +406,9 @@ def test_a_bad_pair_fails_its_trial(tmp_path: Path, lesson: Cells, solution: Cel
 @pytest.mark.course
 @pytest.mark.filterwarnings("default")  # Jupyter's own
 def test_the_small_pair_runs_and_a_wrong_one_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lesson, solution = pair(tmp_path)
+    picture = "from matplotlib import pyplot\n\npyplot.figure(figsize=(12, 2)).add_subplot()\npyplot.show()"
+    lesson, solution = pair(tmp_path, [*LESSON, ("code", "", picture)])
+    assert max(map(width_of_picture, run(lesson.path, monkeypatch)[1])) == pytest.approx(12 * 72, rel=0.02)
     said = "".join(output["text"] for output in run(lesson.path, monkeypatch)[1] if "text" in output)
     assert all(NOT_YET.format(name) in said for name in lesson.exercises())
     said = "".join(output["text"] for output in run(solution.path, monkeypatch)[1] if "text" in output)

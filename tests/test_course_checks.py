@@ -182,12 +182,16 @@ def test_begin(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_figures_in_a_notebook_are_vector_graphics(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[tuple[str, str]] = []
-    shell = types.SimpleNamespace(run_line_magic=lambda *words: said.append(words))
+    said: list[tuple[str, ...]] = []
+    shell = types.SimpleNamespace(
+        run_line_magic=lambda *words: said.append(words), run_cell_magic=lambda *words: said.append(words)
+    )
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     with matplotlib.rc_context():
         begin(seed=0)
-    assert said == [("config", "InlineBackend.figure_formats = ['svg']")]
+    assert said[0] == ("config", "InlineBackend.figure_formats = ['svg']")
+    assert said[1][:2] == ("html", "")
+    assert "max-width" in said[1][2]
 
 
 def test_the_import_is_light() -> None:

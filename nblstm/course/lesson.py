@@ -8,6 +8,9 @@ from importlib.metadata import version
 
 import numpy as np
 
+FIT = "<style>.jp-RenderedSVG img { max-width: 100%; height: auto; }</style>"
+"""JupyterLab lets other pictures shrink with the window; SVG, which it shows as an image, it forgot."""
+
 
 def begin(seed: int) -> np.random.Generator:
     """Print the versions at work, set the style of the figures, and return this lesson's random numbers.
@@ -41,3 +44,4 @@ def _set_up_figures() -> None:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
         shell.run_line_magic("config", "InlineBackend.figure_formats = ['svg']")
+        shell.run_cell_magic("html", "", FIT)

@@ -119,7 +119,7 @@ def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the
     if difference[worst] > tolerance:
         place = f", at index {tuple(int(k) for k in worst)}" if worst else ""
         raise WrongAnswer(
-            f"{what} is wrong: {got[worst]:.6g} where {right[worst]:.6g} is right{place}; "
+            f"{what} is wrong: {got[worst]:.9g} where {right[worst]:.9g} is right{place}; "
             f"off by {difference[worst]:.2g}, tolerance {tolerance:g}"
         )
 

@@ -27,7 +27,7 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     ----------
     layer : LSTM, RNN, Linear, Embedding or another layer of nblstm
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default, as wide as the number of tensors asks for.
+        Where to draw; a new figure by default, as wide as the number of tensors asks for, at most ten inches.
 
     Returns
     -------

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 UNITS = 10  # of a drawing in an inch, where the drawing has its natural size
+WIDEST = 10  # inches: a drawing that is wider by nature is drawn smaller
 TITLE = 3  # height of the strip above a drawing for its title
 FADED = 0.25  # share of its colour that a thing keeps out of the light
 
@@ -26,7 +27,7 @@ class Pen:
     Parameters
     ----------
     ax : matplotlib.axes.Axes, optional
-        Where to draw; None makes a figure of the natural size, white and without frame.
+        Where to draw; None makes a figure of the natural size, or as wide as `WIDEST`, white and without frame.
     width, height : float
         Size of the drawing in tenths of an inch. The origin is at the lower left.
     title : str
@@ -46,7 +47,8 @@ class Pen:
             from matplotlib import pyplot
 
             whole = height + TITLE
-            sheet = pyplot.figure(figsize=(width / UNITS, whole / UNITS), layout="none", facecolor="white")
+            inch = max(UNITS, width / WIDEST)
+            sheet = pyplot.figure(figsize=(width / inch, whole / inch), layout="none", facecolor="white")
             ax = sheet.add_axes((0, 0, 1, height / whole))
         self.ax = ax
         self.strength = 1.0

@@ -1,5 +1,6 @@
-"""What to train on: texts of characters (`text`) and made-up tasks that ask for a memory (`synthetic`)."""
+"""What to train on: texts of characters (`text`), made-up tasks that ask for a memory (`synthetic`, `classic`)."""
 
+from nblstm.datasets.classic import adding, spike_timing, temporal_order
 from nblstm.datasets.synthetic import brackets, echo, remember
 from nblstm.datasets.text import (
     DEFAULT_TEXT,
@@ -21,6 +22,7 @@ __all__ = [
     "KNOWN_TEXTS",
     "TINYSHAKESPEARE_SHA256",
     "TINYSHAKESPEARE_URL",
+    "adding",
     "brackets",
     "echo",
     "encode",
@@ -28,8 +30,10 @@ __all__ = [
     "python_reference",
     "read_text",
     "remember",
+    "spike_timing",
     "split",
     "streams",
+    "temporal_order",
     "tinyshakespeare",
     "vocabulary_of",
 ]

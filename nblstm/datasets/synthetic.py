@@ -59,14 +59,14 @@ def remember(
     >>> bool((x[0].argmax(1) == target).all())
     True
     """
-    _check_generator(rng)
+    check_generator(rng)
     batch, symbols = as_size("batch", batch), as_size("symbols", symbols, least=2)
     lengths = _lags(lag, batch) + 1
     steps = int(lengths.max())
     target = rng.integers(symbols, size=batch)
     characters = rng.integers(symbols, 2 * symbols, size=(steps, batch))
     characters[0] = target
-    x = _one_hot(characters, 2 * symbols)
+    x = one_hot(characters, 2 * symbols)
     x[np.arange(steps)[:, None] >= lengths] = 0
     return x, target, lengths
 
@@ -113,7 +113,7 @@ def echo(rng: np.random.Generator, batch: int, steps: int, lag: int, symbols: in
     >>> target[:, 0]
     array([-1, -1,  3,  2,  2,  1,  1])
     """
-    _check_generator(rng)
+    check_generator(rng)
     batch, steps, symbols = as_size("batch", batch), as_size("steps", steps), as_size("symbols", symbols, least=2)
     lag = as_size("lag", lag, least=0)
     if lag >= steps:
@@ -121,7 +121,7 @@ def echo(rng: np.random.Generator, batch: int, steps: int, lag: int, symbols: in
     characters = rng.integers(symbols, size=(steps, batch))
     target = np.full((steps, batch), NO_TARGET)
     target[lag:] = characters[: steps - lag]
-    return _one_hot(characters, symbols), target
+    return one_hot(characters, symbols), target
 
 
 def brackets(rng: np.random.Generator, batch: int, steps: int, max_depth: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +164,7 @@ def brackets(rng: np.random.Generator, batch: int, steps: int, max_depth: int = 
     >>> depth[:, 0]
     array([0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 1, 1])
     """
-    _check_generator(rng)
+    check_generator(rng)
     batch, steps, max_depth = as_size("batch", batch), as_size("steps", steps), as_size("max_depth", max_depth)
     characters = rng.integers(3, size=(steps, batch))
     change = np.array([1, -1, 0])  # of "(", ")", "a"
@@ -174,10 +174,11 @@ def brackets(rng: np.random.Generator, batch: int, steps: int, max_depth: int = 
         outside = (after < 0) | (after > max_depth)
         characters[t, outside] = 2
         depth[t] = open_now = np.where(outside, open_now, after)
-    return _one_hot(characters, 3), depth
+    return one_hot(characters, 3), depth
 
 
-def _check_generator(rng: np.random.Generator) -> None:
+def check_generator(rng: np.random.Generator) -> None:
+    """`rng` is one of NumPy's generators, so that the caller's seed decides about all that is drawn."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"rng must be a numpy.random.Generator, got {type(rng).__name__}; make one with np.random.default_rng(seed)"
@@ -198,6 +199,6 @@ def _lags(lag: int | np.ndarray, batch: int) -> np.ndarray:
     return np.full(batch, lags, np.int64)
 
 
-def _one_hot(characters: np.ndarray, size: int) -> np.ndarray:
+def one_hot(characters: np.ndarray, size: int) -> np.ndarray:
     """Numbers of any shape as float32 rows of `size` with a single 1."""
     return np.eye(size, dtype=np.float32)[characters]

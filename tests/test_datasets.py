@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,25 +46,6 @@ def test_files_are_read_as_they_are_without_a_byte_order_mark(tmp_path: Path) ->
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeffeins\r\nzwei é 漢 😀\n".encode())
     assert read_text(path) == "eins\r\nzwei é 漢 😀\n"
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
-    """An HTTP server on this machine over ``tmp_path / "www"``."""
-    folder = tmp_path / "www"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_tinyshakespeare_is_fetched_once_and_checked(

@@ -1,6 +1,10 @@
-"""What to train on: texts of characters (`text`), made-up tasks that ask for a memory (`synthetic`, `classic`)."""
+"""What to train on: texts of characters, images of digits, and made-up tasks that ask for a memory.
+
+`text`, `images`, `synthetic` and `classic` hold one kind each.
+"""
 
 from nblstm.datasets.classic import adding, spike_timing, temporal_order
+from nblstm.datasets.images import MNIST_SHA256, MNIST_URLS, digits, mnist, read_idx
 from nblstm.datasets.synthetic import brackets, echo, remember
 from nblstm.datasets.text import (
     DEFAULT_TEXT,
@@ -20,14 +24,19 @@ from nblstm.datasets.text import (
 __all__ = [
     "DEFAULT_TEXT",
     "KNOWN_TEXTS",
+    "MNIST_SHA256",
+    "MNIST_URLS",
     "TINYSHAKESPEARE_SHA256",
     "TINYSHAKESPEARE_URL",
     "adding",
     "brackets",
+    "digits",
     "echo",
     "encode",
     "load_text",
+    "mnist",
     "python_reference",
+    "read_idx",
     "read_text",
     "remember",
     "spike_timing",

@@ -152,7 +152,7 @@ def test_ctrl_c_is_jupyterlabs_to_answer() -> None:
 
 
 @pytest.mark.course
-def test_the_notebooks_are_in_the_wheel(tmp_path: Path) -> None:
+def test_the_notebooks_and_texts_are_in_the_wheel(tmp_path: Path) -> None:
     wheel = pytest.importorskip("hatchling.builders.wheel", reason="needs hatchling, of the extra `lessons`")
     (path,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     inside = {Path(name) for name in zipfile.ZipFile(path).namelist()}
@@ -165,3 +165,6 @@ def test_the_notebooks_are_in_the_wheel(tmp_path: Path) -> None:
     assert Path("nblstm/course/notebooks/README.md") in expected
     assert expected == {path for path in inside if path.is_relative_to("nblstm/course/notebooks")}
     assert Path("nblstm/plot/course.mplstyle") in inside
+    texts = {Path("nblstm/datasets/data") / path.name for path in (ROOT / "data").glob("*.txt")}
+    assert len(texts) >= 3
+    assert texts <= inside

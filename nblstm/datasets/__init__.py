@@ -1,10 +1,11 @@
-"""What to train on: texts of characters, images of digits, and made-up tasks that ask for a memory.
+"""What to train on: texts of characters, words and sentences, images of digits, tasks that ask for a memory.
 
-`text`, `images`, `synthetic` and `classic` hold one kind each.
+`text`, `language` and `images` hold one kind each, `synthetic` and `classic` the tasks.
 """
 
 from nblstm.datasets.classic import adding, spike_timing, temporal_order
 from nblstm.datasets.images import MNIST_SHA256, MNIST_URLS, digits, mnist, read_idx
+from nblstm.datasets.language import hold_out, sentences, words
 from nblstm.datasets.synthetic import brackets, echo, remember
 from nblstm.datasets.text import (
     DEFAULT_TEXT,
@@ -33,16 +34,19 @@ __all__ = [
     "digits",
     "echo",
     "encode",
+    "hold_out",
     "load_text",
     "mnist",
     "python_reference",
     "read_idx",
     "read_text",
     "remember",
+    "sentences",
     "spike_timing",
     "split",
     "streams",
     "temporal_order",
     "tinyshakespeare",
     "vocabulary_of",
+    "words",
 ]

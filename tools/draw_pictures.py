@@ -17,18 +17,19 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 TEXT = "One cell keeps what another forgets. And so on."
 
 
-def accuracies(rng: np.random.Generator, lag: int, kind: str) -> Iterator[float]:
-    """Accuracy at remembering a symbol over `lag` distractors, every ten steps of training."""
-    seed = int(rng.integers(1000))
-    layer = nblstm.RNN(16, 24, seed=seed) if kind == "RNN" else nblstm.LSTM(16, 24, forget_bias=1, seed=seed)
-    head = nblstm.Linear(24, 8, seed=seed)
+def training(seed: int, lag: int, kind: str) -> Iterator[tuple[nblstm.LSTM | nblstm.RNN, nblstm.Linear, float]]:
+    """Layer, head and accuracy at remembering a symbol over `lag` distractors, every ten steps of training."""
+    rng = np.random.default_rng(seed)
+    first = int(rng.integers(1000))
+    layer = nblstm.RNN(16, 24, seed=first) if kind == "RNN" else nblstm.LSTM(16, 24, forget_bias=1, seed=first)
+    head = nblstm.Linear(24, 8, seed=first)
     optimiser = nblstm.Adam([layer, head], lr=1e-2)
     for step in range(151):
         x, target, _ = remember(rng, 128, lag)
         y, _, tape = layer.forward(x)
         logits, head_tape = head.forward(y[-1])
         if step % 10 == 0:
-            yield float((logits.argmax(1) == target).mean())
+            yield layer, head, float((logits.argmax(1) == target).mean())
         dy = np.zeros_like(y)
         dy[-1] = head.backward(nblstm.cross_entropy(logits, target)[1], head_tape)
         layer.backward(dy, tape, need_dx=False)
@@ -38,9 +39,36 @@ def accuracies(rng: np.random.Generator, lag: int, kind: str) -> Iterator[float]
 
 
 def curves() -> Axes:
-    runs = {kind: [list(accuracies(np.random.default_rng(s), 8, kind)) for s in range(5)] for kind in ("LSTM", "RNN")}
+    runs = {kind: [[run[2] for run in training(s, 8, kind)] for s in range(5)] for kind in ("LSTM", "RNN")}
     names = {"xlabel": "step of training", "ylabel": "accuracy (share of 128)", "title": "A symbol, 8 distractors"}
     return plot.curves(np.arange(0, 151, 10), runs, **names, baselines={"chance": 1 / 8})
+
+
+def confusion_matrix() -> Axes:
+    """Of an LSTM that has learnt half of it."""
+    layer, head, _ = next(run for run in training(0, 8, "LSTM") if run[2] > 0.5)
+    x, target, _ = remember(np.random.default_rng(1), 400, 8)
+    predicted = head(layer(x)[0][-1]).argmax(1)
+    return plot.confusion_matrix(target, predicted, classes="ABCDEFGH")
+
+
+def saliency_over_text() -> Axes:
+    """Which characters of one sequence move the logit of the right answer, after training."""
+    *_, (layer, head, _) = training(0, 8, "LSTM")
+    x, target, _ = remember(np.random.default_rng(3), 1, 8)
+    text = "".join("ABCDEFGHstuvwxyz"[token] for token in x[:, 0].argmax(1))
+    y, _, tape = layer.forward(x)
+    logits, head_tape = head.forward(y[-1])
+    dy = np.zeros_like(y)
+    dy[-1] = head.backward(np.eye(8, dtype=logits.dtype)[target], head_tape)
+    saliency = np.linalg.norm(layer.backward(dy, tape)[0], axis=2)[:, 0]
+    return plot.saliency_over_text(text, saliency, predicted=text[0], title="A symbol, 8 distractors, the answer")
+
+
+def roofline() -> Axes:
+    points = {"Python loops": (0.5, 0.004), "NumPy": (2, 9), "Numba": (2, 2.5), "vectors": (2, 20), "tiles": (16, 180)}
+    peaks = {"one core": 117, "two cores": 235}  # made up, as the points are: nblstm bench measures them
+    return plot.roofline(points, peaks=peaks, bandwidths={"memory": 18, "level-2 cache": 90})
 
 
 def loss_curves() -> Axes:
@@ -82,8 +110,11 @@ PICTURES: dict[str, Callable[[], Axes]] = {
     "curves": curves,
     "loss_curves": loss_curves,
     "gradient_over_lag": gradient_over_lag,
+    "confusion_matrix": confusion_matrix,
+    "roofline": roofline,
     "gates_over_text": gates_over_text,
     "activation_over_text": activation_over_text,
+    "saliency_over_text": saliency_over_text,
     "weight_blocks": lambda: plot.weight_blocks(nblstm.LSTM(28, 128)),
     "draw_neuron": plot.draw_neuron,
     "draw_rnn_cell": plot.draw_rnn_cell,

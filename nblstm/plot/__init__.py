@@ -5,6 +5,7 @@ the first call.
 """
 
 from nblstm.plot.colours import COLOURS
+from nblstm.plot.confusion import confusion_matrix
 from nblstm.plot.curves import curves, gradient_over_lag, loss_curves
 from nblstm.plot.drawings import (
     draw_backward,
@@ -14,12 +15,14 @@ from nblstm.plot.drawings import (
     draw_two_formulations,
     draw_unrolled,
 )
-from nblstm.plot.text import activation_over_text, gates_over_text
+from nblstm.plot.roof import roofline
+from nblstm.plot.text import activation_over_text, gates_over_text, saliency_over_text
 from nblstm.plot.weights import weight_blocks
 
 __all__ = [
     "COLOURS",
     "activation_over_text",
+    "confusion_matrix",
     "curves",
     "draw_backward",
     "draw_lstm",
@@ -30,5 +33,7 @@ __all__ = [
     "gates_over_text",
     "gradient_over_lag",
     "loss_curves",
+    "roofline",
+    "saliency_over_text",
     "weight_blocks",
 ]

@@ -78,3 +78,9 @@ def scale_of(
 def visible(text: Sequence[str]) -> list[str]:
     """The characters of `text` with marks for those that leave no ink."""
     return [{" ": "·", "\n": "↵", "\t": "⇥"}.get(character, character) for character in text]
+
+
+def ink_on(ground: Sequence[float]) -> str:
+    """White on a dark ground (red, green, blue, opacity), the ink on a light one and where there is none."""
+    lightness = float(np.dot(ground[:3], (0.299, 0.587, 0.114)))  # how light they look together: the luma of BT.601
+    return "white" if ground[3] and lightness < 0.5 else INK

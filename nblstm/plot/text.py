@@ -1,14 +1,14 @@
-"""What a net's units do while it reads: heat maps over the characters of a text."""
+"""What a net's units do while it reads, and what moved its prediction: colours over the characters of a text."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblstm.arguments import as_size
-from nblstm.plot.colours import INK
-from nblstm.plot.sheet import NAMES, axes_or_new, letter_of, scale_of, visible
+from nblstm.plot.colours import INK, VERMILION
+from nblstm.plot.sheet import NAMES, axes_or_new, ink_on, letter_of, scale_of, sequential, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,25 +142,116 @@ def activation_over_text(
             f"values must have shape ({len(text)},), one for each of the {len(text)} characters of text, "
             f"got {values.shape}"
         )
+    colours, (low, high) = scale_of(values, None, limits)
+    ax, _ = _draw_text(text, values, width, ax, title, label, cmap=colours, vmin=low, vmax=high)
+    return ax
+
+
+def saliency_over_text(
+    text: str,
+    saliency: ArrayLike,
+    *,
+    predicted: str = "",
+    title: str = "How much each character moves the prediction",
+    width: int = 60,
+    log: bool = False,
+    label: str = "|d logit / d input|",
+    ax: Axes | None = None,
+) -> Axes:
+    """A text to be read, each character on a ground that is the stronger the more it moved one prediction.
+
+    Parameters
+    ----------
+    text : str
+        What the net read before it predicted, T characters. A space shows as a middle dot, a line feed as an arrow that
+        ends the row.
+    saliency : array, shape (T,)
+        One number of at least 0 for each character, such as the norm of the gradient of one logit by the character's
+        input; NaN leaves a white cell.
+    predicted : str
+        The character whose logit it was; it follows the text in a frame. None by default.
+    title : str
+        In place of the general one.
+    width : int
+        Characters in a row.
+    log : bool
+        Whether the colours are logarithmic, from a thousandth of the largest value to the largest. What lies below is
+        white.
+    label : str
+        At the colour bar.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure, as high as the text asks for, by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        An empty text, saliency of another shape than (T,) or below 0, more than one character predicted, or a width
+        below 1.
+
+    References
+    ----------
+    Simonyan, Vedaldi & Zisserman (2014), Deep inside convolutional networks: visualising image classification models
+    and saliency maps.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from nblstm.plot import saliency_over_text
+    >>> ax = saliency_over_text("to b", [0.1, 0.2, 0.5, 2], predicted="e", ax=Figure().subplots())
+    >>> [character.get_text() for character in ax.texts]
+    ['t', 'o', '·', 'b', 'e']
+    """
+    values, width = np.asarray(saliency, float), as_size("width", width)
+    if not text or values.shape != (len(text),):
+        raise ValueError(
+            f"saliency must have shape ({len(text)},), one for each of the {len(text)} characters of text, "
+            f"got {values.shape}"
+        )
+    if (values < 0).any():
+        raise ValueError(f"saliency must be 0 or more, got {np.nanmin(values):g}; take absolute values or a norm")
+    if len(predicted) > 1:
+        raise ValueError(f"predicted must be one character, got {predicted!r}")
+    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.patches import Rectangle
+
+    most = float(values[np.isfinite(values)].max(initial=0)) or 1.0
+    norm = LogNorm(most / 1000, most, clip=True) if log else Normalize(0, most)
+    shown = np.append(np.maximum(values, most / 1000) if log else values, [np.nan] * len(predicted))
+    ax, places = _draw_text(text + predicted, shown, width, ax, title, label, cmap=sequential(VERMILION), norm=norm)
+    if predicted:
+        row, column = places[-1]
+        frame = Rectangle((column - 0.45, row - 0.42), 0.9, 0.84, fill=False, edgecolor=INK, linewidth=1.2)
+        frame.set_clip_on(False)
+        ax.add_patch(frame)
+    return ax
+
+
+def _draw_text(
+    text: str, values: np.ndarray, width: int, ax: Axes | None, title: str, label: str, **scale: Any
+) -> tuple[Axes, list[tuple[int, int]]]:
+    """Each character on the colour of its value; `scale` goes to imshow. Also every character's row and column."""
     places = _places(text, width)
     rows = places[-1][0] + 1
     width = min(width, max(column for _, column in places) + 1)
-    colours, (low, high) = scale_of(values, None, limits)
     ax = axes_or_new(ax, 8, 0.75 + 0.27 * max(rows, 3))
     grid = np.full((rows, width), np.nan)
     grid[tuple(np.transpose(places))] = values
-    image = ax.imshow(grid, aspect="auto", interpolation="none", cmap=colours, vmin=low, vmax=high)
+    image = ax.imshow(grid, aspect="auto", interpolation="none", **scale)
     _part_rows(ax, rows, width=4)
     size = float(np.clip(_width_in_points(ax) / width * 1.45, 3, 12))
     grounds = image.to_rgba(np.ma.masked_invalid(values))
     for character, (row, column), ground in zip(visible(text), places, grounds, strict=True):
-        ink = "white" if ground[3] and _lightness(ground) < 0.5 else INK
+        ink = ink_on(ground)
         ax.text(column, row, character, color=ink, family="monospace", size=size, ha="center", va="center_baseline")
     ax.set(xticks=[], yticks=[], title=title)
     ax.grid(False)
     ax.spines[:].set_visible(False)
     ax.figure.colorbar(image, ax=ax, label=label, pad=0.015)
-    return ax
+    return ax, places
 
 
 def _places(text: str, width: int) -> list[tuple[int, int]]:
@@ -182,8 +273,3 @@ def _part_rows(ax: Axes, rows: int, width: float) -> None:
 
 def _width_in_points(ax: Axes) -> float:
     return float(ax.get_position().width * ax.figure.get_figwidth() * 72)  # type: ignore[union-attr]
-
-
-def _lightness(colour: np.ndarray) -> float:
-    """How light red, green and blue look together, 0..1 (the luma of BT.601)."""
-    return float(np.dot(colour[:3], (0.299, 0.587, 0.114)))

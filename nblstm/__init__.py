@@ -4,11 +4,12 @@ from nblstm.clipping import clip_grad_norm
 from nblstm.gradcheck import gradcheck
 from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models import CharLM
+from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor
 from nblstm.optim import SGD, Adam, AdamW, RMSprop
 from nblstm.schedules import warmup_cosine
 
 __all__ = [
     "LSTM", "RNN", "SGD", "Adam", "AdamW", "CharLM", "Embedding", "LSTMCell", "Linear", "RMSprop", "RNNCell",
-    "clip_grad_norm", "cross_entropy", "gradcheck", "mse_loss", "warmup_cosine",
+    "SequenceClassifier", "SequenceRegressor", "clip_grad_norm", "cross_entropy", "gradcheck", "mse_loss",
+    "warmup_cosine",
 ]  # fmt: skip

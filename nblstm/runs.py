@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import signal
@@ -17,66 +16,59 @@ from typing import Any
 
 import numpy as np
 
-from nblstm import datasets, environment, weights
-from nblstm.baselines import baselines
-from nblstm.models import CharLM
-from nblstm.optim import Adam
+from nblstm import environment, weights
+from nblstm.jobs import Job
 from nblstm.schedules import warmup_cosine
-from nblstm.settings import Settings
-from nblstm.training import Trainer, evaluate
 
 FORMAT = "nblstm.checkpoint"
 
 
 class Run:
-    """A training run: everything it needs, its progress, and the folder that keeps it.
+    """A training run: a job, its progress, and the folder that keeps it.
 
-    The folder holds ``model.safetensors`` (see `CharLM.load`), ``run.json`` (settings, versions, baselines, every
-    evaluation), ``loss.png``, and ``checkpoint.safetensors`` (weights, the optimiser's moments, carried state, position
-    in the text, the dropout generator), each replaced in one piece.
+    The folder holds ``model.safetensors`` (see the model's ``load``), ``run.json`` (settings, versions, baselines,
+    every evaluation), the job's pictures, ``loss.png`` among them, and ``checkpoint.safetensors`` (weights, the
+    optimiser's moments, place in the data, the dropout generator), each replaced in one piece.
 
     Use `Run.create` or `Run.resume`, then `train`.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from nblstm.jobs import RegressionJob, Sequences
+    >>> from nblstm.runs import Run
+    >>> from nblstm.settings import SequenceSettings
+    >>> x = np.random.default_rng(0).normal(size=(12, 90, 1)).astype("float32")
+    >>> training, validation = Sequences(x[:, :60], x[-1, :60]), Sequences(x[:, 60:], x[-1, 60:])
+    >>> job = RegressionJob(SequenceSettings(hidden_size=8, epochs=3), training, validation)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Run.create(folder, job).train()  # doctest: +ELLIPSIS
+    step      0: ...
+    step      3: ...
+    True
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder, self.settings = folder, settings
-        text = datasets.load_text(settings.text)
-        self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
-        self.characters = len(text)
-        vocabulary = datasets.vocabulary_of(text)
-        training, self.validation = datasets.split(datasets.encode(text, vocabulary))
-        self.baselines = baselines(training, self.validation, len(vocabulary))
-        self.model = CharLM(
-            vocabulary,
-            hidden_size=settings.hidden_size,
-            num_layers=settings.num_layers,
-            cell=settings.cell,
-            formulation=settings.formulation,
-            dropout=settings.dropout,
-            seed=settings.seed,
-        )
-        streams = datasets.streams(training, settings.batch_size, settings.window)
-        optimizer = Adam(self.model.layers, lr=settings.learning_rate)
-        self.trainer = Trainer(self.model, optimizer, streams, settings.window, settings.clip)
-        per_epoch = (len(streams) - 1) // settings.window
-        self.total_steps = settings.epochs * per_epoch if settings.epochs else settings.steps
+    def __init__(self, folder: Path, job: Job) -> None:
+        self.folder, self.job, self.settings = folder, job, job.settings
+        self.model, self.trainer = job.model, job.trainer
+        self.total_steps = self.settings.steps or (self.settings.epochs and self.settings.epochs * job.batches)
         self.ticks = self.total_steps or 1000  # of the schedule: steps, or thousandths of the minutes
-        peak = settings.learning_rate
+        peak = self.settings.learning_rate
         self.schedule = warmup_cosine(peak, 0, self.ticks, final=peak / 20)
         self.seconds = 0.0
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.evaluations: list[dict[str, Any]] = []
 
     @classmethod
-    def create(cls, folder: str | Path, settings: Settings) -> Run:
+    def create(cls, folder: str | Path, job: Job) -> Run:
         """A new run in a new or empty folder, which is made.
 
         Raises
         ------
         ValueError
-            The folder holds something or cannot be written; or what the text, the model and the streams refuse.
+            The folder holds something or cannot be written.
         """
-        run = cls(Path(folder), settings)
+        run = cls(Path(folder), job)
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
             occupied = any(run.folder.iterdir())
@@ -88,19 +80,24 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, folder: str | Path, given: Mapping[str, Any] | None = None) -> Run:
+    def resume(cls, folder: str | Path, kind: type[Job], *data: Any, given: Mapping[str, Any] | None = None) -> Run:
         """The run in `folder`, at its last checkpoint.
 
         Parameters
         ----------
         folder : str or Path
+        kind : type of Job
+            What the run trains.
+        *data
+            What `kind` takes besides the settings: the same data as when the run was begun.
         given : mapping of str to object, optional
             Settings that the caller believes the run to have.
 
         Raises
         ------
         ValueError
-            No run there, a damaged checkpoint, settings that differ (all are listed), or a text that has changed.
+            No run there or one of another kind, a damaged checkpoint, settings that differ (all are listed), or data
+            that have changed.
         """
         path = Path(folder) / "checkpoint.safetensors"
         try:
@@ -111,16 +108,19 @@ class Run:
             raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
         with _damage_named(path):
             progress = weights.unseal(metadata[FORMAT], tensors)
-            settings = Settings(**progress["settings"])
-            text_sha256 = progress["text_sha256"]
-        old = dataclasses.asdict(settings)
+            found, old = progress["job"], progress["settings"]
+        if found != kind.__name__:
+            raise ValueError(f"the run in {folder} must be one of {kind.__name__}, got one of {found}")
+        with _damage_named(path):
+            settings = kind.settings_type(**old)
+            digest = progress["digest"]
         believed = (given or {}).items()
         differing = [f"{name} is {old[name]}, got {value}" for name, value in believed if value != old[name]]
         if differing:
             raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
-        run = cls(Path(folder), settings)
-        if run.text_sha256 != text_sha256:
-            raise ValueError(f"the text {settings.text} is no longer the one that the run in {folder} was begun with")
+        run = cls(Path(folder), kind(settings, *data))
+        if run.job.digest != digest:
+            raise ValueError(f"the data are no longer those that the run in {folder} was begun with")
         with _damage_named(path):
             run.trainer.load_state_dict(tensors, progress["trainer"])
             run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
@@ -136,8 +136,8 @@ class Run:
     def train(self) -> bool:
         """Train to the end, or until Ctrl-C; evaluate and save as it goes.
 
-        The bar on stderr shows the loss of the last step in bits per character and the characters per second; each
-        evaluation prints a line. The first Ctrl-C stops after the step under way and saves, a second one stops at once.
+        The bar on stderr shows the loss of the last step and the speed; each evaluation prints a line. The first Ctrl-C
+        stops after the step under way and saves, a second one stops at once.
 
         Returns
         -------
@@ -151,10 +151,10 @@ class Run:
         """
         from tqdm import tqdm
 
-        size = self.settings.batch_size * self.settings.window
+        size = self.job.size
         bar = tqdm(
             desc="training",
-            unit="char",
+            unit=f" {self.job.item}s",
             unit_scale=True,
             total=self.total_steps and self.total_steps * size,
             initial=self.trainer.steps * size,
@@ -170,7 +170,7 @@ class Run:
             while self.progress < 1 and not interrupted.is_set():
                 self.losses.append(self._step())
                 self.seconds = time.perf_counter() - begun
-                bar.set_postfix_str(f"{self.losses[-1]:.3f} bits/char", refresh=False)
+                bar.set_postfix_str(f"{self.losses[-1]:.3f} {self.job.measure}", refresh=False)
                 bar.update(size)
                 if self.trainer.steps % self.settings.evaluate_every == 0 or self.progress == 1:
                     seconds = time.perf_counter() - since
@@ -196,26 +196,27 @@ class Run:
         )
 
     def _evaluate(self, speed: float | None = None) -> str:
-        """Measure on the validation part, record it, and say it in a line; `speed` of training in characters/s."""
-        validation = evaluate(self.model, self.validation)
-        if not math.isfinite(validation):
-            raise FloatingPointError(self._diverged(f"step {self.trainer.steps}: the validation loss is {validation}"))
+        """Measure on the validation part, record it, and say it in a line; `speed` of training in items per second."""
+        measured = self.job.evaluate()
+        loss = measured["validation"]
+        if not math.isfinite(loss):
+            raise FloatingPointError(self._diverged(f"step {self.trainer.steps}: the validation loss is {loss}"))
         training = float(np.mean(self.losses)) if self.losses else None
         record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
-        self.evaluations.append(record | {"validation": validation, "characters_per_second": speed and round(speed)})
+        self.evaluations.append(record | measured | {f"{self.job.item}s_per_second": speed and round(speed)})
         self.losses = []
-        beside = ", ".join(f"{name} {bits:.2f}" for name, bits in self.baselines.items())
-        measured = f"training {training:.3f}, {speed:,.0f} characters/s" if training and speed else "untrained"
-        return f"step {self.trainer.steps:>6,}: validation {validation:.3f} bits per character ({beside}); {measured}"
+        beside = ", ".join(f"{name} {bits:.2f}" for name, bits in self.job.baselines.items())
+        right = f", {measured['accuracy']:.1%} right" if "accuracy" in measured else ""
+        trained = f"training {training:.3f}, {speed:,.0f} {self.job.item}s/s" if training and speed else "untrained"
+        return f"step {self.trainer.steps:>6,}: validation {loss:.3f} {self.job.measure} ({beside}){right}; {trained}"
 
     def _save(self) -> None:
         """Write checkpoint, model and run.json."""
-        settings = dataclasses.asdict(self.settings)
         tensors, plain = self.trainer.state_dict()
         shared = {
-            "settings": settings,
-            "text_sha256": self.text_sha256,
-            "characters": self.characters,
+            "job": type(self.job).__name__,
+            "settings": dataclasses.asdict(self.settings),
+            "digest": self.job.digest,
             "seconds": self.seconds,
             "evaluations": self.evaluations,
         }
@@ -226,24 +227,18 @@ class Run:
             "finished": self.progress == 1,
             "steps": self.trainer.steps,
             "parameters": self.model.num_parameters,
-            "vocabulary": self.model.vocabulary,
-            "baselines": self.baselines,
+            **self.job.facts,
+            "baselines": self.job.baselines,
             "machine": environment.describe(),
         }
         with weights.atomic_write(self.folder / "run.json") as file:
             file.write((json.dumps(report, indent=2) + "\n").encode())
 
     def _draw(self) -> None:
-        """Draw loss.png from the evaluations."""
-        from matplotlib.figure import Figure
-
-        from nblstm.plot import loss_curves
-
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        columns = {name: [record[name] for record in self.evaluations] for name in self.evaluations[0]}
-        loss_curves(columns["step"], columns["training"], columns["validation"], self.baselines, figure.subplots())
-        with weights.atomic_write(self.folder / "loss.png") as file:
-            figure.savefig(file, format="png", dpi=120)
+        """Draw the job's pictures."""
+        for name, figure in self.job.pictures(self.evaluations).items():
+            with weights.atomic_write(self.folder / name) as file:
+                figure.savefig(file, format="png", dpi=120)
 
 
 @contextmanager

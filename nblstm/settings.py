@@ -9,38 +9,38 @@ from nblstm.datasets import DEFAULT_TEXT
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 
+IMAGES = ("digits", "mnist")
+MNIST = {"hidden_size": 128, "num_layers": 2, "batch_size": 100, "epochs": 2}  # in place of the defaults
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What determines a run. Exactly one of `steps`, `epochs` and `minutes` says how long it is.
+    """What determines a run besides its data. Exactly one of `steps`, `epochs` and `minutes` says how long it is.
 
     An epoch is one pass over the training part. With `minutes` the number of steps depends on the machine and on what
     else it does, so the run cannot be reproduced.
     """
 
-    text: str = DEFAULT_TEXT
-    hidden_size: int = 256
-    num_layers: int = 2
+    hidden_size: int
+    num_layers: int
     cell: str = "lstm"
     formulation: str = "split"
     batch_size: int = 32
-    window: int = 100
-    steps: int | None = 1700
+    steps: int | None = None
     epochs: int | None = None
     minutes: float | None = None
-    learning_rate: float = 2e-3
-    dropout: float = 0.2
+    learning_rate: float
+    dropout: float = 0.0
     clip: float = 5.0
     seed: int = 1
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_layers", "batch_size", "window", "evaluate_every"):
+        for name in ("hidden_size", "num_layers", "batch_size", "evaluate_every"):
             as_size(name, getattr(self, name))
         as_size("seed", self.seed, least=0)
         for name, known in (("cell", CELLS), ("formulation", FORMULATIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+            check_choice(name, getattr(self, name), known)
         as_rate("dropout", self.dropout)
         lengths = {name: getattr(self, name) for name in ("steps", "epochs", "minutes")}
         given = {name: value for name, value in lengths.items() if value is not None}
@@ -53,3 +53,56 @@ class Settings:
                 as_size(name, value)
         as_number("learning_rate", self.learning_rate, positive=True)
         as_number("clip", self.clip, positive=True, finite=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(Settings):
+    """Of a run that trains a `CharLM` on a text."""
+
+    text: str = DEFAULT_TEXT
+    hidden_size: int = 256
+    num_layers: int = 2
+    window: int = 100
+    steps: int | None = 1700
+    learning_rate: float = 2e-3
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        as_size("window", self.window)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceSettings(Settings):
+    """Of a run that trains a `SequenceClassifier` or `SequenceRegressor`."""
+
+    hidden_size: int = 64
+    num_layers: int = 1
+    bidirectional: bool = False
+    epochs: int | None = 40
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.bidirectional, bool):
+            raise TypeError(f"bidirectional must be True or False, got {self.bidirectional!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings(SequenceSettings):
+    """Of a run that trains a `SequenceClassifier` on images of digits, row by row."""
+
+    images: str = "digits"
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("images", self.images, IMAGES)
+        if self.folder is not None and self.images != "mnist":
+            raise ValueError(f"folder must be None but for mnist, which can be read from one, got {self.folder!r}")
+
+
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """`value` is one of those known."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")

@@ -14,7 +14,7 @@ from nblstm.bench.torch_models import TorchCharLM, torch_stream
 from nblstm.layers import LSTMCell
 from nblstm.models import CharLM
 from nblstm.optim import Adam
-from nblstm.training import Trainer
+from nblstm.training import TextTrainer
 
 pytestmark = pytest.mark.peers
 
@@ -38,7 +38,7 @@ def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) ->
     pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
     model = CharLM("abcdefg", 5, 9, 2, seed=0)
     streams = rng.integers(7, size=(3 * 4 + 1, 2))
-    trainer = Trainer(model, Adam(model.layers, lr=0.01), streams, 4, clip=0.1)
+    trainer = TextTrainer(model, Adam(model.layers, lr=0.01), streams, 4, clip=0.1)
     peer = TorchCharLM(model, streams, 4, lr=0.01, clip=0.1)
     losses = np.array([[trainer.step(), peer.step()] for _ in range(8)])  # more than two passes over the streams
     np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-5)

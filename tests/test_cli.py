@@ -113,6 +113,72 @@ def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> 
     assert (complete.exit_code, "is complete with 5 steps" in complete.output) == (2, True)
 
 
+SMALL_IMAGES = ["--hidden-size", "9", "--steps", "30", "--seed", "3"]
+
+
+def mnist_files(folder: Path, *parts: str) -> None:
+    """Tiny files in the form of MNIST: 40 images of 5 x 4 pixels, bright in the row that is their class."""
+    folder.mkdir()
+    labels = np.arange(40, dtype=np.uint8) % 5
+    images = np.zeros((40, 5, 4), np.uint8)
+    images[np.arange(40), labels] = 255
+    for part in parts:
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(extent.to_bytes(4, "big") for extent in array.shape)
+            (folder / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
+
+
+def test_classify_digits_and_go_on(text: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn: the extra `course`")
+    result = call("classify", "digits", *SMALL_IMAGES)
+    assert result.exit_code == 0, result.output
+    assert "digits: 8 rows of 8 pixels; 1,438 images to train on, 359 held out" in result.output
+    assert "nats per image (frequencies 2.3" in result.output
+    assert "% right; training" in result.output
+    assert "confusion.png" in {path.name for path in Path("runs/digits").iterdir()}
+    complete = call("classify", "digits", "--resume", "runs/digits")
+    assert (complete.exit_code, "is complete with 30 steps" in complete.output) == (2, True)
+    other = call("train", "--resume", "runs/digits")
+    assert (other.exit_code, "must be one of TextJob, got one of ImageJob" in other.output) == (2, True)
+
+
+@pytest.mark.parametrize(("parts", "counts"), [(("train", "t10k"), (40, 40)), (("t10k",), (36, 4))])
+def test_classify_mnist_from_a_folder(text: Path, parts: tuple[str, ...], counts: tuple[int, int]) -> None:
+    mnist_files(Path("files"), *parts)
+    options = ["--folder", "files", "--hidden-size", "16", "--batch", "10", "--epochs", "40"]
+    result = call("classify", "mnist", *options)
+    assert result.exit_code == 0, result.output
+    assert f"{counts[0]} images to train on, {counts[1]} held out" in result.output
+    report = json.loads(Path("runs/mnist/run.json").read_text())
+    assert (report["settings"]["num_layers"], report["settings"]["hidden_size"]) == (2, 16)
+    assert report["evaluations"][-1]["accuracy"] == 1
+    assert "one of" not in call("classify", "mnist", "--resume", "runs/mnist", "--folder", "files").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classify"], "mnist"),
+        (["classify", "cats"], "'cats' is not one of 'digits', 'mnist'"),
+        (["classify", "digits", "--folder", "files"], "folder must be None but for mnist"),
+        (["classify", "mnist", "--folder", "nowhere"], "no such folder"),
+        (["classify", "mnist", "--folder", "files"], "files"),
+        (["classify", "mnist", "--folder", "files", "--batch", "1000"], "batch_size must be at most"),
+    ],
+)
+def test_bad_input_of_classify_ends_with_code_2_and_one_sentence(
+    text: Path, arguments: list[str], message: str
+) -> None:
+    mnist_files(Path("files"), "train")
+    if "--batch" in arguments:
+        mnist_files(Path("more"), "t10k")
+        for path in Path("more").iterdir():
+            path.rename(Path("files") / path.name)
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output.strip().splitlines()[-1]
+
+
 def test_minutes_say_that_they_give_up_reproducibility(text: Path) -> None:
     result = call("train", "roses.txt", *SMALL[:-2], "--minutes", "0.005")
     assert result.exit_code == 0, result.output
@@ -133,7 +199,7 @@ def test_info(text: Path) -> None:
         assert f"\n{line} " in f"\n{result.output}"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["course"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["classify"], ["course"], ["info"]])
 def test_help_of_the_module_comes_without_heavy_imports(command: list[str]) -> None:
     script = (
         "import sys\nfrom nblstm.cli import main\nmain(sys.argv[1:] + ['--help'], standalone_mode=False)\n"

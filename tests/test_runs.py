@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nblstm import CharLM, weights
+from nblstm import CharLM, SequenceClassifier, weights
+from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
 from nblstm.runs import Run
-from nblstm.settings import Settings
-from nblstm.training import Trainer
+from nblstm.settings import ImageSettings, SequenceSettings, TextSettings
+from nblstm.training import TextTrainer, Trainer, predict
 
 FILES = {"checkpoint.safetensors", "loss.png", "model.safetensors", "run.json"}
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> TextSettings:
     """Of a run that takes a second: 40 steps, 17 a pass over the text, an evaluation after each tenth."""
     path = tmp_path / "text.txt"
     path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
-    return Settings(
+    return TextSettings(
         text=str(path),
         hidden_size=9,
         batch_size=4,
@@ -57,46 +58,46 @@ def measured(folder: Path) -> list[tuple[int, float | None, float]]:
     return [(record["step"], record["training"], record["validation"]) for record in report["evaluations"]]
 
 
-def test_a_run_writes_its_files(tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run.create(tmp_path / "run", settings)
+def test_a_run_writes_its_files(tmp_path: Path, settings: TextSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "run", TextJob(settings))
     assert run.train()
     assert {path.name for path in run.folder.iterdir()} == FILES
     report = json.loads((run.folder / "run.json").read_text())
     assert report["finished"]
     assert report["steps"] == 40
-    assert Settings(**report["settings"]) == settings
-    assert report["baselines"] == run.baselines
+    assert TextSettings(**report["settings"]) == settings
+    assert report["baselines"] == run.job.baselines
     assert report["machine"]["threads"] >= 1
     assert {"python", "numpy", "numba", "nblstm"} <= report["machine"].keys()
     assert report["parameters"] == run.model.num_parameters
     steps, training, validation = zip(*measured(run.folder), strict=True)
     assert steps == (0, 10, 20, 30, 40)
     assert training[0] is None
-    assert validation[0] == pytest.approx(run.baselines["uniform"], abs=0.5)
+    assert validation[0] == pytest.approx(run.job.baselines["uniform"], abs=0.5)
     assert validation[-1] < validation[1] < validation[0] - 0.2
     model = CharLM.load(run.folder / "model.safetensors")
     assert model.sample("a rose", 20, seed=0) == run.model.sample("a rose", 20, seed=0)
     assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     out, err = capsys.readouterr()
     assert f"step     40: validation {validation[-1]:.3f} bits per character (uniform" in out
-    assert "bits/char" in err
-    assert "char/s" in err
+    assert "bits per character" in err
+    assert "characters/s" in err
 
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn_tanh"])
 @pytest.mark.parametrize("stops", [(1,), (10,), (17, 18), (5, 25, 40)])
 def test_a_resumed_run_is_bit_identical(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...], cell: str
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...], cell: str
 ) -> None:
     settings = replace(settings, cell=cell)
-    whole = Run.create(tmp_path / "whole", settings)
+    whole = Run.create(tmp_path / "whole", TextJob(settings))
     assert whole.train()
-    run = Run.create(tmp_path / "parts", settings)
+    run = Run.create(tmp_path / "parts", TextJob(settings))
     for step in stops:
         stop_at(step, monkeypatch)
         assert run.train() is (step == 40)
         assert run.trainer.steps == step
-        run = Run.resume(tmp_path / "parts")
+        run = Run.resume(tmp_path / "parts", TextJob)
     assert run.train()
     for name in ("model.safetensors", "checkpoint.safetensors"):
         expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
@@ -107,103 +108,105 @@ def test_a_resumed_run_is_bit_identical(
 
 
 def test_the_first_interrupt_is_noted_and_the_second_one_is_not_held_back(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pressing_twice(self: Trainer, *_: Any) -> float:
+    def pressing_twice(self: TextTrainer, *_: Any) -> float:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         return 0.0
 
-    run = Run.create(tmp_path / "run", settings)
+    run = Run.create(tmp_path / "run", TextJob(settings))
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Trainer, "step", pressing_twice)
+    monkeypatch.setattr(TextTrainer, "step", pressing_twice)
     with pytest.raises(KeyboardInterrupt):
         run.train()
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_other_settings_are_all_listed(tmp_path: Path, settings: Settings) -> None:
-    Run.create(tmp_path / "run", settings)
+def test_other_settings_are_all_listed(tmp_path: Path, settings: TextSettings) -> None:
+    Run.create(tmp_path / "run", TextJob(settings))
     given = {"hidden_size": 10, "window": 10, "steps": None, "epochs": 2, "text": "python-reference"}
     with pytest.raises(ValueError, match="with its own settings") as caught:
-        Run.resume(tmp_path / "run", given)
+        Run.resume(tmp_path / "run", TextJob, given=given)
     for part in ("hidden_size is 9, got 10", "steps is 40, got None", "epochs is None, got 2", "got python-reference"):
         assert part in str(caught.value)
     assert "window" not in str(caught.value)
 
 
-def test_a_changed_text_is_noticed(tmp_path: Path, settings: Settings) -> None:
-    Run.create(tmp_path / "run", settings)
+def test_a_changed_text_is_noticed(tmp_path: Path, settings: TextSettings) -> None:
+    Run.create(tmp_path / "run", TextJob(settings))
     path = Path(settings.text)
     path.write_text(path.read_text().replace("fox", "cat"))
-    with pytest.raises(ValueError, match="no longer the one"):
-        Run.resume(tmp_path / "run")
+    with pytest.raises(ValueError, match="the data are no longer those that the run in"):
+        Run.resume(tmp_path / "run", TextJob)
 
 
-def test_no_folder_is_overwritten(tmp_path: Path, settings: Settings) -> None:
+def test_no_folder_is_overwritten(tmp_path: Path, settings: TextSettings) -> None:
     (tmp_path / "empty").mkdir()
-    Run.create(tmp_path / "empty", settings)
+    Run.create(tmp_path / "empty", TextJob(settings))
     before = (tmp_path / "empty" / "checkpoint.safetensors").read_bytes()
     with pytest.raises(ValueError, match="output must be a new or empty folder"):
-        Run.create(tmp_path / "empty", settings)
+        Run.create(tmp_path / "empty", TextJob(settings))
     assert (tmp_path / "empty" / "checkpoint.safetensors").read_bytes() == before
     for name in ("text.txt", "text.txt/below"):
         with pytest.raises(ValueError, match="output must be a folder that can be written"):
-            Run.create(tmp_path / name, settings)
+            Run.create(tmp_path / name, TextJob(settings))
 
 
-def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: Settings) -> None:
+def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: TextSettings) -> None:
     with pytest.raises(ValueError, match="resume must name the folder of a run"):
-        Run.resume(tmp_path / "nowhere")
-    run = Run.create(tmp_path / "run", settings)
+        Run.resume(tmp_path / "nowhere", TextJob)
+    run = Run.create(tmp_path / "run", TextJob(settings))
     path = run.folder / "checkpoint.safetensors"
     tensors, metadata = weights.load(path)
     weights.save(path, tensors, {"format": "pt"})
     with pytest.raises(ValueError, match="must be a checkpoint written by a run"):
-        Run.resume(run.folder)
-    weights.save(path, tensors, {"nblstm.checkpoint": weights.seal({"settings": {"depth": 3}}, tensors)})
+        Run.resume(run.folder, TextJob)
+    weights.save(
+        path, tensors, {"nblstm.checkpoint": weights.seal({"job": "TextJob", "settings": {"depth": 3}}, tensors)}
+    )
     with pytest.raises(ValueError, match="damaged checkpoint"):
-        Run.resume(run.folder)
+        Run.resume(run.folder, TextJob)
     fewer = {name: tensor for name, tensor in tensors.items() if "linear" not in name}
     progress = weights.unseal(metadata["nblstm.checkpoint"], tensors)
     weights.save(path, fewer, {"nblstm.checkpoint": weights.seal(progress, fewer)})
     with pytest.raises(ValueError, match=r"damaged checkpoint: .*missing: linear\.weight"):
-        Run.resume(run.folder)
+        Run.resume(run.folder, TextJob)
     altered = tensors | {"optimizer.Adam.steps": np.array(-1)}
     weights.save(path, altered, metadata)
     with pytest.raises(ValueError, match="damaged checkpoint: what it holds does not match its digest"):
-        Run.resume(run.folder)
+        Run.resume(run.folder, TextJob)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="damaged or no safetensors file"):
-        Run.resume(run.folder)
+        Run.resume(run.folder, TextJob)
 
 
 def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Trainer.step
+    original = TextTrainer.step
 
-    def spoiling(self: Trainer, *args: Any) -> float:
+    def spoiling(self: TextTrainer, *args: Any) -> float:
         if self.steps == 25:
             with self.model.linear.editing() as p:
                 p["weight"][0, 0] = math.nan
         return original(self, *args)
 
-    monkeypatch.setattr(Trainer, "step", spoiling)
-    run = Run.create(tmp_path / "run", settings)
+    monkeypatch.setattr(TextTrainer, "step", spoiling)
+    run = Run.create(tmp_path / "run", TextJob(settings))
     with pytest.raises(FloatingPointError, match=r"step 26: the loss is .* keeps the checkpoint of step 20"):
         run.train()
     monkeypatch.undo()
-    resumed = Run.resume(tmp_path / "run")
+    resumed = Run.resume(tmp_path / "run", TextJob)
     assert resumed.trainer.steps == 20
     assert all(np.isfinite(layer.flat_params).all() for layer in resumed.model.layers)
     assert resumed.train()
 
 
-def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: Settings) -> None:
-    by_epochs = Run.create(tmp_path / "epochs", replace(settings, steps=None, epochs=2))
+def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSettings) -> None:
+    by_epochs = Run.create(tmp_path / "epochs", TextJob(replace(settings, steps=None, epochs=2)))
     assert by_epochs.total_steps == 2 * 18
-    by_minutes = Run.create(tmp_path / "minutes", replace(settings, steps=None, minutes=0.01))
+    by_minutes = Run.create(tmp_path / "minutes", TextJob(replace(settings, steps=None, minutes=0.01)))
     assert by_minutes.train()
     assert by_minutes.seconds >= 0.6
     assert measured(tmp_path / "minutes")[-1][0] == by_minutes.trainer.steps > 0
@@ -228,12 +231,130 @@ def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: Settings) -
 )
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(Settings(), **changes)
+        replace(TextSettings(), **changes)
 
 
 def test_texts_too_short_for_the_streams_are_refused_before_a_folder_is_made(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: TextSettings
 ) -> None:
     with pytest.raises(ValueError, match="the training part must have at least"):
-        Run.create(tmp_path / "run", replace(settings, window=500))
+        Run.create(tmp_path / "run", TextJob(replace(settings, window=500)))
     assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------------------------------- separate sequences
+
+QUICK = SequenceSettings(hidden_size=7, batch_size=8, epochs=3, dropout=0.3, num_layers=2, evaluate_every=5, seed=2)
+
+
+def sequences(kind: type[Job], count: int, seed: int, unequal: bool = True) -> Sequences:
+    """Sums of the entries: above 0 or not, or the number itself."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(6, count, 2)).astype("float32")
+    lengths = rng.integers(1, 7, count) if unequal else None
+    sums = np.array([x[:n, b].sum() for b, n in enumerate(np.full(count, 6) if lengths is None else lengths)])
+    targets = (sums > 0).astype(int) if kind is ClassificationJob else sums[:, None].astype("float32")
+    return Sequences(x, targets, lengths)
+
+
+@pytest.mark.parametrize("kind", [ClassificationJob, RegressionJob])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("stops", [(1,), (5, 11), (8, 9, 10)])  # ten steps are a pass
+def test_a_resumed_run_over_sequences_is_bit_identical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Job], bidirectional: bool, stops: tuple[int, ...]
+) -> None:
+    settings = replace(QUICK, bidirectional=bidirectional)
+    data = sequences(kind, 83, seed=0), sequences(kind, 30, seed=1)
+    assert Run.create(tmp_path / "whole", kind(settings, *data)).train()
+    run = Run.create(tmp_path / "parts", kind(settings, *data))
+    for step in stops:
+        stop_at(step, monkeypatch)
+        assert not run.train()
+        run = Run.resume(tmp_path / "parts", kind, *data)
+        assert run.trainer.steps == step
+    assert run.train()
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
+        assert {key: tensor.tobytes() for key, tensor in found.items()} == {
+            key: tensor.tobytes() for key, tensor in expected.items()
+        }
+    assert measured(tmp_path / "parts") == measured(tmp_path / "whole")
+
+
+def test_runs_over_sequences_learn_and_say_what_they_measure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, unit in ((ClassificationJob, "nats per sequence"), (RegressionJob, "squared error")):
+        settings = replace(QUICK, hidden_size=16, epochs=20, dropout=0.0, evaluate_every=50)
+        data = sequences(kind, 400, seed=0), sequences(kind, 200, seed=1)
+        run = Run.create(tmp_path / kind.__name__, kind(settings, *data))
+        assert run.train()
+        last = run.evaluations[-1]
+        assert last["validation"] < 0.5 * min(run.job.baselines.values())
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert f"validation {last['validation']:.3f} {unit} (" in line
+        assert "sequences/s" in line
+        files = {path.name for path in run.folder.iterdir()}
+        if kind is ClassificationJob:
+            assert last["accuracy"] > 0.9
+            assert f"{last['accuracy']:.1%} right" in line
+            assert files == FILES | {"confusion.png"}
+            model = SequenceClassifier.load(run.folder / "model.safetensors")
+            found = predict(model, data[1].x, data[1].lengths).argmax(axis=1)
+            assert (found == data[1].targets).mean() == last["accuracy"]
+        else:
+            assert "right" not in line
+            assert files == FILES
+
+
+def test_runs_are_only_resumed_as_what_they_are(tmp_path: Path, settings: TextSettings) -> None:
+    Run.create(tmp_path / "text", TextJob(settings))
+    with pytest.raises(ValueError, match="must be one of RegressionJob, got one of TextJob"):
+        Run.resume(tmp_path / "text", RegressionJob)
+    data = sequences(RegressionJob, 20, seed=0), sequences(RegressionJob, 20, seed=1)
+    Run.create(tmp_path / "numbers", RegressionJob(QUICK, *data))
+    with pytest.raises(ValueError, match="the data are no longer those"):
+        Run.resume(tmp_path / "numbers", RegressionJob, *data[::-1])
+    with pytest.raises(ValueError, match=r"num_layers is 2, got 3"):
+        Run.resume(tmp_path / "numbers", RegressionJob, *data, given={"num_layers": 3})
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (RegressionJob, {"x": np.zeros((6, 20, 2))}, r"training\.x must be float32, got float64"),
+        (RegressionJob, {"x": np.zeros((6, 20), "float32")}, r"training\.x must have shape"),
+        (RegressionJob, {"x": np.zeros((6, 0, 2), "float32")}, "at least one sequence"),
+        (RegressionJob, {"x": np.zeros((6, 20, 3), "float32")}, "validation must have the width 3"),
+        (RegressionJob, {"targets": np.zeros((19, 1), "float32")}, "a target for each"),
+        (RegressionJob, {"targets": np.zeros(20, "float32")}, r"training\.targets must have shape"),
+        (RegressionJob, {"targets": np.zeros((20, 1))}, r"training\.targets must be float32"),
+        (ClassificationJob, {"targets": np.zeros(20)}, r"training\.targets must be integers"),
+        (ClassificationJob, {"targets": np.full(20, -1)}, r"training\.targets must be integers of 0 and above"),
+        (ClassificationJob, {"lengths": np.full(20, 7)}, r"lengths must be in 1\.\.6"),
+        (ClassificationJob, {"lengths": np.ones(19, int)}, "lengths must have shape"),
+    ],
+)
+def test_sequences_that_do_not_fit_are_refused(kind: type[Job], changes: dict[str, Any], message: str) -> None:
+    good = sequences(kind, 20, seed=0)
+    with pytest.raises((ValueError, TypeError), match=message):
+        kind(QUICK, good._replace(**changes), good)
+
+
+def test_more_in_a_batch_than_there_are_is_refused() -> None:
+    few = sequences(RegressionJob, 5, seed=0)
+    with pytest.raises(ValueError, match="batch_size must be at most the 5 sequences there are, got 8"):
+        RegressionJob(QUICK, few, few)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": "cats"}, "images must be one of digits, mnist, got 'cats'"),
+        ({"folder": "somewhere"}, "folder must be None but for mnist"),
+        ({"bidirectional": 1}, "bidirectional must be True or False, got 1"),
+    ],
+)
+def test_bad_settings_of_images_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        replace(ImageSettings(), **changes)

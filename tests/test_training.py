@@ -12,16 +12,16 @@ from nblstm import Adam, CharLM, cross_entropy
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, split, streams, vocabulary_of
 from nblstm.models import CELLS
-from nblstm.training import Trainer, evaluate
+from nblstm.training import TextTrainer, evaluate
 
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 12
 
 
-def trainer_of(text: str, batch_size: int, window: int, lr: float = 0.01, **options: Any) -> Trainer:
+def trainer_of(text: str, batch_size: int, window: int, lr: float = 0.01, **options: Any) -> TextTrainer:
     vocabulary = vocabulary_of(text)
     model = CharLM(vocabulary, **({"embedding_size": 5, "hidden_size": 12, "seed": 0} | options))
     tokens = encode(text, vocabulary)
-    return Trainer(model, Adam(model.layers, lr=lr), streams(tokens, batch_size, window), window, clip=1.0)
+    return TextTrainer(model, Adam(model.layers, lr=lr), streams(tokens, batch_size, window), window, clip=1.0)
 
 
 @pytest.mark.peers
@@ -107,7 +107,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:
 def test_a_window_longer_than_the_streams_is_refused() -> None:
     trainer = trainer_of(TEXT, 3, 20)
     with pytest.raises(ValueError, match="window must be at most the streams' length of 199, got 201"):
-        Trainer(trainer.model, trainer.optimizer, trainer.streams, 201)
+        TextTrainer(trainer.model, trainer.optimizer, trainer.streams, 201)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7])

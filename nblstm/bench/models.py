@@ -17,7 +17,7 @@ from nblstm.bench.torch_models import TorchCharLM, torch_stream
 from nblstm.layers.single_step import LSTMCell
 from nblstm.models import CharLM
 from nblstm.optim import Adam
-from nblstm.training import Trainer
+from nblstm.training import TextTrainer
 
 Works = dict[str, Callable[[], Any]]
 
@@ -52,11 +52,11 @@ def _rates(row: str, threads: int, what: str, works: Works, characters: int, tim
     ]  # fmt: skip
 
 
-def _character_models() -> tuple[CharLM, Trainer, TorchCharLM | None]:
+def _character_models() -> tuple[CharLM, TextTrainer, TorchCharLM | None]:
     """The model and its training in both libraries, or in nblstm's alone."""
     model = CharLM(VOCABULARY, embedding_size=64, hidden_size=256, num_layers=2, seed=0)
     streams = np.random.default_rng(0).integers(len(VOCABULARY), size=(WINDOW * WINDOWS + 1, BATCH))
-    trainer = Trainer(model, Adam(model.layers, lr=LEARNING_RATE), streams, WINDOW, clip=CLIP)
+    trainer = TextTrainer(model, Adam(model.layers, lr=LEARNING_RATE), streams, WINDOW, clip=CLIP)
     peer = TorchCharLM(model, streams, WINDOW, LEARNING_RATE, CLIP) if Torch.installed() else None
     return model, trainer, peer
 

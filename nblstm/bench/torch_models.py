@@ -13,7 +13,7 @@ from nblstm.models import CharLM
 
 
 class TorchCharLM:
-    """The model, weights included, that a `CharLM` is, and what `Trainer` and `CharLM.sample` do with it."""
+    """The model, weights included, that a `CharLM` is, and what `TextTrainer` and `CharLM.sample` do with it."""
 
     def __init__(self, model: CharLM, streams: np.ndarray, window: int, lr: float, clip: float) -> None:
         import torch

@@ -27,6 +27,8 @@ def loss_curves(
     validation: ArrayLike,
     baselines: Mapping[str, float],
     ax: Axes | None = None,
+    *,
+    measure: str = "bits per character",
 ) -> Axes:
     """Training and validation loss over the steps, and what the baselines reach.
 
@@ -35,13 +37,15 @@ def loss_curves(
     steps : array of int, shape (E,)
         Optimiser steps taken at each evaluation.
     training : array of float, shape (E,)
-        Bits per character, averaged over the steps since the evaluation before; NaN leaves a gap.
+        The loss, averaged over the steps since the evaluation before; NaN leaves a gap.
     validation : array of float, shape (E,)
-        Bits per character at each evaluation.
+        The loss at each evaluation.
     baselines : mapping of str to float
-        Bits per character by name, drawn as labelled horizontal lines (see `nblstm.baselines.baselines`).
+        Losses by name, drawn as labelled horizontal lines (see `nblstm.baselines.baselines`).
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
+    measure : str
+        The loss and its unit.
 
     Returns
     -------
@@ -86,11 +90,12 @@ def loss_curves(
             ha="right",
             color=GREY,
         )
-    ax.set(xlabel="step", ylabel="bits per character", title="Loss of the character model")
+    ax.set(xlabel="step", ylabel=measure, title="Loss over the training")
     ax.set_ylim(bottom=0)
     ax.grid(axis="y", alpha=0.2)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="lower left")
+    low = min([validation[-1], *baselines.values()]) < 0.2 * ax.get_ylim()[1]  # then the lower left is not free
+    ax.legend(frameon=False, loc="center right" if low else "lower left")
     return ax
 
 

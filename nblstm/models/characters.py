@@ -1,25 +1,21 @@
-"""Whole networks: layers composed, with forward and backward written out."""
+"""`CharLM`: a network that reads a text character by character, predicts the next one, and writes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm import parameters, weights
 from nblstm.arguments import as_number, as_seed, as_size
 from nblstm.datasets import encode
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.layers.recurrent import LSTM, RNN
-from nblstm.parameters import Block
+from nblstm.layers.recurrent import RNN
+from nblstm.models.network import Network, recurrent_layer
 
-CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
-FORMAT = "nblstm.CharLM"
 INTERRUPTIBLE = 1000  # characters drawn in one go, during which Ctrl-C has to wait
 
 
@@ -31,7 +27,7 @@ class Tape(NamedTuple):
     linear: Any
 
 
-class CharLM:
+class CharLM(Network):
     r"""A character-level language model: embedding, stacked recurrent layers, linear.
 
     For characters :math:`k_1, k_2, \dots` given as places in a vocabulary of V,
@@ -102,44 +98,32 @@ class CharLM:
             raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
         if len(set(vocabulary)) < len(vocabulary):
             raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
-        if cell not in CELLS:
-            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
-        if cell.startswith("rnn") and forget_bias:
-            raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
         self.vocabulary = "".join(vocabulary)
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(3)]
         self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
-        self.recurrent: LSTM | RNN
-        between = dropout if num_layers > 1 else 0.0
-        common: dict[str, Any] = {"dropout": between, "formulation": formulation, "dtype": dtype, "seed": seeds[1]}
-        if cell.startswith("rnn"):
-            nonlinearity = cell.removeprefix("rnn_")
-            self.recurrent = RNN(embedding_size, hidden_size, num_layers, nonlinearity=nonlinearity, **common)
-        else:
-            peephole = cell == "peephole"
-            self.recurrent = LSTM(
-                embedding_size, hidden_size, num_layers, peephole=peephole, forget_bias=forget_bias, **common
-            )
+        self.recurrent = recurrent_layer(
+            cell, embedding_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
+            formulation=formulation, dtype=dtype, seed=seeds[1],
+        )  # fmt: skip
         self.linear = Linear(hidden_size, len(vocabulary), dtype=dtype, seed=seeds[2])
-        self.layers = [self.embedding, self.recurrent, self.linear]
-        self.config = {
-            "embedding_size": self.embedding.embedding_dim,
-            "hidden_size": self.recurrent.hidden_size,
-            "num_layers": self.recurrent.num_layers,
-            "cell": cell,
-            "formulation": formulation,
-            "dropout": self.recurrent.dropout,
-            "dtype": str(self.dtype),
-        }
+        name = "rnn" if isinstance(self.recurrent, RNN) else "lstm"
+        super().__init__(
+            {"embedding": self.embedding, name: self.recurrent, "linear": self.linear},
+            {
+                "vocabulary": self.vocabulary,
+                "embedding_size": self.embedding.embedding_dim,
+                "hidden_size": self.recurrent.hidden_size,
+                "num_layers": self.recurrent.num_layers,
+                "cell": cell,
+                "formulation": formulation,
+                "dropout": self.recurrent.dropout,
+                "dtype": str(self.embedding.dtype),
+            },
+        )
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.config.items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.config.items() if name != "vocabulary")
         return f"CharLM({len(self.vocabulary)} characters, {settings})"
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of parameters, logits and state."""
-        return self.embedding.dtype
 
     def __call__(self, tokens: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
         """Logits and the state after the last character; nothing is dropped or kept.
@@ -185,11 +169,6 @@ class CharLM:
         dx: Any
         dx, _ = self.recurrent.backward(dy, tape.recurrent)
         self.embedding.backward(dx, tape.embedding)
-
-    def zero_grad(self) -> None:
-        """Set the gradients of all layers to zero."""
-        for layer in self.layers:
-            layer.zero_grad()
 
     def sample(self, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int | None = None) -> str:
         """`prompt`, continued by `length` characters drawn one after the other, each read before the next is drawn.
@@ -240,67 +219,3 @@ class CharLM:
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps
             tokens = part[-1:]
         return drawn
-
-    def _blocks(self) -> Iterator[tuple[str, Block]]:
-        """The parameters of each layer, behind the prefix of their names."""
-        yield "embedding.", self.embedding.params
-        yield "rnn." if isinstance(self.recurrent, RNN) else "lstm.", self.recurrent.params
-        yield "linear.", self.linear.params
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of all parameters."""
-        return {prefix + name: shape for prefix, block in self._blocks() for name, shape in block.shapes.items()}
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of scalars in all parameters."""
-        return parameters.count(self.shapes)
-
-    def summary(self) -> str:
-        """Name, shape and count of every tensor, and the total, as a table to print."""
-        return parameters.summary(repr(self), self.shapes)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter, named as by a PyTorch module with `embedding`, `lstm` (or `rnn`) and `linear`."""
-        return {prefix + name: tensor.copy() for prefix, block in self._blocks() for name, tensor in block.items()}
-
-    def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
-        """Copy every parameter from `mapping`, or, if anything does not fit, none.
-
-        Raises
-        ------
-        ValueError
-            Names missing or unexpected, or shapes that differ; all of them are listed at once.
-        TypeError
-            A tensor of another dtype.
-        """
-        expected = Block(self.shapes, np.empty(self.num_parameters, self.dtype))
-        parameters.check_fits("CharLM", expected, mapping)
-        for (prefix, block), layer in zip(self._blocks(), self.layers, strict=True):
-            layer.load_state_dict({name: mapping[prefix + name] for name in block})
-
-    def save(self, path: str | Path) -> None:
-        """Write weights, vocabulary and settings to one safetensors file, atomically."""
-        config = {"vocabulary": self.vocabulary, **self.config}
-        tensors = self.state_dict()
-        weights.save(path, tensors, {FORMAT: weights.seal(config, tensors)})
-
-    @classmethod
-    def load(cls, path: str | Path) -> CharLM:
-        """The model that `save` wrote.
-
-        Raises
-        ------
-        ValueError
-            A damaged file, or one that holds something else.
-        """
-        tensors, metadata = weights.load(path)
-        if FORMAT not in metadata:
-            raise ValueError(f"{path} must be a model saved by CharLM.save; its metadata does not say so")
-        try:
-            model = cls(**weights.unseal(metadata[FORMAT], tensors))
-            model.load_state_dict(tensors)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged CharLM file: {error}") from error
-        return model

@@ -1,0 +1,79 @@
+"""The commands beside training: ``nblstm course``, ``bench`` and ``info``; one thin function each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nblstm.cli.group import POSITIVE, Refused, main, plain_errors
+
+
+@main.command(epilog="Ctrl-C in this terminal ends JupyterLab; your copy stays, and the same command goes on with it.")
+@click.argument("folder", type=Path, default=Path("nblstm-course"))
+@click.option("--no-browser", is_flag=True, help="Only print the address; for a machine that is reached from another.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of JupyterLab.  [default: 8888, or the next that is free]")
+@click.option("--copy-only", is_flag=True, help="Copy the notebooks, for an editor of your own, and start nothing.")
+@click.pass_context
+def course(context: click.Context, /, folder: Path, no_browser: bool, port: int | None, copy_only: bool) -> None:
+    """Learn how the LSTM works: copy the notebooks to FOLDER and open JupyterLab there.
+
+    The copy is yours. What FOLDER has already is left alone, so your work is never overwritten; lessons that a later
+    version brings are added. To begin a lesson again, rename or delete your copy of it.
+    """
+    from nblstm.course import start
+
+    with plain_errors():
+        if not copy_only:
+            start.require_jupyterlab()
+        new, kept = start.copy(folder)
+        click.echo(f"files copied to {folder}: {len(new)}; there already, and left as they are: {len(kept)}")
+        if copy_only:
+            return
+        code = start.run(start.command(folder, browser=not no_browser, port=port, first=not kept))
+    context.exit(code)
+
+
+@main.command(epilog="The rules, and how to read the figures: benchmarks/README.md in the repository.")
+@click.argument("rows", nargs=-1)
+@click.option("--threads", type=POSITIVE, multiple=True, help="Repeat it for several counts.  [default: all, and 1]")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of every row.  [default: the table's]")
+@click.option("--rounds", type=POSITIVE, default=7, help="Turns that each side gets.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=0.2, help="Length of a turn.")
+@click.option(
+    "--out", type=Path, help="Folder for the results.  [default: benchmarks, once all is measured; with ROWS none]"
+)
+@click.pass_context
+def bench(
+    context: click.Context, /, rows: tuple[str, ...], threads: tuple[int, ...], dtype: str | None, rounds: int,
+    seconds: float, out: Path | None,
+) -> None:  # fmt: skip
+    """Time LSTMs beside PyTorch, ONNX Runtime and JAX, and against what this machine can do.
+
+    ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
+    name what is measured beyond layers: step, sampling, streaming, denormals, start, memory, processes, allocator.
+    Without ROWS everything is measured, for about twenty minutes, and results.md, results.csv and results.png are
+    written.
+    """
+    from nblstm.bench.run import run
+    from nblstm.bench.timing import Timing
+
+    partly = out is not None
+    if not rows and not out:
+        out = Path("benchmarks")
+        if not out.is_dir():
+            raise Refused("there is no folder benchmarks here: name the one for the results with --out")
+    with plain_errors():
+        if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
+            context.exit(130)
+
+
+@main.command()
+def info() -> None:
+    """Show processor, vector lanes, threads, threading layer, versions, and the cache of compiled kernels."""
+    from nblstm import environment
+
+    for name, value in environment.describe().items():
+        click.echo(f"{name.replace('_', ' '):<16} {value}")
+    for folder, size in environment.cache().items():
+        click.echo(f"{'cache':<16} {folder}: {size / 1e6:.1f} MB")

@@ -1,0 +1,202 @@
+"""The commands that train and use what was trained: ``nblstm train``, ``sample`` and ``classify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+from click.core import ParameterSource
+
+from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, plain_errors
+from nblstm.settings import IMAGES, MNIST, ImageSettings, Settings, TextSettings
+
+if TYPE_CHECKING:
+    from nblstm.jobs import Job
+    from nblstm.models import CharLM
+    from nblstm.runs import Run
+
+DEFAULT = ParameterSource.DEFAULT
+OPENING = "The "
+EPILOG = "Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit."
+
+
+def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options that every training command has, with their defaults; `length` says what an epoch is."""
+    cells = click.Choice(["lstm", "peephole", "rnn_tanh", "rnn_relu"])
+    options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+        click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
+        click.option("--layers", "num_layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
+        click.option("--cell", type=cells, default=defaults.cell),
+        click.option(
+            "--formulation",
+            type=click.Choice(["split", "concat"]),
+            default=defaults.formulation,
+            help="Weights of input and state apart, or joined.",
+        ),
+        click.option("--steps", type=POSITIVE, default=defaults.steps, help="Length of the run in training steps."),
+        click.option("--epochs", type=POSITIVE, default=defaults.epochs, help=f"Length of the run in {length}."),
+        click.option(
+            "--minutes",
+            type=float,
+            help="Length of the run in minutes; gives up reproducibility: how many steps fit depends on the machine.",
+        ),
+        click.option(
+            "--learning-rate",
+            default=defaults.learning_rate,
+            help="Of Adam at the beginning; it falls along half a cosine.",
+        ),
+        click.option("--dropout", default=defaults.dropout, help="Between the recurrent layers, from 0 to below 1."),
+        click.option("--clip", default=defaults.clip, help="Largest norm of the gradient; inf for no limit."),
+        click.option(
+            "--seed", type=NOT_NEGATIVE, default=defaults.seed, help="Of all that is drawn: initial weights and so on."
+        ),
+        click.option(
+            "--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]"
+        ),
+        click.option(
+            "--resume", type=Path, metavar="RUN", help="Continue the run in this folder, with the settings it has."
+        ),
+        click.pass_context,
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@main.command(epilog=EPILOG)
+@click.argument("text", default=TextSettings.text)
+@click.option(
+    "--batch",
+    "batch_size",
+    type=POSITIVE,
+    default=TextSettings.batch_size,
+    help="Streams of text that are read side by side.",
+)
+@click.option(
+    "--length",
+    "window",
+    type=POSITIVE,
+    default=TextSettings.window,
+    help="Characters per training window; no gradient reaches beyond it.",
+)
+@_options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
+def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
+    """Train a character model on TEXT: a UTF-8 file, or python-reference, or tinyshakespeare.
+
+    python-reference, the default, is the language reference that every Python carries: 465,000 characters, no
+    download. tinyshakespeare is fetched once. The last tenth of the text is kept for validation; bits per character
+    on it are shown beside baselines that only count characters in the rest.
+
+    The run's folder gets model.safetensors, run.json, loss.png and checkpoint.safetensors; a sample is printed.
+    """
+    from nblstm.datasets import KNOWN_TEXTS
+    from nblstm.jobs import TextJob
+
+    given = _given(context, options)
+    text = given.get("text", TextSettings.text)
+    if text not in KNOWN_TEXTS:
+        given["text"] = text = str(Path(text).absolute())
+    with plain_errors():
+        run = _train(context, TextJob, Path(text).stem, given, output, resume)
+        model = cast("CharLM", run.model)
+        sample = model.sample(_opening(model), length=500, temperature=0.7, seed=run.settings.seed)
+        click.echo(f"\n{sample}\n")
+    click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
+
+
+@main.command(epilog=EPILOG)
+@click.argument("images", type=click.Choice(IMAGES))
+@click.option("--folder", type=click.Path(path_type=str), help="Where the files of mnist lie, which else are fetched.")
+@click.option("--bidirectional", is_flag=True, help="Read the rows from the bottom to the top as well.")
+@click.option(
+    "--batch", "batch_size", type=POSITIVE, default=ImageSettings.batch_size, help="Images that are read side by side."
+)
+@_options_of_a_run(ImageSettings(), "passes over the training part")
+def classify(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
+    """Train a classifier on images of handwritten digits, which it reads row by row.
+
+    digits are the 1,797 images of 8 rows of 8 that come with scikit-learn; one in five is held out. mnist are 60,000
+    images of 28 rows of 28, and 10,000 to test on, fetched once (11 MB) or read from --folder; where not given, its
+    settings are two layers of 128 units, batches of 100 and 2 epochs.
+
+    The run's folder gets model.safetensors, run.json, loss.png, confusion.png and checkpoint.safetensors.
+    """
+    from nblstm.jobs import ImageJob
+
+    given = _given(context, options)
+    if given.get("folder"):
+        given["folder"] = str(Path(given["folder"]).absolute())
+    with plain_errors():
+        defaults = MNIST if given["images"] == "mnist" else {}
+        run = _train(context, ImageJob, given["images"], given, output, resume, defaults)
+    click.echo(f"{run.folder} has model.safetensors, run.json, loss.png and confusion.png")
+
+
+@main.command()
+@click.argument("run", type=Path)
+@click.option(
+    "--prompt", help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]"
+)
+@click.option("--length", type=POSITIVE, default=500, help="Characters to add.")
+@click.option("--temperature", default=0.7, help="Above 0; the lower, the more the likely characters are preferred.")
+@click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
+def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None) -> None:
+    """Let a trained model write: RUN is the folder of a run, or a model file."""
+    from nblstm.models import CharLM
+
+    with plain_errors():
+        model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
+        click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
+
+
+def _train(
+    context: click.Context, kind: type[Job], name: str, given: dict[str, Any], output: Path | None, resume: Path | None,
+    defaults: Mapping[str, Any] = {},
+) -> Run:  # fmt: skip
+    """The run that was asked for, trained to its end; the command ends here if Ctrl-C stops it before."""
+    from nblstm.runs import Run
+
+    if resume and output:
+        raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
+    if given.keys() & {"steps", "epochs", "minutes"}:  # the one that was given replaces the default one
+        given = {"steps": None, "epochs": None, "minutes": None, **given}
+    if resume:
+        run = Run.resume(resume, kind, given=given)
+        if run.progress == 1:
+            raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
+    else:
+        run = Run.create(output or _new_folder(name), kind(kind.settings_type(**{**defaults, **given})))
+    click.echo(run.job.describe())
+    click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")
+    if run.settings.minutes:
+        click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
+    if not run.train():
+        command = f"nblstm {context.command.name} {given['images']}" if "images" in given else "nblstm train"
+        click.echo(f"stopped after {run.trainer.steps} steps; continue with: {command} --resume {run.folder}")
+        context.exit(130)
+    return run
+
+
+def _given(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are not defaults."""
+    return {name: value for name, value in options.items() if context.get_parameter_source(name) is not DEFAULT}
+
+
+def _new_folder(name: str) -> Path:
+    """A folder below runs/ that does not exist yet."""
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = folder.with_name(f"{name}-{number}")
+    return folder
+
+
+def _opening(model: CharLM) -> str:
+    """What a sample begins with where nobody says: the model may not know these characters."""
+    return OPENING if set(OPENING) <= set(model.vocabulary) else ""

@@ -1,0 +1,311 @@
+"""What a run trains: settings, data and network brought together with a trainer, an evaluation and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nblstm import datasets
+from nblstm.arguments import check_array
+from nblstm.baselines import baselines
+from nblstm.losses import cross_entropy, mse_loss
+from nblstm.models import CharLM, Network, SequenceClassifier, SequenceModel, SequenceRegressor
+from nblstm.optim import Adam
+from nblstm.settings import ImageSettings, SequenceSettings, Settings, TextSettings
+from nblstm.training import BatchTrainer, TextTrainer, Trainer, evaluate, predict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HELD_OUT = {"digits": 5, "mnist": 10}  # one image in so many, where there is no part made for the purpose
+MNIST_TEST_FILE = "t10k-images-idx3-ubyte"
+
+
+class Sequences(NamedTuple):
+    """Sequences x (T, N, I), their targets (N, ...), and their lengths (N,) where they differ."""
+
+    x: np.ndarray
+    targets: np.ndarray
+    lengths: np.ndarray | None = None
+
+
+class Job(ABC):
+    """What `nblstm.runs.Run` trains, evaluates and draws.
+
+    A subclass is made of settings and, where these do not name them, of data.
+
+    Attributes
+    ----------
+    model, trainer
+    batches : int
+        Training steps in one pass over the training part.
+    size : int
+        Items that a step reads, in the unit `item`.
+    baselines : dict of str to float
+        What costs less than a network: the loss on the validation part, by name.
+    digest : str
+        Of the data, so that a run is only resumed with those it was begun with.
+    facts : dict
+        About the data, for the record.
+    """
+
+    settings_type: type[Settings]
+    item: str
+    measure: str  # the loss and its unit, for reading
+    settings: Settings
+    model: Network
+    trainer: Trainer
+    batches: int
+    size: int
+    baselines: dict[str, float]
+    digest: str
+    facts: dict[str, Any]
+
+    @abstractmethod
+    def __init__(self, settings: Any, *data: Any) -> None: ...
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """The loss on the validation part, under "validation", and what else is worth knowing."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The data in a line."""
+
+    def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
+        """What to draw of the run, by the name of the file."""
+        from matplotlib.figure import Figure
+
+        from nblstm.plot import loss_curves
+
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        steps, training, validation = ([e[name] for e in evaluations] for name in ("step", "training", "validation"))
+        loss_curves(steps, training, validation, self.baselines, figure.subplots(), measure=self.measure)
+        return {"loss.png": figure}
+
+
+class TextJob(Job):
+    """A `CharLM` that learns to predict the characters of a text; the last tenth of the text is for validation.
+
+    Raises
+    ------
+    ValueError
+        What the text, the model and the streams refuse.
+    """
+
+    settings_type = TextSettings
+    item, measure = "character", "bits per character"
+    settings: TextSettings
+    model: CharLM
+
+    def __init__(self, settings: TextSettings) -> None:
+        self.settings = settings
+        text = datasets.load_text(settings.text)
+        vocabulary = datasets.vocabulary_of(text)
+        training, self.validation = datasets.split(datasets.encode(text, vocabulary))
+        self.model = CharLM(vocabulary, **_form(settings))
+        streams = datasets.streams(training, settings.batch_size, settings.window)
+        optimizer = Adam(self.model.layers, lr=settings.learning_rate)
+        self.trainer = TextTrainer(self.model, optimizer, streams, settings.window, settings.clip)
+        self.batches = (len(streams) - 1) // settings.window
+        self.size = settings.batch_size * settings.window
+        self.baselines = baselines(training, self.validation, len(vocabulary))
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.facts = {"characters": len(text), "vocabulary": vocabulary}
+
+    def evaluate(self) -> dict[str, float]:
+        """Bits per character of the validation part."""
+        return {"validation": evaluate(self.model, self.validation)}
+
+    def describe(self) -> str:
+        """The text in a line."""
+        characters, distinct = self.facts["characters"], len(self.model.vocabulary)
+        return f"{self.settings.text}: {characters:,} characters, {distinct} of them distinct"
+
+
+class SequenceJob(Job):
+    """A network that learns to answer sequences; a subclass says what an answer is.
+
+    Parameters
+    ----------
+    settings : SequenceSettings
+    training, validation : Sequences
+
+    Raises
+    ------
+    ValueError, TypeError
+        Sequences of another dtype than float32, or that disagree about their number or width; more in a batch than
+        there are.
+    """
+
+    settings_type = SequenceSettings
+    settings: SequenceSettings
+    item = "sequence"
+    model: SequenceModel
+
+    def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
+        self.settings = settings
+        width = check_sequences("training", training)
+        if check_sequences("validation", validation) != width:
+            raise ValueError(f"validation must have the width {width} of training, got {validation.x.shape[2]}")
+        self.training, self.validation = training, validation
+        self.model = self._network(width)
+        self.trainer = BatchTrainer(
+            self.model, Adam(self.model.layers, lr=settings.learning_rate), training.x, training.targets,
+            settings.batch_size, lengths=training.lengths, clip=settings.clip, seed=settings.seed,
+        )  # fmt: skip
+        self.batches = training.x.shape[1] // settings.batch_size
+        self.size = settings.batch_size
+        self.digest = _digest(array for part in (training, validation) for array in part if array is not None)
+        self.facts = {"training_sequences": training.x.shape[1], "validation_sequences": validation.x.shape[1]}
+
+    @abstractmethod
+    def _network(self, width: int) -> SequenceModel:
+        """The network for sequences of this width."""
+
+    def evaluate(self) -> dict[str, float]:
+        """The loss on the validation part."""
+        return {"validation": self.model.loss(self.answers(), self.validation.targets)[0]}
+
+    def answers(self) -> np.ndarray:
+        """The network's answers to the validation part, (N, outputs)."""
+        return predict(self.model, self.validation.x, self.validation.lengths)
+
+    def describe(self) -> str:
+        """How many sequences there are."""
+        training, validation = self.facts["training_sequences"], self.facts["validation_sequences"]
+        return f"{training:,} sequences to train on, {validation:,} held out"
+
+
+class RegressionJob(SequenceJob):
+    """A `SequenceRegressor` that learns numbers: targets (N, outputs), float32."""
+
+    measure = "squared error"
+    model: SequenceRegressor
+
+    def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
+        super().__init__(settings, training, validation)
+        mean = np.broadcast_to(training.targets.mean(axis=0), validation.targets.shape)
+        self.baselines = {"mean": mse_loss(mean.copy(), validation.targets)[0]}
+
+    def _network(self, width: int) -> SequenceRegressor:
+        for name, part in (("training", self.training), ("validation", self.validation)):
+            check_array(f"{name}.targets", part.targets, np.dtype("float32"), (part.x.shape[1], None))
+        return SequenceRegressor(width, output_size=self.training.targets.shape[1], **_form(self.settings))
+
+
+class ClassificationJob(SequenceJob):
+    """A `SequenceClassifier` that learns classes: targets (N,), integers from 0 to the largest of the training part."""
+
+    measure = "nats per sequence"
+    model: SequenceClassifier
+
+    def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
+        super().__init__(settings, training, validation)
+        classes = self.model.linear.out_features
+        shares = np.bincount(training.targets, minlength=classes) / len(training.targets)
+        logits = np.broadcast_to(np.log(np.maximum(shares, 1e-9)), (len(validation.targets), classes))
+        self.baselines = {"frequencies": cross_entropy(logits, validation.targets)[0]}
+
+    def _network(self, width: int) -> SequenceClassifier:
+        targets = self.training.targets
+        if not np.issubdtype(targets.dtype, np.integer) or targets.ndim != 1 or targets.min() < 0:
+            raise ValueError(
+                f"training.targets must be integers of 0 and above, of shape (N,), got {targets.dtype} {targets.shape}"
+            )
+        return SequenceClassifier(width, num_classes=int(targets.max()) + 1, **_form(self.settings))
+
+    def evaluate(self) -> dict[str, float]:
+        """The loss on the validation part, and the share of right answers."""
+        logits, targets = self.answers(), self.validation.targets
+        loss, _ = self.model.loss(logits, targets)
+        return {"validation": loss, "accuracy": float((logits.argmax(axis=1) == targets).mean())}
+
+    def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
+        """The loss, and what was taken for what."""
+        from matplotlib.figure import Figure
+
+        from nblstm.plot import confusion_matrix
+
+        figure = Figure(figsize=(6, 6), layout="constrained")
+        confusion_matrix(self.validation.targets, self.answers().argmax(axis=1), ax=figure.subplots())
+        return super().pictures(evaluations) | {"confusion.png": figure}
+
+
+class ImageJob(ClassificationJob):
+    """A `SequenceClassifier` that reads images of digits row by row, from top to bottom.
+
+    The bundled digits are split by chance, one in five held out. MNIST comes in two parts; of a folder that holds the
+    test part alone, one image in ten is held out.
+    """
+
+    settings_type = ImageSettings
+    settings: ImageSettings
+    item = "image"
+    measure = "nats per image"
+
+    def __init__(self, settings: ImageSettings) -> None:
+        if settings.images == "mnist" and not _has_test_part_alone(settings.folder):
+            training, validation = (_by_rows(*datasets.mnist(part, settings.folder)) for part in ("train", "test"))
+        else:
+            images, labels = (
+                datasets.digits() if settings.images == "digits" else datasets.mnist("test", settings.folder)
+            )
+            order = np.random.default_rng(settings.seed).permutation(len(images))
+            held_out = len(images) // HELD_OUT[settings.images]
+            training, validation = (
+                _by_rows(images[chosen], labels[chosen]) for chosen in (order[:-held_out], order[-held_out:])
+            )
+        super().__init__(settings, training, validation)
+
+    def describe(self) -> str:
+        """Which images, their form and their number."""
+        rows, _, width = self.training.x.shape
+        return f"{self.settings.images}: {rows} rows of {width} pixels; {super().describe()}".replace(
+            "sequences", "images"
+        )
+
+
+def check_sequences(name: str, sequences: Sequences) -> int:
+    """The width of sequences that are float32, at least one, and as many as their targets."""
+    check_array(f"{name}.x", sequences.x, np.dtype("float32"), (None, None, None))
+    check_array(f"{name}.targets", sequences.targets, np.asarray(sequences.targets).dtype)
+    if sequences.x.shape[1] == 0 or sequences.targets.shape[:1] != sequences.x.shape[1:2]:
+        raise ValueError(
+            f"{name} must have at least one sequence and a target for each, "
+            f"got x {sequences.x.shape} and targets {sequences.targets.shape}"
+        )
+    return sequences.x.shape[2]
+
+
+def _form(settings: Settings) -> dict[str, Any]:
+    """The arguments of a network that settings determine."""
+    names = ["hidden_size", "num_layers", "cell", "formulation", "dropout", "seed"]
+    if isinstance(settings, SequenceSettings):
+        names.append("bidirectional")
+    return {name: getattr(settings, name) for name in names}
+
+
+def _by_rows(images: np.ndarray, labels: np.ndarray) -> Sequences:
+    """Images (N, rows, columns) as sequences of rows."""
+    return Sequences(np.ascontiguousarray(images.transpose(1, 0, 2)), labels)
+
+
+def _has_test_part_alone(folder: str | None) -> bool:
+    if folder is None:
+        return False
+    names = {path.name.removesuffix(".gz") for path in Path(folder).glob("*ubyte*")}
+    return MNIST_TEST_FILE in names and MNIST_TEST_FILE.replace("t10k", "train") not in names
+
+
+def _digest(arrays: Iterable[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

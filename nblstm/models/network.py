@@ -1,0 +1,139 @@
+"""What every whole network has: layers under names, their parameters as one state dict, and a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from nblstm import parameters, weights
+from nblstm.layer import Layer
+from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.parameters import Block
+
+CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
+
+
+class Network:
+    """Layers composed; a subclass adds how the data flow through them.
+
+    Parameters
+    ----------
+    parts : mapping of str to Layer
+        The layers under the names that stand before those of their parameters.
+    config : mapping of str to object
+        Arguments, as plain data, with which the subclass makes a network of the same form.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        What an optimiser takes.
+    """
+
+    recurrent: LSTM | RNN
+
+    def __init__(self, parts: Mapping[str, Layer], config: Mapping[str, Any]) -> None:
+        self._parts, self.config = dict(parts), dict(config)
+        self.layers = list(parts.values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of parameters, outputs and state."""
+        return self.layers[0].dtype
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all parameters."""
+        return {
+            f"{part}.{name}": shape
+            for part, layer in self._parts.items()
+            for name, shape in layer.params.shapes.items()
+        }
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of scalars in all parameters."""
+        return parameters.count(self.shapes)
+
+    def summary(self) -> str:
+        """Name, shape and count of every tensor, and the total, as a table to print."""
+        return parameters.summary(repr(self), self.shapes)
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all layers to zero."""
+        for layer in self.layers:
+            layer.zero_grad()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter, named as by a PyTorch module with the same parts."""
+        return {
+            f"{part}.{name}": tensor
+            for part, layer in self._parts.items()
+            for name, tensor in layer.state_dict().items()
+        }
+
+    def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
+        """Copy every parameter from `mapping`, or, if anything does not fit, none.
+
+        Raises
+        ------
+        ValueError
+            Names missing or unexpected, or shapes that differ; all of them are listed at once.
+        TypeError
+            A tensor of another dtype.
+        """
+        expected = Block(self.shapes, np.empty(self.num_parameters, self.dtype))
+        parameters.check_fits(type(self).__name__, expected, mapping)
+        for part, layer in self._parts.items():
+            layer.load_state_dict({name: mapping[f"{part}.{name}"] for name in layer.params})
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and settings to one safetensors file, atomically."""
+        tensors = self.state_dict()
+        weights.save(path, tensors, {self._format(): weights.seal(self.config, tensors)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The network that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            A damaged file, or one that holds something else.
+        """
+        tensors, metadata = weights.load(path)
+        if cls._format() not in metadata:
+            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
+        try:
+            model = cls(**weights.unseal(metadata[cls._format()], tensors))
+            model.load_state_dict(tensors)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is a damaged {cls.__name__} file: {error}") from error
+        return model
+
+    @classmethod
+    def _format(cls) -> str:
+        """Under which name the metadata of a file hold the settings."""
+        return f"nblstm.{cls.__name__}"
+
+
+def recurrent_layer(
+    cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float, **options: Any
+) -> LSTM | RNN:
+    """The layer that one of `CELLS` names; with one layer there is nothing between layers to drop."""
+    if cell not in CELLS:
+        raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+    between = dropout if num_layers > 1 else 0.0
+    if not cell.startswith("rnn"):
+        return LSTM(
+            input_size, hidden_size, num_layers, dropout=between, forget_bias=forget_bias,
+            peephole=cell == "peephole", **options,
+        )  # fmt: skip
+    if forget_bias:
+        raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
+    return RNN(input_size, hidden_size, num_layers, dropout=between, nonlinearity=cell.removeprefix("rnn_"), **options)

@@ -1,0 +1,225 @@
+"""`SequenceClassifier` and `SequenceRegressor`: networks that read a whole sequence and then give one answer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nblstm.arguments import as_seed
+from nblstm.layers.linear import Linear
+from nblstm.layers.recurrent import RNN
+from nblstm.losses import cross_entropy, mse_loss
+from nblstm.models.network import Network, recurrent_layer
+
+
+class Tape(NamedTuple):
+    """What the two layers of a `SequenceModel` keep between forward and backward."""
+
+    recurrent: Any
+    linear: Any
+
+
+class SequenceModel(Network):
+    r"""A recurrent network that reads a sequence to its end and answers once: recurrent layers, linear.
+
+    .. math:: h_n = \mathrm{LSTM}(x_1 \dots x_T), \qquad z = W h_n + b
+
+    where :math:`h_n` is the top layer's last hidden state; with two directions, that of the forward direction after
+    the last step beside that of the backward direction after the first. Subclasses say what z means.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int, outputs: tuple[str, int], *, cell: str,
+        bidirectional: bool, dropout: float, forget_bias: float, formulation: str, dtype: str, seed: int | None,
+    ) -> None:  # fmt: skip
+        seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(2)]
+        self.recurrent = recurrent_layer(
+            cell, input_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
+            bidirectional=bidirectional, formulation=formulation, dtype=dtype, seed=seeds[0],
+        )  # fmt: skip
+        name, size = outputs
+        self.linear = Linear(self.recurrent.directions * hidden_size, size, dtype=dtype, seed=seeds[1])
+        super().__init__(
+            {"rnn" if isinstance(self.recurrent, RNN) else "lstm": self.recurrent, "linear": self.linear},
+            {
+                "input_size": self.recurrent.input_size,
+                "hidden_size": self.recurrent.hidden_size,
+                "num_layers": self.recurrent.num_layers,
+                name: self.linear.out_features,
+                "cell": cell,
+                "bidirectional": self.recurrent.bidirectional,
+                "formulation": formulation,
+                "dropout": self.recurrent.dropout,
+                "dtype": str(self.recurrent.dtype),
+            },
+        )
+
+    def __call__(self, x: np.ndarray, lengths: Sequence[int] | None = None) -> np.ndarray:
+        """The answers; nothing is dropped or kept.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (T, B, I)
+            Of the network's dtype.
+        lengths : integers, shape (B,), optional
+            Steps of each sequence, 1..T, in any order; T by default.
+
+        Returns
+        -------
+        numpy.ndarray, shape (B, outputs)
+        """
+        _, state = self.recurrent(x, lengths=lengths)
+        return self.linear(self._top(state))
+
+    def forward(
+        self, x: np.ndarray, lengths: Sequence[int] | None = None, tape: Tape | None = None
+    ) -> tuple[np.ndarray, Tape]:
+        """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
+
+        The answers are a view into the tape, valid until its next forward. x must not change before `backward`.
+        """
+        recurrent, linear = tape or (None, None)
+        _, state, recurrent = self.recurrent.forward(x, lengths=lengths, tape=recurrent)
+        z, linear = self.linear.forward(self._top(state), tape=linear)
+        return z, Tape(recurrent, linear)
+
+    def backward(self, dz: np.ndarray, tape: Tape, need_dx: bool = False) -> np.ndarray | None:
+        """Add the gradients of all parameters to each layer's `grads`.
+
+        Parameters
+        ----------
+        dz : numpy.ndarray, shape (B, outputs)
+            Gradient of the loss by the answers.
+        tape : Tape
+            From the forward pass.
+        need_dx : bool
+            Whether the gradient of x is wanted too: it says which steps the answer hangs on.
+
+        Returns
+        -------
+        numpy.ndarray, shape (T, B, I), or None
+            The gradient of x.
+        """
+        dtop: Any = self.linear.backward(dz, tape.linear)
+        layer = self.recurrent
+        dh_n = np.zeros((layer.num_layers * layer.directions, len(dz), layer.hidden_size), self.dtype)
+        dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(len(dz), layer.directions, layer.hidden_size), 1, 0)
+        dx, _ = layer.backward(None, tape.recurrent, (dh_n, None) if layer.has_cell else dh_n, need_dx=need_dx)
+        return dx
+
+    @abstractmethod
+    def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss of the answers z, and its gradient by them."""
+
+    def _top(self, state: Any) -> np.ndarray:
+        """The top layer's part of the last state, directions side by side: (B, D * H)."""
+        h_n = state[0] if self.recurrent.has_cell else state
+        return np.concatenate(h_n[-self.recurrent.directions :], axis=1)
+
+
+class SequenceClassifier(SequenceModel):
+    r"""Which of K classes a sequence belongs to, asked of its end.
+
+    .. math::
+        h_n = \mathrm{LSTM}(x_1 \dots x_T), \qquad
+        z = W h_n + b, \qquad
+        p(k \mid x_1 \dots x_T) = \mathrm{softmax}(z)_k
+
+    With two directions :math:`h_n` is the forward direction's last state beside the backward direction's, which it has
+    after reading the first step.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers : int
+        Width of x, units per layer and direction, recurrent layers.
+    num_classes : int
+        K.
+    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu"}
+    bidirectional : bool
+    dropout : float
+        Between the recurrent layers, in `forward` only; with one layer there is nothing between.
+    forget_bias : float
+        See `nblstm.LSTM`; must be 0 for an RNN, which has no forget gate.
+    formulation : {"split", "concat"}
+        See `nblstm.LSTM`.
+    dtype : {"float32", "float64"}
+    seed : int, optional
+        Of the initial weights and the dropout masks; fresh ones each time by default.
+
+    Attributes
+    ----------
+    recurrent, linear : Layer
+        The parts, also as the list `layers`, which is what an optimiser takes.
+
+    Raises
+    ------
+    ValueError
+        An unknown cell, or what the layers refuse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import SequenceClassifier
+    >>> model = SequenceClassifier(8, 64, 1, num_classes=10, seed=0)
+    >>> images = np.zeros((8, 5, 8), "float32")  # 8 rows of 5 images
+    >>> logits, tape = model.forward(images)
+    >>> loss, dlogits = model.loss(logits, np.array([3, 1, 4, 1, 5]))
+    >>> model.backward(dlogits, tape)
+    >>> logits.shape, model.num_parameters
+    ((5, 10), 19594)
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *, cell: str = "lstm",
+        bidirectional: bool = False, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
+        dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            input_size, hidden_size, num_layers, ("num_classes", num_classes), cell=cell, bidirectional=bidirectional,
+            dropout=dropout, forget_bias=forget_bias, formulation=formulation, dtype=dtype, seed=seed,
+        )  # fmt: skip
+
+    def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean cross-entropy in nats over the classes `targets` (B,), and its gradient; see `cross_entropy`."""
+        return cross_entropy(z, targets)
+
+
+class SequenceRegressor(SequenceModel):
+    r"""Numbers that follow from a sequence, asked of its end.
+
+    .. math:: h_n = \mathrm{LSTM}(x_1 \dots x_T), \qquad z = W h_n + b
+
+    Parameters
+    ----------
+    output_size : int
+        How many numbers. All other parameters are those of `SequenceClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import SequenceRegressor
+    >>> model = SequenceRegressor(1, 16, 1, output_size=1, seed=0)
+    >>> twelve_days = np.zeros((12, 30, 1), "float32")
+    >>> z, tape = model.forward(twelve_days)
+    >>> loss, dz = model.loss(z, np.ones((30, 1), "float32"))
+    >>> model.backward(dz, tape)
+    >>> z.shape
+    (30, 1)
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int, output_size: int, *, cell: str = "lstm",
+        bidirectional: bool = False, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
+        dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            input_size, hidden_size, num_layers, ("output_size", output_size), cell=cell, bidirectional=bidirectional,
+            dropout=dropout, forget_bias=forget_bias, formulation=formulation, dtype=dtype, seed=seed,
+        )  # fmt: skip
+
+    def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean squared difference from `targets` (B, outputs), and its gradient; see `mse_loss`."""
+        return mse_loss(z, targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import itertools
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nblstm.baselines import baselines
+from nblstm.baselines import baselines, ngram_probabilities
 from nblstm.datasets import encode, load_text, read_text, split, streams, vocabulary_of
 
 
@@ -123,7 +124,60 @@ def test_baselines_against_plain_counting() -> None:
     unigram = [-np.log2(ones[c] / sum(ones)) for c in validation[1:]]
     bigram = [-np.log2(pairs[b][c] / sum(pairs[b])) for b, c in itertools.pairwise(validation)]
     found = baselines(training, validation, 4)
-    assert found == pytest.approx({"uniform": 2.0, "unigram": np.mean(unigram), "bigram": np.mean(bigram)}, abs=1e-12)
+    longer = -np.log2([interpolated(training, validation[max(0, t - 4) : t + 1], 4) for t in range(1, 50)])
+    means = {"unigram": np.mean(unigram), "bigram": np.mean(bigram), "5-gram": np.mean(longer)}
+    assert found == pytest.approx({"uniform": 2.0} | means, abs=1e-12)
+
+
+def interpolated(training: np.ndarray, gram: np.ndarray, vocabulary_size: int) -> float:
+    """Witten and Bell's probability of the last of `gram` after the others, by dicts and recursion."""
+    if len(gram) == 0:
+        return 1 / vocabulary_size
+    shorter = interpolated(training, gram[1:], vocabulary_size)
+    followers: dict[tuple[int, ...], collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    for t in range(len(gram) - 1, len(training)):
+        followers[tuple(training[t - len(gram) + 1 : t])][training[t]] += 1
+    here = followers[tuple(gram[:-1])]
+    return (here[gram[-1]] + len(here) * shorter) / (here.total() + len(here)) if here else shorter
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5, 7])
+def test_ngrams_against_dicts(order: int) -> None:
+    rng = np.random.default_rng(order)
+    training, validation = rng.integers(0, 3, 300), rng.integers(0, 4, 40)
+    expected = [interpolated(training, validation[max(0, t - order + 1) : t + 1], 4) for t in range(1, 40)]
+    np.testing.assert_allclose(ngram_probabilities(training, validation, 4, order), expected, rtol=1e-13)
+
+
+def test_ngram_probabilities_sum_to_one_after_any_context() -> None:
+    rng = np.random.default_rng(0)
+    training = rng.integers(0, 4, 200)  # 4 and 5 are never seen
+    seen, partly = training[50:54], np.append(5, training[50:53])
+    for context in (seen, partly, seen[:2], np.array([0]), np.array([4]), np.array([0, 1, 5, 4]), training[-4:]):
+        ends = [ngram_probabilities(training, np.append(context, character), 6)[-1] for character in range(6)]
+        assert min(ends) > 0
+        assert sum(ends) == pytest.approx(1, abs=1e-14)
+
+
+@pytest.mark.parametrize("vocabulary_size", [3, 60_000])
+def test_baselines_of_tiny_texts(vocabulary_size: int) -> None:
+    tokens = np.array([2, 0, 2, 1, 0])
+    for n, m in itertools.product(range(1, 6), range(2, 6)):
+        found = baselines(tokens[:n], tokens[:m][::-1], vocabulary_size)
+        expected = [interpolated(tokens[:n], tokens[:m][::-1][:t], vocabulary_size) for t in range(2, m + 1)]
+        assert found["5-gram"] == pytest.approx(-np.log2(expected).mean(), abs=1e-12)
+        assert all(np.isfinite(list(found.values())))
+
+
+def test_ngrams_of_thousands_of_characters() -> None:
+    """A context of many characters out of a large vocabulary must not be taken for another one."""
+    rng = np.random.default_rng(0)
+    vocabulary_size = 2**20  # 2^100 contexts of five
+    training = rng.integers(0, vocabulary_size, 3000)
+    for part in (training[:7], training[2990:2997], rng.permutation(training)[:50]):
+        found = ngram_probabilities(training, part, vocabulary_size, 6)
+        expected = [interpolated(training, part[max(0, t - 5) : t + 1], vocabulary_size) for t in range(1, len(part))]
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
 def test_baselines_of_the_default_text() -> None:
@@ -135,5 +189,6 @@ def test_baselines_of_the_default_text() -> None:
             "uniform": 6.69,
             "unigram": 4.67,
             "bigram": 3.34,
+            "5-gram": 1.90,
         }
-    assert found["bigram"] < found["unigram"] < found["uniform"]
+    assert found["5-gram"] < found["bigram"] < found["unigram"] < found["uniform"]

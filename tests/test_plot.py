@@ -26,7 +26,7 @@ from nblstm.plot import (
 )
 from nblstm.plot.drawings.pen import tint
 
-BASELINES = {"uniform": 6.69, "unigram": 4.67, "bigram": 3.34}
+BASELINES = {"uniform": 6.69, "unigram": 4.67, "bigram": 3.34, "5-gram": 1.90}
 NAMES = {"xlabel": "step", "ylabel": "accuracy", "title": "Three nets"}
 
 
@@ -57,7 +57,7 @@ def test_loss_curves_draws_what_it_is_given(ax: Axes) -> None:
     np.testing.assert_array_equal(validation_line.get_xdata(), steps)
     np.testing.assert_array_equal(validation_line.get_ydata(), validation)
     assert [line.get_ydata()[0] for line in levels] == list(BASELINES.values())
-    assert [text.get_text() for text in ax.texts] == ["uniform 6.69", "unigram 4.67", "bigram 3.34"]
+    assert [text.get_text() for text in ax.texts] == ["uniform 6.69", "unigram 4.67", "bigram 3.34", "5-gram 1.90"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "training, mean since the point before",
         "validation, last 2.20",

@@ -75,7 +75,9 @@ def loss_curves() -> Axes:
     steps = np.arange(0, 2001, 200)  # made up: a run takes minutes
     training, validation = 2.1 + 4.6 * np.exp(-steps / 250), 2.3 + 4.4 * np.exp(-steps / 240)
     training[0] = np.nan
-    return plot.loss_curves(steps, training, validation, {"uniform": 6.69, "unigram": 4.67, "bigram": 3.34})
+    return plot.loss_curves(
+        steps, training, validation, {"uniform": 6.69, "unigram": 4.67, "bigram": 3.34, "5-gram": 1.90}
+    )
 
 
 def gradient_over_lag() -> Axes:

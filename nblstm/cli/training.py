@@ -91,7 +91,7 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
 
     python-reference, the default, is the language reference that every Python carries: 465,000 characters, no
     download. tinyshakespeare is fetched once. The last tenth of the text is kept for validation; bits per character
-    on it are shown beside baselines that only count characters in the rest.
+    on it are shown beside four baselines that only count characters in the rest.
 
     The run's folder gets model.safetensors, run.json, loss.png and checkpoint.safetensors; a sample is printed.
     """

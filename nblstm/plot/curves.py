@@ -61,7 +61,7 @@ def loss_curves(
     >>> from matplotlib.figure import Figure
     >>> from nblstm.plot import loss_curves
     >>> ax = Figure().subplots()
-    >>> ax = loss_curves([0, 100], [6.7, 3.0], [6.7, 3.1], {"uniform": 6.7, "bigram": 3.3}, ax)
+    >>> ax = loss_curves([0, 100], [6.7, 3.0], [6.7, 3.1], {"uniform": 6.7, "5-gram": 1.9}, ax)
     >>> ax.get_ylabel()
     'bits per character'
     """

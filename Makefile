@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train course test lessons processors lint format types peers bench clean
+.PHONY: help train course test lessons gallery processors lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -36,6 +36,10 @@ test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k l
 lessons: $(VENV)/.lessons ## run every lesson and solution, and one lesson in a real browser where Chromium is (installs JupyterLab)
 	@echo '== pytest -m "course or browser" $(ARGS)'
 	@$(RUN) pytest -m "course or browser" $(ARGS)
+
+gallery: $(VENV)/.lessons ## draw the pictures of the README again, by running the lessons that they come from
+	@echo '== python tools/draw_gallery.py'
+	@$(VENV)/bin/python tools/draw_gallery.py
 
 # Code for narrower vectors than this machine's runs on it too. The names are LLVM's; NUMBA_CPU_NAME alone would keep the host's features.
 AVX2 := NUMBA_CPU_NAME=x86-64-v3 \

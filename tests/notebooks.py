@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 OPENING = ["What you will do", "What you will learn", "What you will need"]
 CLOSING = ["Exercises", "On your own", "Further reading"]
 TIME = re.compile(r"^\*\*Time:\*\* about \d+ minutes of your own, (\d+) seconds? of computing\.$", flags=re.MULTILINE)
-LARGEST_BUDGET = 150
+LARGEST_BUDGET = 240
 
 
 class Cell(NamedTuple):

@@ -61,6 +61,10 @@ def test_form_of_the_lesson(path: Path) -> None:
     assert faults_of_lesson(Notebook(path)) == []
 
 
+def test_all_lessons_together_state_half_an_hour_of_computing_at_most() -> None:
+    assert sum(Notebook(path).budget for path in LESSONS) <= 30 * 60
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=by_name)
 def test_form_of_the_solution(path: Path) -> None:
     assert faults_of_solution(solution_of(path), Notebook(path)) == []
@@ -280,7 +284,7 @@ def test_the_small_pair_is_whole(tmp_path: Path) -> None:
         ("Double a number.", "", "the section 'What you will do' is empty"),
         ("## What you will learn", "## What you learn", "the headings must be"),
         ("about 5 minutes", "5 minutes", "must have one line '**Time:**"),
-        ("10 seconds", "151 seconds", "151 seconds of computing are more than 150"),
+        ("10 seconds", "241 seconds", "241 seconds of computing are more than 240"),
         ("setup", "", "the first code cell must be tagged setup"),
         ("rng = begin(seed=3)", "begin(seed=3)", "the first code cell must be tagged setup"),
         ("## 2. Section", "## 3. Section", "must be called '2. Name'"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
 from nblstm.cli import main
@@ -16,19 +16,22 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md")])
 
 
-def test_example_runs_as_printed(
+def test_examples_run_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len([line for line in example.splitlines() if line]) == 10
+    layer, run = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len([line for line in layer.splitlines() if line]) == 10
     monkeypatch.chdir(tmp_path)
-    names: dict[str, np.ndarray] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    names: dict[str, Any] = {}
+    exec(compile(layer, "README.md", "exec"), names)
     assert names["y"].shape == (28, 100, 128)
     assert names["h_n"].shape == names["c_n"].shape == (2, 100, 128)
     assert names["dx"].shape == names["x"].shape
     assert "212,992" in capsys.readouterr().out, "the count of parameters of PyTorch's layer of the same form"
     assert (tmp_path / "lstm.safetensors").is_file()
+    exec(compile(run, "README.md", "exec"), names)
+    assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
+    assert (tmp_path / "runs" / "mine" / "confusion.png").is_file()
 
 
 def test_extras_exist() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nblstm import Adam, CharLM, cross_entropy
+from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, clip_grad_norm, cross_entropy
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, split, streams, vocabulary_of
 from nblstm.models import CELLS
-from nblstm.training import TextTrainer, evaluate
+from nblstm.training import BatchTrainer, TextTrainer, evaluate, predict
 
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 12
 
@@ -123,3 +123,83 @@ def test_evaluation_predicts_every_character_once(size: int, batch_size: int) ->
         bits -= sum(z[target] - np.log(np.exp(z).sum()) for z, target in zip(logits, stream[1:], strict=True))
     found = evaluate(model, tokens, batch_size, window=7)
     assert found == pytest.approx(bits / math.log(2) / (size - 1), rel=1e-12)
+
+
+def batches_of(count: int, batch_size: int, **options: Any) -> BatchTrainer:
+    """A trainer over sequences whose first number is their place in the whole."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, count, 2))
+    x[0, :, 0] = np.arange(count)
+    model = SequenceRegressor(2, 6, 1, 1, dtype="float64", seed=1)
+    return BatchTrainer(model, Adam(model.layers, lr=0.01), x, rng.normal(size=(count, 1)), batch_size, **options)
+
+
+def test_every_pass_reads_whole_batches_in_a_new_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, read = batches_of(23, 5, seed=3), []
+    forward = trainer.model.forward
+
+    def listening(x: np.ndarray, *rest: Any) -> Any:
+        read.append(x[0, :, 0].astype(int).tolist())
+        return forward(x, *rest)
+
+    monkeypatch.setattr(trainer.model, "forward", listening)
+    for _ in range(8):
+        trainer.step()
+    first, second = np.concatenate(read[:4]), np.concatenate(read[4:])
+    assert len(set(first)) == len(set(second)) == 20
+    assert (first != second).any()
+    assert (trainer.passes, trainer.position, trainer.steps) == (2, 0, 8)
+
+
+def test_a_step_over_a_batch_is_the_one_written_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    x, targets, lengths = rng.normal(size=(6, 12, 3)), rng.integers(0, 4, 12), rng.integers(1, 7, 12)
+    by_hand, trained = (SequenceClassifier(3, 5, 2, 4, dtype="float64", seed=1) for _ in "ab")
+    optimizer = Adam(by_hand.layers, lr=0.01)
+    trainer = BatchTrainer(
+        trained, Adam(trained.layers, lr=0.01), x, targets, 4, lengths=lengths, clip=0.1, seed=2
+    )  # fmt: skip
+    for step in range(7):
+        order = np.random.default_rng([2, step // 3]).permutation(12)[step % 3 * 4 :][:4]
+        logits, tape = by_hand.forward(x[:, order], lengths[order])
+        loss, dlogits = cross_entropy(logits, targets[order])
+        by_hand.zero_grad()
+        by_hand.backward(dlogits, tape)
+        clip_grad_norm(by_hand.layers, 0.1)
+        optimizer.step()
+        assert trainer.step() == loss
+    for name, tensor in by_hand.state_dict().items():
+        np.testing.assert_array_equal(trained.state_dict()[name], tensor, err_msg=name)
+
+
+def test_predictions_do_not_depend_on_the_batches() -> None:
+    trainer = batches_of(23, 5)
+    lengths = np.random.default_rng(1).integers(1, 6, 23)
+    whole = trainer.model(trainer.x, lengths)
+    for batch_size in (1, 7, 23, 100):
+        np.testing.assert_allclose(predict(trainer.model, trainer.x, lengths, batch_size), whole, rtol=1e-12)
+    assert predict(trainer.model, trainer.x[:, :0]).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 24}, "batch_size must be at most the 23 sequences there are, got 24"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 5, "lengths": np.ones(22, int)}, "lengths must have shape"),
+        ({"batch_size": 5, "seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        batches_of(23, **options)
+
+
+def test_arrays_that_disagree_are_refused() -> None:
+    trainer = batches_of(23, 5)
+    with pytest.raises(ValueError, match=r"targets must be one for each of the 23 sequences, got shape \(22, 1\)"):
+        BatchTrainer(trainer.model, trainer.optimizer, trainer.x, trainer.targets[1:])
+    with pytest.raises(TypeError, match="x must be float64, got float32"):
+        BatchTrainer(trainer.model, trainer.optimizer, trainer.x.astype("float32"), trainer.targets)
+    with pytest.raises(ValueError, match="x must have shape"):
+        predict(trainer.model, trainer.x[0])

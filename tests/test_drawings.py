@@ -39,6 +39,9 @@ DRAWINGS: dict[str, Callable[[Axes | None], Axes]] = {
     "unrolled lstm": lambda ax: draw_unrolled(3, cell="lstm", ax=ax),
     "unrolled, one step": lambda ax: draw_unrolled(1, cell="lstm", ax=ax),
     "unrolled, twelve steps": lambda ax: draw_unrolled(12, ax=ax),
+    "both directions": lambda ax: draw_unrolled(bidirectional=True, ax=ax),
+    "both directions, lstm": lambda ax: draw_unrolled(3, cell="lstm", bidirectional=True, ax=ax),
+    "both directions, one step": lambda ax: draw_unrolled(1, cell="lstm", bidirectional=True, ax=ax),
     "truncated": lambda ax: draw_unrolled(5, truncate_after=2, ax=ax),
     "truncated lstm": lambda ax: draw_unrolled(2, cell="lstm", truncate_after=1, ax=ax),
 }
@@ -140,6 +143,20 @@ def test_the_unrolled_net_says_that_it_is_one_cell_with_one_set_of_weights() -> 
     assert any("cut after step 2; the value goes on" in word for word in words)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_two_directions_have_a_cell_each_at_every_step_and_end_at_opposite_ends(steps: int) -> None:
+    ax = draw_unrolled(steps, cell="lstm", bidirectional=True, ax=Figure().subplots())
+    words = words_of(ax)
+    assert words.count("LSTM\nforward") == words.count("LSTM\nbackward") == steps
+    place = {text.get_text(): text.get_position() for text in ax.texts}
+    for step in range(1, steps + 1):  # both halves of y above the one input
+        halves = [place[rf"$\over{side}arrow{{h}}_{{{step}}}$"] for side in ("right", "left")]
+        assert sum(x for x, _ in halves) == 2 * place[f"$x_{{{step}}}$"][0]
+    for state in "hc":
+        assert place[f"{state}_n[1]"][0] < place["$x_{1}$"][0]
+        assert place[f"{state}_n[0]"][0] > place[f"$x_{{{steps}}}$"][0]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -153,6 +170,7 @@ def test_the_unrolled_net_says_that_it_is_one_cell_with_one_set_of_weights() -> 
         (lambda: draw_unrolled(cell="gru"), ValueError, "cell must be 'rnn' or 'lstm', got 'gru'"),
         (lambda: draw_unrolled(4, truncate_after=4), ValueError, r"truncate_after must be in 1\.\.3, .* got 4"),
         (lambda: draw_unrolled(4, truncate_after=0), ValueError, "truncate_after must be at least 1, got 0"),
+        (lambda: draw_unrolled(truncate_after=1, bidirectional=True), ValueError, "is for one direction, not for bi"),
     ],
 )
 def test_bad_input_is_one_sentence(call: Callable[[], Any], error: type[Exception], message: str) -> None:

@@ -121,6 +121,7 @@ PICTURES: dict[str, Callable[[], Axes]] = {
     "draw_neuron": plot.draw_neuron,
     "draw_rnn_cell": plot.draw_rnn_cell,
     "draw_unrolled": lambda: plot.draw_unrolled(4, cell="lstm", truncate_after=2),
+    "draw_unrolled_both": lambda: plot.draw_unrolled(4, cell="lstm", bidirectional=True),
     **{f"draw_lstm_{stage}": lambda stage=stage: plot.draw_lstm(stage) for stage in (1, 2, 3, 4)},
     "draw_backward_rnn": lambda: plot.draw_backward("rnn"),
     "draw_backward": plot.draw_backward,

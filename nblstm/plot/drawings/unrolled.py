@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 FOLDED, FIRST, PITCH = 9.5, 34.0, 12.5  # places of the folded cell and of the first step; distance of two steps
 MIDDLE, SIDE, TALL, GAP = 17.5, 8.0, 8.0, 4.5  # height of the cells' middles; a cell's extents; states before the first
+LEFT, APART, BESIDE = 16.0, 15.5, 2.75  # both directions: place of the first step; of two steps; cells from the middle
+LOW, HIGH, JOINED = 16.5, 28.5, 37.5  # heights of the forward cells, of the backward cells, of the outputs
 WEIGHTS = {"rnn": r"$W_{ih}$, $W_{hh}$, $b$", "lstm": "$W_{ih}$, $W_{hh}$, $b$ of all gates"}
 
 
 def draw_unrolled(
-    steps: int = 4, *, cell: str = "rnn", truncate_after: int | None = None, ax: Axes | None = None
-) -> Axes:
+    steps: int = 4, *, cell: str = "rnn", truncate_after: int | None = None, bidirectional: bool = False,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     r"""One cell that is used again at every step, folded on the left and unrolled in time on the right.
 
     Parameters
@@ -30,6 +33,8 @@ def draw_unrolled(
     truncate_after : int, optional
         The gradient that flows back is drawn too, and cut after this step, 1..T - 1: the value of the state goes on
         to the next step, its gradient does not come back.
+    bidirectional : bool
+        Unrolled only: a second cell reads from the last step to the first, and y joins the two by position.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default, as wide as the number of steps asks for.
 
@@ -40,7 +45,7 @@ def draw_unrolled(
     Raises
     ------
     ValueError
-        No steps, an unknown cell, or nothing behind the cut.
+        No steps, an unknown cell, nothing behind the cut, or a cut in two directions.
 
     Examples
     --------
@@ -55,6 +60,10 @@ def draw_unrolled(
         raise ValueError(f"cell must be 'rnn' or 'lstm', got {cell!r}")
     if truncate_after is not None and not 1 <= as_size("truncate_after", truncate_after) < steps:
         raise ValueError(f"truncate_after must be in 1..{steps - 1}, one less than steps, got {truncate_after}")
+    if bidirectional:
+        if truncate_after is not None:
+            raise ValueError("truncate_after is for one direction, not for bidirectional=True")
+        return _draw_both(steps, cell, ax)
     pen = Pen(
         ax, max(81.0, FIRST + (steps - 1) * PITCH + SIDE / 2 + GAP + 1.5), 33, "One cell, used again at every step"
     )
@@ -75,6 +84,37 @@ def draw_unrolled(
     if truncate_after is not None:
         note = f"the gradient (dashed) is cut after step {truncate_after}; the value goes on"
         pen.words(left, 1.3, note, size=9.5, ha="left")
+    return pen.ax
+
+
+def _draw_both(steps: int, cell: str, ax: Axes | None) -> Axes:
+    """Two cells over one sequence, a row each; at every position their hidden states go side by side into y."""
+    rows = [(-BESIDE, LOW, "forward", "right"), (BESIDE, HIGH, "backward", "left")]
+    pen = Pen(ax, max(81.0, LEFT + (steps - 1) * APART + 18), 45, "Two directions over one sequence")
+    for step in range(1, steps + 1):
+        x = LEFT + (step - 1) * APART
+        pen.words(x, 5.5, f"$x_{{{step}}}$", size=12)
+        pen.words(x, JOINED + 3.4, f"$y_{{{step}}}$", size=12)
+        for side, middle, name, arrow in rows:
+            pen.line([(x, 7), (x, 9), (x + side, 9), (x + side, middle - TALL / 2)], COLOURS["x"], width=2.4)
+            pen.line([(x + side, middle + TALL / 2), (x + side, JOINED - 1.8)], COLOURS["h"], width=2.4)
+            pen.box(x + side, middle, SIDE, TALL, INK, fill="#f7f7f7", rounding=1.2, dashes=(0, (3, 1.5)))
+            pen.words(x + side, middle, f"{cell.upper()}\n{name}", size=9)
+            pen.box(x + side, JOINED, 2 * BESIDE, 3.6, COLOURS["h"], rounding=0.3)
+            pen.words(x + side, JOINED, rf"$\over{arrow}arrow{{h}}_{{{step}}}$", size=11)
+    for letter, above, width in _states(cell):
+        for t in range(steps + 1):  # the gap behind step t
+            for side, middle, *_ in rows:
+                start, end = (LEFT + (t - 1 + k) * APART + side + (0.5 - k) * SIDE for k in (0, 1))
+                start, end = end - 5 if t == 0 else start, start + 5 if t == steps else end
+                way = [(start, middle + above), (end, middle + above)]
+                pen.line(way if side < 0 else way[::-1], COLOURS[letter], width=width)
+        for k, x, y, ha in ((0, LEFT + (steps - 1) * APART + 7, LOW, "left"), (1, LEFT - 7, HIGH, "right")):
+            pen.words(x, y + above, f"{letter}_n[{k}]", size=9.5, ha=ha)
+    note = (
+        "two cells with weights of their own; at every position y holds what both have made of their side up to there"
+    )
+    pen.words(2, 1.8, note, size=9.5, ha="left")
     return pen.ax
 
 

@@ -111,9 +111,7 @@ def _draw_both(steps: int, cell: str, ax: Axes | None) -> Axes:
                 pen.line(way if side < 0 else way[::-1], COLOURS[letter], width=width)
         for k, x, y, ha in ((0, LEFT + (steps - 1) * APART + 7, LOW, "left"), (1, LEFT - 7, HIGH, "right")):
             pen.words(x, y + above, f"{letter}_n[{k}]", size=9.5, ha=ha)
-    note = (
-        "two cells with weights of their own; at every position y holds what both have made of their side up to there"
-    )
+    note = "two cells with weights of their own; y joins their hidden states position by position"
     pen.words(2, 1.8, note, size=9.5, ha="left")
     return pen.ax
 

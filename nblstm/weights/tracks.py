@@ -1,0 +1,93 @@
+"""What every exchange goes through: the weights of one layer in one direction, gate by gate in the order i, f, g, o."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nblstm.arguments import DTYPES
+from nblstm.layers.recurrent import LSTM, RNN
+
+
+class Track(NamedTuple):
+    """One layer in one direction; K gates, 4 of an LSTM (i, f, g, o) or 1 of an RNN, H units, I inputs.
+
+    `ih` (K, H, I), `hh` (K, H, H), `bias_ih` and `bias_hh` (K, H) or None for none, `peephole` (3, H) for i, f, o or
+    None.
+    """
+
+    ih: np.ndarray
+    hh: np.ndarray
+    bias_ih: np.ndarray | None = None
+    bias_hh: np.ndarray | None = None
+    peephole: np.ndarray | None = None
+
+    def bias(self) -> np.ndarray:
+        """Both biases in one, (K, H), for libraries that have one; zeros where there are none."""
+        return sum((bias for bias in (self.bias_ih, self.bias_hh) if bias is not None), np.zeros_like(self.ih[:, :, 0]))
+
+
+def tracks_of(layer: LSTM | RNN) -> list[Track]:
+    """The tracks of a layer, in PyTorch's order: by layer, the forward direction first."""
+    if not isinstance(layer, (LSTM, RNN)):
+        raise TypeError(f"layer must be an LSTM or RNN, got {type(layer).__name__}")
+    split = layer.to_formulation("split")
+    K, H = layer.gates, layer.hidden_size
+
+    def of(name: str, suffix: str, *shape: int) -> np.ndarray | None:
+        return split.params[name + suffix].reshape(shape).copy() if name + suffix in split.params else None
+
+    return [
+        Track(
+            split.params["weight_ih" + suffix].reshape(K, H, -1).copy(),
+            split.params["weight_hh" + suffix].reshape(K, H, H).copy(),
+            of("bias_ih", suffix, K, H),
+            of("bias_hh", suffix, K, H),
+            of("weight_peephole", suffix, 3, H),
+        )
+        for suffix, _ in layer.tracks
+    ]
+
+
+def layer_of(tracks: Sequence[Track], *, bidirectional: bool = False, nonlinearity: str = "tanh") -> LSTM | RNN:
+    """A layer with these weights; all of them must agree about gates, units, biases, peepholes and dtype."""
+    first, directions = tracks[0], 1 + bidirectional
+    K, H, inputs = first.ih.shape
+    if len(tracks) % directions:
+        raise ValueError(f"both directions of every layer are needed, got weights of {len(tracks)} directions in all")
+    options: dict[str, Any] = {"peephole": first.peephole is not None} if K == 4 else {"nonlinearity": nonlinearity}
+    if K not in (1, 4):
+        raise ValueError(f"the weights must be those of an LSTM, 4 gates, or of an RNN, 1; got {K} (3 is a GRU)")
+    layer = (LSTM if K == 4 else RNN)(
+        inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, bidirectional=bidirectional,
+        dtype=str(first.ih.dtype), seed=0, **options,
+    )  # fmt: skip
+    state = {}
+    for track, (suffix, _) in zip(tracks, layer.tracks, strict=True):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_peephole")
+        for name, tensor in zip(names, track, strict=True):
+            if tensor is not None:
+                state[name + suffix] = tensor if name == "weight_peephole" else tensor.reshape(K * H, *tensor.shape[2:])
+    layer.load_state_dict(state)
+    return layer
+
+
+def as_array(name: str, tensor: Any, dimensions: int) -> np.ndarray:
+    """A tensor of any library that NumPy can read, float32 or float64, with so many dimensions."""
+    array = np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
+    if array.dtype.newbyteorder("=") not in DTYPES:
+        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}; convert it first")
+    if array.ndim != dimensions:
+        raise ValueError(f"{name} must have {dimensions} dimensions, got shape {array.shape}")
+    return array
+
+
+def gates_apart(name: str, array: np.ndarray, units: int, axis: int) -> np.ndarray:
+    """`array` with its gates, blocks of `units` along `axis`, on an axis of their own before it."""
+    gates, rest = divmod(array.shape[axis], units)
+    if rest or not gates:
+        raise ValueError(f"{name} must have a whole number of blocks of {units} units, got shape {array.shape}")
+    shape = array.shape
+    return array.reshape(*shape[:axis], gates, units, *shape[axis + 1 :])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from nblstm import weights
+from nblstm import CharLM, weights
 from nblstm.cli import main
 
 SMALL = ["--hidden-size", "9", "--layers", "1", "--batch", "4", "--length", "10", "--steps", "5"]
@@ -101,6 +101,34 @@ def test_bad_samples_are_refused(text: Path) -> None:
     assert "'E', 'O', 'R', 'S'" in unknown.output
     assert call("sample", "runs/roses", "--temperature", "0").exit_code == 2
     assert call("sample", "runs/roses", "--length", "0").exit_code == 2
+
+
+@pytest.mark.peers
+def test_export_writes_what_onnx_runtime_runs(text: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: the extra `peers`")
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    result = call("export", "runs/roses", "roses.onnx")
+    assert result.exit_code == 0, result.output
+    assert "roses.onnx has" in result.output
+    model = CharLM.load("runs/roses/model.safetensors")
+    tokens, zeros = np.arange(6).reshape(3, 2), np.zeros((1, 2, 9), np.float32)
+    session = runtime.InferenceSession("roses.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"tokens": tokens, "h_0": zeros, "c_0": zeros})
+    np.testing.assert_allclose(logits, model(tokens)[0], rtol=0, atol=1e-6)
+    for arguments, message in (
+        (("nowhere", "a.onnx"), "does not exist"),
+        (("roses.txt", "a.onnx"), "damaged or no safetensors file"),
+        (("runs/roses", "no/such/folder.onnx"), "cannot be written"),
+    ):
+        refused = call("export", *arguments)
+        assert (refused.exit_code, message in refused.output) == (2, True), refused.output
+
+
+def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    result = call("export", "runs/roses", "roses.onnx")
+    assert (result.exit_code, "pip install onnx" in result.output) == (2, True)
 
 
 def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> None:
@@ -199,7 +227,7 @@ def test_info(text: Path) -> None:
         assert f"\n{line} " in f"\n{result.output}"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["classify"], ["course"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["export"], ["classify"], ["course"], ["info"]])
 def test_help_of_the_module_comes_without_heavy_imports(command: list[str]) -> None:
     script = (
         "import sys\nfrom nblstm.cli import main\nmain(sys.argv[1:] + ['--help'], standalone_mode=False)\n"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nblstm import CharLM, SequenceClassifier, SequenceRegressor
-from nblstm.models import CELLS, SequenceModel
+from nblstm.models import CELLS, Network, SequenceModel
 
 T, B, I, H, OUTPUTS = 6, 3, 4, 5, 3
 LENGTHS = [[6, 6, 6], [2, 6, 1]]
@@ -105,7 +105,7 @@ def test_a_saved_model_comes_back(
     model = made(kind, cell, bidirectional=bidirectional, formulation="concat", dropout=0.25)
     model.save(tmp_path / "model.safetensors")
     found = kind.load(tmp_path / "model.safetensors")
-    assert repr(found) == repr(model)
+    assert repr(found) == repr(model) == repr(Network.load(tmp_path / "model.safetensors"))
     x = rng.normal(size=(T, B, I))
     np.testing.assert_array_equal(found(x), model(x))
     for other in {SequenceClassifier, SequenceRegressor, CharLM} - {kind}:

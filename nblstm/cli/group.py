@@ -31,7 +31,7 @@ def plain_errors() -> Iterator[None]:
     """Turn what the library refuses into one sentence and exit code 2; a training that diverged ends with 1."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise Refused(str(error)) from error
     except MemoryError as error:
         raise Refused(f"not enough memory for this: {error}") from error

@@ -1,4 +1,4 @@
-"""The commands that train and use what was trained: ``nblstm train``, ``sample`` and ``classify``."""
+"""The commands that train and use what was trained: ``nblstm train``, ``sample``, ``export`` and ``classify``."""
 
 from __future__ import annotations
 
@@ -110,6 +110,23 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
 
 
+@main.command()
+@click.argument("run", type=Path)
+@click.argument("out", type=Path)
+def export(run: Path, out: Path) -> None:
+    """Write a trained model to OUT, an ONNX file: RUN is the folder of a run, or a model file.
+
+    ONNX Runtime and other tools run such a file without nblstm. Needs the package onnx.
+    """
+    from nblstm.models import Network
+    from nblstm.weights import to_onnx
+
+    with plain_errors():
+        model = Network.load(_model_file(run))
+        to_onnx(model, out)
+    click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
+
+
 @main.command(epilog=EPILOG)
 @click.argument("images", type=click.Choice(IMAGES))
 @click.option("--folder", type=click.Path(path_type=str), help="Where the files of mnist lie, which else are fetched.")
@@ -151,7 +168,7 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
     from nblstm.models import CharLM
 
     with plain_errors():
-        model = CharLM.load(run / "model.safetensors" if run.is_dir() else run)
+        model = CharLM.load(_model_file(run))
         click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 
 
@@ -181,6 +198,10 @@ def _train(
         click.echo(f"stopped after {run.trainer.steps} steps; continue with: {command} --resume {run.folder}")
         context.exit(130)
     return run
+
+
+def _model_file(run: Path) -> Path:
+    return run / "model.safetensors" if run.is_dir() else run
 
 
 def _given(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:

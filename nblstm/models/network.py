@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -99,7 +99,7 @@ class Network:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The network that `save` wrote.
+        """The network that `save` wrote; ``Network.load`` takes a file of any kind of network.
 
         Raises
         ------
@@ -107,19 +107,28 @@ class Network:
             A damaged file, or one that holds something else.
         """
         tensors, metadata = weights.load(path)
-        if cls._format() not in metadata:
+        kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
+        if not kinds:
             raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
+        ((form, kind),) = kinds.items()
         try:
-            model = cls(**weights.unseal(metadata[cls._format()], tensors))
+            model = kind(**weights.unseal(metadata[form], tensors))
             model.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged {cls.__name__} file: {error}") from error
+            raise ValueError(f"{path} is a damaged {kind.__name__} file: {error}") from error
         return model
 
     @classmethod
     def _format(cls) -> str:
         """Under which name the metadata of a file hold the settings."""
         return f"nblstm.{cls.__name__}"
+
+    @classmethod
+    def _kinds(cls) -> Iterator[type[Self]]:
+        """The class itself and all that are made from it."""
+        yield cls
+        for kind in cls.__subclasses__():
+            yield from kind._kinds()
 
 
 def recurrent_layer(

@@ -16,7 +16,7 @@ from nblstm.weights.files import atomic_write
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
 if TYPE_CHECKING:
-    from nblstm.models import CharLM, SequenceModel
+    from nblstm.models import CharLM, Network, SequenceModel
 
 OPSET, IR_VERSION = 14, 8  # old enough for the runtimes in use
 GATES = {4: [0, 3, 1, 2], 1: [0]}  # i, o, f, c from i, f, g, o: c is our g
@@ -25,7 +25,7 @@ PEEPHOLES = [0, 2, 1]  # i, o, f from i, f, o, and back
 ACTIVATIONS = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "tanh": ["Tanh"], "relu": ["Relu"]}
 
 
-def to_onnx(model: LSTM | RNN | CharLM | SequenceModel, path: str | Path) -> None:
+def to_onnx(model: LSTM | RNN | Network, path: str | Path) -> None:
     """Write a layer or a whole model to an ONNX file, which ONNX Runtime and other tools run; atomically.
 
     Steps and batch may have any size at run time. What the inputs and outputs are called, and their shapes:

@@ -21,13 +21,25 @@ SERIAL_BELOW = 1_000_000
 
 def threads_for(operations: int) -> int:
     """Threads to use for so much work: one, or as many as `numba.set_num_threads` allows."""
-    return numba.get_num_threads() if operations >= SERIAL_BELOW else 1
+    return numba.get_num_threads() if operations >= SERIAL_BELOW and not _lost_threads else 1
+
+
+def _after_fork() -> None:
+    """A child made by fork has none of its parent's threads, and those who start OpenMP's again are killed by it."""
+    global _lost_threads
+    _lost_threads = numba.np.ufunc.parallel._is_initialized
+
+
+_lost_threads = False
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Driver:
     """A kernel whose first arguments are a `Tag` and the number of threads, and which shares its work by `prange`.
 
-    Called with one thread it runs, and only then compiles, a version without threads.
+    Called with one thread, or in a forked child, it runs, and only then compiles, a version without threads, which does
+    the shares one after the other.
     """
 
     def __init__(self, function: Any) -> None:
@@ -40,8 +52,8 @@ class Driver:
         self.__doc__ = function.__doc__
 
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> Any:
-        """Run the version with threads, or for one thread the one without."""
-        if threads == 1:
+        """Run the version with threads, or the one without."""
+        if threads == 1 or _lost_threads:
             return self.serial(tag, threads, *arguments)
         with _one_at_a_time if _threading_layer() == "workqueue" else nullcontext():
             return self.parallel(tag, threads, *arguments)
@@ -64,7 +76,7 @@ class Team:
         That is where one thread is asked for, or a team cannot come together. A number of threads that did not once is
         not tried again: it would cost as long a wait each time.
         """
-        if threads == 1 or threads in _never_met or threads > numba.get_num_threads():
+        if threads == 1 or threads in _never_met or _lost_threads or threads > numba.get_num_threads():
             return False
         if _threading_layer() != "omp" or os.name != "posix" or not _one_team.acquire(blocking=False):
             return False

@@ -73,5 +73,6 @@ def check_array(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int 
     if shape is not None and (
         array.ndim != len(shape) or any(e is not None and e != g for e, g in zip(shape, array.shape, strict=True))
     ):
-        expected = "(" + ", ".join("any" if extent is None else str(extent) for extent in shape) + ")"
+        extents = ["any" if extent is None else str(extent) for extent in shape]
+        expected = f"({extents[0]},)" if len(extents) == 1 else f"({', '.join(extents)})"
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")

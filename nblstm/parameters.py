@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from nblstm.arguments import check_array
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -32,8 +34,9 @@ class Block(Mapping[str, np.ndarray]):
     Examples
     --------
     >>> block = Block({"weight": (2, 3), "bias": (2,)}, np.arange(8.0))
-    >>> block["bias"]
-    array([6., 7.])
+    >>> block["bias"] *= 2
+    >>> block["bias"], block.flat[6:]
+    (array([12., 14.]), array([12., 14.]))
     """
 
     def __init__(self, shapes: Shapes, flat: np.ndarray) -> None:
@@ -49,6 +52,11 @@ class Block(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._views[name]
+
+    def __setitem__(self, name: str, tensor: np.ndarray) -> None:
+        """Copy `tensor` into the memory of the one of that name, whose shape and dtype it must have."""
+        check_array(name, tensor, self.flat.dtype, self._views[name].shape)
+        self._views[name][...] = tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

@@ -144,3 +144,19 @@ def test_a_summary_lists_every_tensor_and_the_total(layer):
         assert any(name in line and str(tensor.shape) in line and f"{tensor.size:,}" in line for line in lines)
     assert "total" in lines[-1]
     assert f"{layer.num_parameters:,}" in lines[-1]
+
+
+def test_gradients_can_be_changed_in_place_and_set():
+    layer = Case("lstm").layer()
+    layer.grads["bias_ih_l0"] += 3
+    layer.grads["bias_ih_l0"] *= 2
+    layer.grads["bias_hh_l0"] = np.arange(28.0)
+    start = layer.grads.starts["bias_ih_l0"]
+    assert (layer.flat_grads[start : start + 28] == 6).all()
+    np.testing.assert_array_equal(layer.flat_grads[start + 28 :], np.arange(28.0))
+    with pytest.raises(ValueError, match=r"bias_hh_l0 must have shape \(28,\), got \(1,\)"):
+        layer.grads["bias_hh_l0"] = np.ones(1)
+    with pytest.raises(TypeError, match="bias_hh_l0 must be float64, got float32"):
+        layer.grads["bias_hh_l0"] = np.ones(28, "float32")
+    with pytest.raises(ValueError, match="read-only"):
+        layer.params["bias_hh_l0"] *= 2

@@ -118,7 +118,7 @@ def test_a_saved_model_comes_back(
     [
         ({"cell": "gru"}, "cell must be one of lstm, peephole, rnn_tanh, rnn_relu, got 'gru'"),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0"),
-        ({"num_classes": 0}, "out_features must be at least 1"),
+        ({"num_classes": 0}, "num_classes must be at least 1"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),
         ({"dropout": 1.5}, "dropout must be in"),
         ({"dtype": "float16"}, "dtype must be"),
@@ -127,6 +127,14 @@ def test_a_saved_model_comes_back(
 def test_bad_settings_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SequenceClassifier(**({"input_size": 3, "hidden_size": 5, "num_layers": 2, "num_classes": 4} | arguments))
+
+
+def test_a_network_without_a_loss_is_none() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        SequenceModel(
+            3, 5, 1, ("size", 2), cell="lstm", bidirectional=False, dropout=0.0, forget_bias=0.0, formulation="split",
+            dtype="float32", seed=0,
+        )  # type: ignore[abstract]  # fmt: skip
 
 
 @pytest.mark.parametrize(

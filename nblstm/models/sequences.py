@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm.arguments import as_seed
+from nblstm.arguments import as_seed, as_size
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
 from nblstm.losses import cross_entropy, mse_loss
@@ -22,7 +22,7 @@ class Tape(NamedTuple):
     linear: Any
 
 
-class SequenceModel(Network):
+class SequenceModel(Network, ABC):
     r"""A recurrent network that reads a sequence to its end and answers once: recurrent layers, linear.
 
     .. math:: h_n = \mathrm{LSTM}(x_1 \dots x_T), \qquad z = W h_n + b
@@ -41,7 +41,8 @@ class SequenceModel(Network):
             bidirectional=bidirectional, formulation=formulation, dtype=dtype, seed=seeds[0],
         )  # fmt: skip
         name, size = outputs
-        self.linear = Linear(self.recurrent.directions * hidden_size, size, dtype=dtype, seed=seeds[1])
+        width = self.recurrent.directions * self.recurrent.hidden_size
+        self.linear = Linear(width, as_size(name, size), dtype=dtype, seed=seeds[1])
         super().__init__(
             {"rnn" if isinstance(self.recurrent, RNN) else "lstm": self.recurrent, "linear": self.linear},
             {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array
+from nblstm.arguments import as_number, as_size, check_array
 from nblstm.clipping import clip_grad_norm
 from nblstm.layers.checks import check_lengths
 from nblstm.losses import cross_entropy
@@ -28,7 +28,10 @@ class Trainer(ABC):
     """
 
     def __init__(self, model: Network, optimizer: Optimizer, clip: float) -> None:
-        self.model, self.optimizer, self.clip = model, optimizer, clip
+        if any(layer not in model.layers for layer in optimizer.layers):
+            raise ValueError("optimizer must be over the layers of the model, got one over others")
+        self.model, self.optimizer = model, optimizer
+        self.clip = as_number("clip", clip, positive=True, finite=False)
         self.steps = 0
         self._tape: Any = None
 
@@ -180,10 +183,11 @@ class TextTrainer(Trainer):
         shape = (layer.num_layers, batch_size, layer.hidden_size)
         if any(member.shape != shape for member in members) or len(members) not in (0, 1 + layer.has_cell):
             raise ValueError(f"the state must be arrays {shape}, got {[member.shape for member in members]}")
-        if not 0 <= plain["position"] <= len(self.streams) - 1 - self.window:
-            raise ValueError(f"the position must leave a window of {self.window}, got {plain['position']}")
+        position = as_size("position", plain["position"], least=0)
+        if position > len(self.streams) - 1 - self.window:
+            raise ValueError(f"position must leave a window of {self.window}, got {position}")
         self.state = None if not members else members[0] if len(members) == 1 else members
-        self.position = plain["position"]
+        self.position = position
 
 
 class BatchTrainer(Trainer):
@@ -219,7 +223,7 @@ class BatchTrainer(Trainer):
     Raises
     ------
     ValueError
-        Fewer than B sequences, or arrays that disagree about N.
+        Fewer than B sequences, arrays that disagree about N, or targets that ``model.loss`` refuses.
 
     Examples
     --------
@@ -242,10 +246,11 @@ class BatchTrainer(Trainer):
     ) -> None:  # fmt: skip
         super().__init__(model, optimizer, clip)
         check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
-        self.x, self.targets = x, np.asarray(targets)
         count = x.shape[1]
-        if self.targets.ndim == 0 or len(self.targets) != count:
-            raise ValueError(f"targets must be one for each of the {count} sequences, got shape {self.targets.shape}")
+        if np.shape(targets)[:1] != (count,):
+            raise ValueError(f"targets must be one for each of the {count} sequences, got shape {np.shape(targets)}")
+        model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
+        self.x, self.targets = x, np.asarray(targets)
         self.lengths: Any = None if lengths is None else check_lengths(lengths, *x.shape[:2])
         self.batch_size, self.seed = as_size("batch_size", batch_size), as_size("seed", seed, least=0)
         if self.batch_size > count:
@@ -273,10 +278,11 @@ class BatchTrainer(Trainer):
         return {"passes": self.passes, "position": self.position}
 
     def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
-        if not 0 <= plain["position"] <= self.x.shape[1] - self.batch_size:
-            raise ValueError(f"the position must leave a batch of {self.batch_size}, got {plain['position']}")
+        position = as_size("position", plain["position"], least=0)
+        if position > self.x.shape[1] - self.batch_size:
+            raise ValueError(f"position must leave a batch of {self.batch_size}, got {position}")
         self._begin_pass(as_size("passes", plain["passes"], least=0))
-        self.position = plain["position"]
+        self.position = position
 
 
 def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: int = 100) -> float:

@@ -188,6 +188,7 @@ def test_predictions_do_not_depend_on_the_batches() -> None:
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 5, "lengths": np.ones(22, int)}, "lengths must have shape"),
         ({"batch_size": 5, "seed": -1}, "seed must be at least 0"),
+        ({"batch_size": 5, "clip": 0.0}, "clip must be above 0, got 0"),
     ],
 )
 def test_batches_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
@@ -203,3 +204,22 @@ def test_arrays_that_disagree_are_refused() -> None:
         BatchTrainer(trainer.model, trainer.optimizer, trainer.x.astype("float32"), trainer.targets)
     with pytest.raises(ValueError, match="x must have shape"):
         predict(trainer.model, trainer.x[0])
+    with pytest.raises(ValueError, match=r"target must have shape \(23, 1\), got \(23,\)"):
+        BatchTrainer(trainer.model, trainer.optimizer, trainer.x, trainer.targets[:, 0])
+    with pytest.raises(ValueError, match="optimizer must be over the layers of the model"):
+        BatchTrainer(trainer.model, batches_of(23, 5).optimizer, trainer.x, trainer.targets)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (np.array([0, 1, 2, 0, 1, 3]), r"targets must lie in 0\.\.2, .* got 3 at \(5,\)"),
+        (np.zeros(6), "targets must be integers, got float64"),
+        (np.ma.masked_array(np.zeros(6, int), [True] * 6), "targets must be a plain array, got a masked array"),
+    ],
+)
+def test_targets_that_no_batch_may_hold_are_refused_before_the_first_step(targets: np.ndarray, message: str) -> None:
+    model = SequenceClassifier(2, 5, 1, 3, seed=0)
+    x = np.zeros((4, 6, 2), "float32")
+    with pytest.raises((ValueError, TypeError), match=message):
+        BatchTrainer(model, Adam(model.layers), x, targets, 2)

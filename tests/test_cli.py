@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from nblstm import CharLM, weights
 from nblstm.cli import main
+from nblstm.training import Trainer
 
 SMALL = ["--hidden-size", "9", "--layers", "1", "--batch", "4", "--length", "10", "--steps", "5"]
 
@@ -141,6 +143,23 @@ def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> 
     assert (complete.exit_code, "is complete with 5 steps" in complete.output) == (2, True)
 
 
+def test_ctrl_c_in_classify_says_how_to_go_on(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mnist_files(Path("files"), "train", "t10k")
+    step = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", pressing)
+        result = call("classify", "mnist", "--folder", "files", "--hidden-size", "9", "--batch", "10")
+    assert result.exit_code == 130, result.output
+    command = "nblstm classify mnist --resume runs/mnist"
+    assert f"stopped after 1 steps; continue with: {command}\n" in result.output
+    assert call(*command.split()[1:]).exit_code == 0
+
+
 SMALL_IMAGES = ["--hidden-size", "9", "--steps", "30", "--seed", "3"]
 
 
@@ -244,7 +263,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
     # The tests may run where Python does not find the package by itself, and never wait for one another's threads.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [*train, "roses.txt", *options, "--output", "parts"], stdout=subprocess.PIPE, text=True, env=environment
+        [*train, "roses.txt", *options, "--output", "the parts"], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdout
         for line in process.stdout:
@@ -253,16 +272,16 @@ def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
                 break
         rest = process.stdout.read()
         assert process.wait(60) == 130
-    assert "continue with: nblstm train --resume parts" in rest
-    report = json.loads(Path("parts/run.json").read_text())
+    assert "continue with: nblstm train --resume 'the parts'" in rest
+    report = json.loads(Path("the parts/run.json").read_text())
     assert not report["finished"]
     assert 100 <= report["steps"] < 3000
 
-    subprocess.run([*train, "--resume", "parts"], check=True, capture_output=True, env=environment)
+    subprocess.run([*train, "--resume", "the parts"], check=True, capture_output=True, env=environment)
     subprocess.run(
         [*train, "roses.txt", *options, "--output", "whole"], check=True, capture_output=True, env=environment
     )
-    expected, found = (weights.load(f"{folder}/model.safetensors")[0] for folder in ("whole", "parts"))
+    expected, found = (weights.load(f"{folder}/model.safetensors")[0] for folder in ("whole", "the parts"))
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         assert tensor.tobytes() == found[name].tobytes(), name

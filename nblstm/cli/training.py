@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,8 @@ import click
 from click.core import ParameterSource
 
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, plain_errors
+from nblstm.layers.engine import FORMULATIONS
+from nblstm.models import CELLS
 from nblstm.settings import IMAGES, MNIST, ImageSettings, Settings, TextSettings
 
 if TYPE_CHECKING:
@@ -24,14 +27,13 @@ EPILOG = "Ctrl-C saves the run and says how to resume it; a resumed run ends in 
 
 def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options that every training command has, with their defaults; `length` says what an epoch is."""
-    cells = click.Choice(["lstm", "peephole", "rnn_tanh", "rnn_relu"])
     options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
         click.option("--layers", "num_layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
-        click.option("--cell", type=cells, default=defaults.cell),
+        click.option("--cell", type=click.Choice(CELLS), default=defaults.cell),
         click.option(
             "--formulation",
-            type=click.Choice(["split", "concat"]),
+            type=click.Choice(FORMULATIONS),
             default=defaults.formulation,
             help="Weights of input and state apart, or joined.",
         ),
@@ -129,7 +131,7 @@ def export(run: Path, out: Path) -> None:
 
 @main.command(epilog=EPILOG)
 @click.argument("images", type=click.Choice(IMAGES))
-@click.option("--folder", type=click.Path(path_type=str), help="Where the files of mnist lie, which else are fetched.")
+@click.option("--folder", type=click.Path(path_type=str), help="Where the files of mnist are; fetched by default.")
 @click.option("--bidirectional", is_flag=True, help="Read the rows from the bottom to the top as well.")
 @click.option(
     "--batch", "batch_size", type=POSITIVE, default=ImageSettings.batch_size, help="Images that are read side by side."
@@ -147,7 +149,7 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     from nblstm.jobs import ImageJob
 
     given = _given(context, options)
-    if given.get("folder"):
+    if "folder" in given:
         given["folder"] = str(Path(given["folder"]).absolute())
     with plain_errors():
         defaults = MNIST if given["images"] == "mnist" else {}
@@ -194,8 +196,9 @@ def _train(
     if run.settings.minutes:
         click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
     if not run.train():
-        command = f"nblstm {context.command.name} {given['images']}" if "images" in given else "nblstm train"
-        click.echo(f"stopped after {run.trainer.steps} steps; continue with: {command} --resume {run.folder}")
+        images = [given["images"]] if "images" in given else []
+        again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
+        click.echo(f"stopped after {run.trainer.steps} steps; continue with: {again}")
         context.exit(130)
     return run
 

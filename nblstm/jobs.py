@@ -13,6 +13,7 @@ import numpy as np
 from nblstm import datasets
 from nblstm.arguments import check_array
 from nblstm.baselines import baselines
+from nblstm.layers.checks import check_lengths
 from nblstm.losses import cross_entropy, mse_loss
 from nblstm.models import CharLM, Network, SequenceClassifier, SequenceModel, SequenceRegressor
 from nblstm.optim import Adam
@@ -67,7 +68,10 @@ class Job(ABC):
     facts: dict[str, Any]
 
     @abstractmethod
-    def __init__(self, settings: Any, *data: Any) -> None: ...
+    def __init__(self, settings: Any, *data: Any) -> None:
+        if type(settings) is not self.settings_type:
+            raise TypeError(f"settings must be {self.settings_type.__name__}, got {type(settings).__name__}")
+        self.settings = settings
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
@@ -104,7 +108,7 @@ class TextJob(Job):
     model: CharLM
 
     def __init__(self, settings: TextSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         text = datasets.load_text(settings.text)
         vocabulary = datasets.vocabulary_of(text)
         training, self.validation = datasets.split(datasets.encode(text, vocabulary))
@@ -139,8 +143,8 @@ class SequenceJob(Job):
     Raises
     ------
     ValueError, TypeError
-        Sequences of another dtype than float32, or that disagree about their number or width; more in a batch than
-        there are.
+        Sequences of another dtype than float32, that hold NaN or an infinity, or that disagree about their number or
+        width; targets that the network cannot learn; more in a batch than there are.
     """
 
     settings_type = SequenceSettings
@@ -149,9 +153,9 @@ class SequenceJob(Job):
     model: SequenceModel
 
     def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
-        self.settings = settings
-        width = check_sequences("training", training)
-        if check_sequences("validation", validation) != width:
+        super().__init__(settings)
+        width = _check_sequences("training", training)
+        if _check_sequences("validation", validation) != width:
             raise ValueError(f"validation must have the width {width} of training, got {validation.x.shape[2]}")
         self.training, self.validation = training, validation
         self.model = self._network(width)
@@ -177,9 +181,9 @@ class SequenceJob(Job):
         return predict(self.model, self.validation.x, self.validation.lengths)
 
     def describe(self) -> str:
-        """How many sequences there are."""
+        """How many there are."""
         training, validation = self.facts["training_sequences"], self.facts["validation_sequences"]
-        return f"{training:,} sequences to train on, {validation:,} held out"
+        return f"{training:,} {self.item}s to train on, {validation:,} held out"
 
 
 class RegressionJob(SequenceJob):
@@ -194,9 +198,12 @@ class RegressionJob(SequenceJob):
         self.baselines = {"mean": mse_loss(mean.copy(), validation.targets)[0]}
 
     def _network(self, width: int) -> SequenceRegressor:
-        for name, part in (("training", self.training), ("validation", self.validation)):
-            check_array(f"{name}.targets", part.targets, np.dtype("float32"), (part.x.shape[1], None))
-        return SequenceRegressor(width, output_size=self.training.targets.shape[1], **_form(self.settings))
+        training, validation = self.training.targets, self.validation.targets
+        check_array("training.targets", training, np.dtype("float32"), (None, None))
+        check_array("validation.targets", validation, training.dtype, (None, training.shape[1]))
+        _check_finite("training.targets", training)
+        _check_finite("validation.targets", validation)
+        return SequenceRegressor(width, output_size=training.shape[1], **_form(self.settings))
 
 
 class ClassificationJob(SequenceJob):
@@ -213,12 +220,16 @@ class ClassificationJob(SequenceJob):
         self.baselines = {"frequencies": cross_entropy(logits, validation.targets)[0]}
 
     def _network(self, width: int) -> SequenceClassifier:
-        targets = self.training.targets
-        if not np.issubdtype(targets.dtype, np.integer) or targets.ndim != 1 or targets.min() < 0:
-            raise ValueError(
-                f"training.targets must be integers of 0 and above, of shape (N,), got {targets.dtype} {targets.shape}"
-            )
-        return SequenceClassifier(width, num_classes=int(targets.max()) + 1, **_form(self.settings))
+        training, validation = self.training.targets, self.validation.targets
+        for name, targets in (("training", training), ("validation", validation)):
+            if targets.dtype.kind not in "iu" or targets.ndim != 1:
+                raise ValueError(f"{name}.targets must be integers (N,), got {targets.dtype} {targets.shape}")
+            if targets.min() < 0:
+                raise ValueError(f"{name}.targets must be 0 or more, got {targets.min()}")
+        highest = int(training.max())
+        if validation.max() > highest:
+            raise ValueError(f"validation.targets must be classes 0..{highest} of training, got {validation.max()}")
+        return SequenceClassifier(width, num_classes=highest + 1, **_form(self.settings))
 
     def evaluate(self) -> dict[str, float]:
         """The loss on the validation part, and the share of right answers."""
@@ -233,7 +244,9 @@ class ClassificationJob(SequenceJob):
         from nblstm.plot import confusion_matrix
 
         figure = Figure(figsize=(6, 6), layout="constrained")
-        confusion_matrix(self.validation.targets, self.answers().argmax(axis=1), ax=figure.subplots())
+        logits = self.answers()
+        classes = [str(k) for k in range(logits.shape[1])]
+        confusion_matrix(self.validation.targets, logits.argmax(axis=1), classes=classes, ax=figure.subplots())
         return super().pictures(evaluations) | {"confusion.png": figure}
 
 
@@ -266,21 +279,35 @@ class ImageJob(ClassificationJob):
     def describe(self) -> str:
         """Which images, their form and their number."""
         rows, _, width = self.training.x.shape
-        return f"{self.settings.images}: {rows} rows of {width} pixels; {super().describe()}".replace(
-            "sequences", "images"
-        )
+        return f"{self.settings.images}: {rows} rows of {width} pixels; {super().describe()}"
 
 
-def check_sequences(name: str, sequences: Sequences) -> int:
-    """The width of sequences that are float32, at least one, and as many as their targets."""
-    check_array(f"{name}.x", sequences.x, np.dtype("float32"), (None, None, None))
-    check_array(f"{name}.targets", sequences.targets, np.asarray(sequences.targets).dtype)
-    if sequences.x.shape[1] == 0 or sequences.targets.shape[:1] != sequences.x.shape[1:2]:
+def _check_sequences(name: str, sequences: Sequences) -> int:
+    """The width of sequences that are float32 and finite, at least one, with a target and a length for each."""
+    if not isinstance(sequences, Sequences):
+        raise TypeError(f"{name} must be Sequences, got {type(sequences).__name__}")
+    x, targets, lengths = sequences
+    check_array(f"{name}.x", x, np.dtype("float32"), (None, None, None))
+    check_array(f"{name}.targets", targets, np.asarray(targets).dtype)
+    if x.shape[1] == 0 or targets.shape[:1] != x.shape[1:2]:
         raise ValueError(
-            f"{name} must have at least one sequence and a target for each, "
-            f"got x {sequences.x.shape} and targets {sequences.targets.shape}"
+            f"{name} must have at least one sequence and a target for each, got x {x.shape} and targets {targets.shape}"
         )
-    return sequences.x.shape[2]
+    unread: Any = False
+    if lengths is not None:
+        check_array(f"{name}.lengths", lengths, np.asarray(lengths).dtype)
+        steps, count, _ = x.shape
+        unread = np.arange(steps)[:, None, None] >= check_lengths(lengths, steps, count, f"{name}.lengths")[:, None]
+    _check_finite(f"{name}.x", x, unread)
+    return x.shape[2]
+
+
+def _check_finite(name: str, array: np.ndarray, unread: Any = False) -> None:
+    """No entry is NaN or infinite, but for those that are not read."""
+    wrong = ~(np.isfinite(array) | unread)
+    if wrong.any():
+        position = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
 
 
 def _form(settings: Settings) -> dict[str, Any]:

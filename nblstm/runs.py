@@ -18,6 +18,7 @@ import numpy as np
 
 from nblstm import environment, weights
 from nblstm.jobs import Job
+from nblstm.plot.sheet import brief
 from nblstm.schedules import warmup_cosine
 
 FORMAT = "nblstm.checkpoint"
@@ -108,14 +109,15 @@ class Run:
             raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
         with _damage_named(path):
             progress = weights.unseal(metadata[FORMAT], tensors)
-            found, old = progress["job"], progress["settings"]
+            found = progress["job"]
         if found != kind.__name__:
             raise ValueError(f"the run in {folder} must be one of {kind.__name__}, got one of {found}")
         with _damage_named(path):
-            settings = kind.settings_type(**old)
+            settings = kind.settings_type(**progress["settings"])
             digest = progress["digest"]
-        believed = (given or {}).items()
-        differing = [f"{name} is {old[name]}, got {value}" for name, value in believed if value != old[name]]
+        own = dataclasses.asdict(settings)
+        believed = ((name, own.get(name, "no setting"), value) for name, value in (given or {}).items())
+        differing = [f"{name} is {known}, got {value}" for name, known, value in believed if value != known]
         if differing:
             raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
         run = cls(Path(folder), kind(settings, *data))
@@ -170,7 +172,7 @@ class Run:
             while self.progress < 1 and not interrupted.is_set():
                 self.losses.append(self._step())
                 self.seconds = time.perf_counter() - begun
-                bar.set_postfix_str(f"{self.losses[-1]:.3f} {self.job.measure}", refresh=False)
+                bar.set_postfix_str(f"{brief(self.losses[-1], 3)} {self.job.measure}", refresh=False)
                 bar.update(size)
                 if self.trainer.steps % self.settings.evaluate_every == 0 or self.progress == 1:
                     seconds = time.perf_counter() - since
@@ -205,10 +207,13 @@ class Run:
         record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
         self.evaluations.append(record | measured | {f"{self.job.item}s_per_second": speed and round(speed)})
         self.losses = []
-        beside = ", ".join(f"{name} {bits:.2f}" for name, bits in self.job.baselines.items())
+        beside = ", ".join(f"{name} {brief(value, 2)}" for name, value in self.job.baselines.items())
         right = f", {measured['accuracy']:.1%} right" if "accuracy" in measured else ""
-        trained = f"training {training:.3f}, {speed:,.0f} {self.job.item}s/s" if training and speed else "untrained"
-        return f"step {self.trainer.steps:>6,}: validation {loss:.3f} {self.job.measure} ({beside}){right}; {trained}"
+        trained = "untrained"
+        if training is not None and speed is not None:
+            trained = f"training {brief(training, 3)}, {speed:,.0f} {self.job.item}s/s"
+        validation = f"validation {brief(loss, 3)} {self.job.measure} ({beside}){right}"
+        return f"step {self.trainer.steps:>6,}: {validation}; {trained}"
 
     def _save(self) -> None:
         """Write checkpoint, model and run.json."""

@@ -37,22 +37,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "batch_size", "evaluate_every"):
-            as_size(name, getattr(self, name))
-        as_size("seed", self.seed, least=0)
+            self._keep(name, as_size(name, getattr(self, name)))
+        self._keep("seed", as_size("seed", self.seed, least=0))
         for name, known in (("cell", CELLS), ("formulation", FORMULATIONS)):
             check_choice(name, getattr(self, name), known)
-        as_rate("dropout", self.dropout)
+        self._keep("dropout", as_rate("dropout", self.dropout))
         lengths = {name: getattr(self, name) for name in ("steps", "epochs", "minutes")}
         given = {name: value for name, value in lengths.items() if value is not None}
         if len(given) != 1:
             raise ValueError(f"exactly one of steps, epochs and minutes must be given, got {given or 'none'}")
         for name, value in given.items():
-            if name == "minutes":
-                as_number(name, value, positive=True)
-            else:
-                as_size(name, value)
-        as_number("learning_rate", self.learning_rate, positive=True)
-        as_number("clip", self.clip, positive=True, finite=False)
+            self._keep(name, as_number(name, value, positive=True) if name == "minutes" else as_size(name, value))
+        self._keep("learning_rate", as_number("learning_rate", self.learning_rate, positive=True))
+        self._keep("clip", as_number("clip", self.clip, positive=True, finite=False))
+
+    def _keep(self, name: str, number: float) -> None:
+        """Python's own number in place of the one given, which may be NumPy's: the run's files hold no such thing."""
+        object.__setattr__(self, name, number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,9 @@ class TextSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        as_size("window", self.window)
+        self._keep("window", as_size("window", self.window))
+        if not isinstance(self.text, str):
+            raise TypeError(f"text must be a string, got {self.text!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,8 @@ class ImageSettings(SequenceSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("images", self.images, IMAGES)
+        if not isinstance(self.folder, str | None):
+            raise TypeError(f"folder must be a string or None, got {self.folder!r}")
         if self.folder is not None and self.images != "mnist":
             raise ValueError(f"folder must be None but for mnist, which can be read from one, got {self.folder!r}")
 

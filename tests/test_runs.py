@@ -172,6 +172,10 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: TextSett
     weights.save(path, fewer, {"nblstm.checkpoint": weights.seal(progress, fewer)})
     with pytest.raises(ValueError, match=r"damaged checkpoint: .*missing: linear\.weight"):
         Run.resume(run.folder, TextJob)
+    progress["trainer"]["position"] = 1.5
+    weights.save(path, tensors, {"nblstm.checkpoint": weights.seal(progress, tensors)})
+    with pytest.raises(ValueError, match="damaged checkpoint: position must be an integer"):
+        Run.resume(run.folder, TextJob)
     altered = tensors | {"optimizer.Adam.steps": np.array(-1)}
     weights.save(path, altered, metadata)
     with pytest.raises(ValueError, match="damaged checkpoint: what it holds does not match its digest"):
@@ -227,10 +231,11 @@ def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSetting
         ({"learning_rate": math.nan}, "learning_rate must be above 0"),
         ({"clip": -1.0}, "clip must be above 0"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"text": Path("novel.txt")}, "text must be a string, got"),
     ],
 )
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         replace(TextSettings(), **changes)
 
 
@@ -317,6 +322,8 @@ def test_runs_are_only_resumed_as_what_they_are(tmp_path: Path, settings: TextSe
         Run.resume(tmp_path / "numbers", RegressionJob, *data[::-1])
     with pytest.raises(ValueError, match=r"num_layers is 2, got 3"):
         Run.resume(tmp_path / "numbers", RegressionJob, *data, given={"num_layers": 3})
+    with pytest.raises(ValueError, match=r"depth is no setting, got 3"):
+        Run.resume(tmp_path / "numbers", RegressionJob, *data, given={"depth": 3})
 
 
 @pytest.mark.parametrize(
@@ -330,15 +337,94 @@ def test_runs_are_only_resumed_as_what_they_are(tmp_path: Path, settings: TextSe
         (RegressionJob, {"targets": np.zeros(20, "float32")}, r"training\.targets must have shape"),
         (RegressionJob, {"targets": np.zeros((20, 1))}, r"training\.targets must be float32"),
         (ClassificationJob, {"targets": np.zeros(20)}, r"training\.targets must be integers"),
-        (ClassificationJob, {"targets": np.full(20, -1)}, r"training\.targets must be integers of 0 and above"),
-        (ClassificationJob, {"lengths": np.full(20, 7)}, r"lengths must be in 1\.\.6"),
-        (ClassificationJob, {"lengths": np.ones(19, int)}, "lengths must have shape"),
+        (ClassificationJob, {"targets": np.full(20, -1)}, r"training\.targets must be 0 or more, got -1"),
+        (ClassificationJob, {"lengths": np.full(20, 7)}, r"lengths must be in 1\.\.6, got training\.lengths\[0\] = 7"),
+        (ClassificationJob, {"lengths": np.ones(19, int)}, r"training\.lengths must have shape"),
+        (ClassificationJob, {"lengths": [6] * 20}, r"training\.lengths must be a NumPy array, got list"),
+        (ClassificationJob, {"x": np.full((6, 20, 2), np.nan, "float32")}, r"training\.x must be finite, got nan at"),
+        (RegressionJob, {"targets": np.full((20, 1), np.inf, "float32")}, r"training\.targets must be finite, got inf"),
     ],
 )
 def test_sequences_that_do_not_fit_are_refused(kind: type[Job], changes: dict[str, Any], message: str) -> None:
     good = sequences(kind, 20, seed=0)
     with pytest.raises((ValueError, TypeError), match=message):
         kind(QUICK, good._replace(**changes), good)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (
+            RegressionJob,
+            {"targets": np.zeros((20, 3), "float32")},
+            r"targets must have shape \(any, 1\), got \(20, 3\)",
+        ),
+        (
+            RegressionJob,
+            {"targets": np.full((20, 1), np.nan, "float32")},
+            r"targets must be finite, got nan at \(0, 0\)",
+        ),
+        (ClassificationJob, {"targets": np.full(20, 2)}, r"targets must be classes 0\.\.1 of training, got 2"),
+        (ClassificationJob, {"targets": np.full(20, -1)}, "targets must be 0 or more, got -1"),
+        (ClassificationJob, {"targets": np.zeros(20)}, "targets must be integers"),
+        (ClassificationJob, {"lengths": np.zeros(20, int)}, r"lengths must be in 1\.\.6"),
+        (ClassificationJob, {"x": np.full((6, 20, 2), np.nan, "float32")}, "x must be finite, got nan"),
+    ],
+)
+def test_of_the_validation_part_they_are_refused_before_anything_is_learned(
+    kind: type[Job], changes: dict[str, Any], message: str
+) -> None:
+    good = sequences(kind, 20, seed=0)
+    with pytest.raises((ValueError, TypeError), match=rf"validation\.{message}"):
+        kind(QUICK, good, good._replace(**changes))
+
+
+def test_what_is_no_number_may_stand_past_the_end() -> None:
+    good = sequences(ClassificationJob, 20, seed=0)
+    good.x[np.arange(6)[:, None] >= good.lengths] = np.nan
+    job = ClassificationJob(QUICK, good, good)
+    assert math.isfinite(job.trainer.step())
+    assert math.isfinite(job.evaluate()["validation"])
+
+
+def test_a_job_takes_its_own_settings_and_sequences() -> None:
+    good = sequences(ClassificationJob, 20, seed=0)
+    with pytest.raises(TypeError, match="settings must be SequenceSettings, got ImageSettings"):
+        ClassificationJob(ImageSettings(), good, good)
+    with pytest.raises(TypeError, match="settings must be TextSettings, got SequenceSettings"):
+        TextJob(SequenceSettings())
+    with pytest.raises(TypeError, match="training must be Sequences, got tuple"):
+        ClassificationJob(QUICK, tuple(good), good)
+
+
+def test_numbers_of_numpy_become_those_of_python(tmp_path: Path, settings: TextSettings) -> None:
+    given = replace(settings, hidden_size=np.int64(9), learning_rate=np.float32(0.5), window=np.int8(10))
+    assert given == replace(settings, learning_rate=0.5)
+    Run.create(tmp_path / "run", TextJob(given))
+    Run.resume(tmp_path / "run", TextJob)
+
+
+def test_every_class_has_its_place_in_the_picture(tmp_path: Path) -> None:
+    data = sequences(ClassificationJob, 20, seed=0)
+    seen = data._replace(targets=np.zeros(20, int))
+    job = ClassificationJob(replace(QUICK, epochs=30), data._replace(targets=np.arange(20) // 19 * 4), seen)
+    run = Run.create(tmp_path / "run", job)
+    assert run.train()
+    assert run.evaluations[-1]["accuracy"] == 1  # no answer is 4, and no target of the validation part
+    axes = job.pictures(run.evaluations)["confusion.png"].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2", "3", "4"]
+
+
+def test_small_losses_are_said_with_their_digits_and_none_at_all_is_no_lack_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers, classes = (sequences(kind, 20, seed=0) for kind in (RegressionJob, ClassificationJob))
+    numbers = numbers._replace(targets=numbers.targets / 100)
+    Run.create(tmp_path / "small", RegressionJob(QUICK, numbers, numbers)).train()
+    assert "squared error (mean 0.0009" in capsys.readouterr().out.splitlines()[-1]
+    classes = classes._replace(targets=np.zeros(20, int))
+    Run.create(tmp_path / "alone", ClassificationJob(QUICK, classes, classes)).train()
+    assert "(frequencies 0.00), 100.0% right; training 0.000," in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_more_in_a_batch_than_there_are_is_refused() -> None:
@@ -352,6 +438,7 @@ def test_more_in_a_batch_than_there_are_is_refused() -> None:
     [
         ({"images": "cats"}, "images must be one of digits, mnist, got 'cats'"),
         ({"folder": "somewhere"}, "folder must be None but for mnist"),
+        ({"images": "mnist", "folder": Path("files")}, "folder must be a string or None, got"),
         ({"bidirectional": 1}, "bidirectional must be True or False, got 1"),
     ],
 )

@@ -76,19 +76,19 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def check_lengths(lengths: Sequence[int], T: int, B: int) -> np.ndarray:
+def check_lengths(lengths: Sequence[int] | np.ndarray, T: int, B: int, name: str = "lengths") -> np.ndarray:
     """Lengths as integers (B,) in 1..T."""
     try:
         found = np.asanyarray(lengths)
     except ValueError:
-        raise TypeError(f"lengths must be integers, one for each sequence, got {lengths!r}") from None
+        raise TypeError(f"{name} must be integers, one for each sequence, got {lengths!r}") from None
     if isinstance(found, np.ma.MaskedArray):
-        raise TypeError("lengths must be a plain array, got a masked array")
+        raise TypeError(f"{name} must be a plain array, got a masked array")
     if found.dtype.kind not in "iu" and found.size:
-        raise TypeError(f"lengths must be integers, got {found.dtype}")
+        raise TypeError(f"{name} must be integers, got {found.dtype}")
     if found.shape != (B,):
-        raise ValueError(f"lengths must have shape ({B},), got {found.shape}")
+        raise ValueError(f"{name} must have shape ({B},), got {found.shape}")
     if B and not (found.min() >= 1 and found.max() <= T):
         wrong = int(np.flatnonzero((found < 1) | (found > T))[0])
-        raise ValueError(f"lengths must be in 1..{T}, got lengths[{wrong}] = {found[wrong]}")
+        raise ValueError(f"{name} must be in 1..{T}, got {name}[{wrong}] = {found[wrong]}")
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblstm.plot.colours import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION
-from nblstm.plot.sheet import axes_or_new, has_layout
+from nblstm.plot.sheet import axes_or_new, brief, has_layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,14 +76,13 @@ def loss_curves(
 
         ax = pyplot.subplots(figsize=(8, 5), layout="constrained")[1]
     ax.plot(steps, training, color=BLUE, marker="o", markersize=3.5, label="training, mean since the point before")
-    ax.plot(
-        steps, validation, color=VERMILION, marker="s", markersize=3.5, label=f"validation, last {validation[-1]:.2f}"
-    )
-    for name, bits in baselines.items():
-        ax.axhline(bits, color=GREY, linewidth=1, linestyle="--", zorder=1)
+    last = f"validation, last {brief(validation[-1], 2)}"
+    ax.plot(steps, validation, color=VERMILION, marker="s", markersize=3.5, label=last)
+    for name, loss in baselines.items():
+        ax.axhline(loss, color=GREY, linewidth=1, linestyle="--", zorder=1)
         ax.annotate(
-            f"{name} {bits:.2f}",
-            xy=(1, bits),
+            f"{name} {brief(loss, 2)}",
+            xy=(1, loss),
             xycoords=("axes fraction", "data"),
             xytext=(-4, 3),
             textcoords="offset points",

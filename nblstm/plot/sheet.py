@@ -80,6 +80,11 @@ def visible(text: Sequence[str]) -> list[str]:
     return [{" ": "·", "\n": "↵", "\t": "⇥"}.get(character, character) for character in text]
 
 
+def brief(number: float, decimals: int) -> str:
+    """A number with so many decimals, or with two significant digits where these are more."""
+    return f"{number:.{decimals}f}" if abs(number) >= 10 ** (1 - decimals) or number == 0 else f"{number:.2g}"
+
+
 def ink_on(ground: Sequence[float]) -> str:
     """White on a dark ground (red, green, blue, opacity), the ink on a light one and where there is none."""
     lightness = float(np.dot(ground[:3], (0.299, 0.587, 0.114)))  # how light they look together: the luma of BT.601

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -242,7 +243,7 @@ class BatchTrainer(Trainer):
 
     def __init__(
         self, model: SequenceModel, optimizer: Optimizer, x: np.ndarray, targets: np.ndarray, batch_size: int = 32, *,
-        lengths: Any = None, clip: float = math.inf, seed: int = 0,
+        lengths: Sequence[int] | np.ndarray | None = None, clip: float = math.inf, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(model, optimizer, clip)
         check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
@@ -251,7 +252,7 @@ class BatchTrainer(Trainer):
             raise ValueError(f"targets must be one for each of the {count} sequences, got shape {np.shape(targets)}")
         model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
         self.x, self.targets = x, np.asarray(targets)
-        self.lengths: Any = None if lengths is None else check_lengths(lengths, *x.shape[:2])
+        self.lengths = None if lengths is None else check_lengths(lengths, *x.shape[:2])
         self.batch_size, self.seed = as_size("batch_size", batch_size), as_size("seed", seed, least=0)
         if self.batch_size > count:
             raise ValueError(f"batch_size must be at most the {count} sequences there are, got {batch_size}")
@@ -316,7 +317,9 @@ def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: in
     return float(nats / predictions / math.log(2))
 
 
-def predict(model: SequenceModel, x: np.ndarray, lengths: Any = None, batch_size: int = 500) -> np.ndarray:
+def predict(
+    model: SequenceModel, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, batch_size: int = 500
+) -> np.ndarray:
     """The model's answers to any number of sequences, `batch_size` of them at a time.
 
     Parameters
@@ -331,7 +334,7 @@ def predict(model: SequenceModel, x: np.ndarray, lengths: Any = None, batch_size
     numpy.ndarray, shape (N, outputs)
     """
     check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
-    steps: Any = None if lengths is None else check_lengths(lengths, *x.shape[:2])
+    steps = None if lengths is None else check_lengths(lengths, *x.shape[:2])
     parts = [
         slice(start, start + batch_size) for start in range(0, max(1, x.shape[1]), as_size("batch_size", batch_size))
     ]

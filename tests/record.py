@@ -1,17 +1,20 @@
-"""Writes golden/torch.npz: PyTorch's outputs and gradients in float64. Run by hand: python tests/record.py.
+"""Writes nblstm/check/torch.npz: PyTorch's outputs and gradients in float64. Run by hand: python tests/record.py.
 
-The file is committed, so that every test run holds the package against PyTorch's numbers, with or without PyTorch.
+The file is part of the package: every test run, and `nblstm check` wherever it is installed, hold it against PyTorch's
+numbers, with or without PyTorch.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cases import Case, Problem, Results
 
-GOLDEN = Path(__file__).parent / "golden" / "torch.npz"
+from nblstm.check.recorded import RECORDED, recorded
+
 CASES = [
     Case("rnn_tanh", num_layers=2, bidirectional=True, lengths=True),
     Case("rnn_relu", num_layers=2, bidirectional=True, lengths=True),
@@ -25,14 +28,16 @@ CASES = [
 
 def load(case: Case) -> tuple[dict[str, np.ndarray], Problem, Results]:
     """The recorded parameters, problem and PyTorch's results of one case."""
-    parts: dict[str, dict[str, np.ndarray]] = {"params": {}, "problem": {}, "results": {}}
-    with np.load(GOLDEN) as archive:
-        for key in archive.files:
-            name, part, tensor = key.split("/")
-            if name == str(case):
-                parts[part][tensor] = archive[key]
-    problem = Problem(**{field.name: parts["problem"].get(field.name) for field in fields(Problem)})
-    return parts["params"], problem, parts["results"]
+    found = recorded()[str(case)]
+    problem = Problem(**{field.name: found.problem.get(field.name) for field in fields(Problem)})
+    return found.params, problem, found.results
+
+
+def form(case: Case) -> dict[str, Any]:
+    """The arguments of the layer of a case, as plain data."""
+    layer = case.layer()
+    names = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional"]
+    return {name: getattr(layer, name) for name in [*names, *([] if case.is_lstm else ["nonlinearity"])]}
 
 
 def record() -> None:
@@ -49,8 +54,9 @@ def record() -> None:
         parts = {"params": params, "problem": inputs, "results": run_torch(case, params, problem)}
         for part, tensors in parts.items():
             arrays |= {f"{case}/{part}/{name}": array for name, array in tensors.items() if array is not None}
-    np.savez_compressed(GOLDEN, **arrays)
-    print(f"{GOLDEN}: {len(CASES)} cases, {GOLDEN.stat().st_size:,} bytes")
+        arrays[f"{case}/form"] = np.array(json.dumps(form(case)))
+    np.savez_compressed(RECORDED, **arrays)
+    print(f"{RECORDED}: {len(CASES)} cases, {RECORDED.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ Examples:
   nblstm train --resume runs/python-reference  after Ctrl-C
   nblstm sample runs/python-reference --prompt "The " --temperature 0.5
   nblstm classify digits                       images of digits, read row by row
+  nblstm check                                 gradients, accuracy and more, on this machine
   nblstm course                                a copy of the lessons, opened in JupyterLab
   nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
 """

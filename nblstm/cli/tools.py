@@ -1,4 +1,4 @@
-"""The commands beside training: ``nblstm course``, ``bench`` and ``info``; one thin function each."""
+"""The commands beside training: ``nblstm course``, ``bench``, ``check`` and ``info``; one thin function each."""
 
 from __future__ import annotations
 
@@ -66,6 +66,27 @@ def bench(
     with plain_errors():
         if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
             context.exit(130)
+
+
+@main.command()
+@click.pass_context
+def check(context: click.Context, /) -> None:
+    """Check nblstm on this very machine, in about a minute; exit code 1 if anything is wrong.
+
+    All gradients of all layers against centred differences; outputs and gradients against recorded ones of PyTorch's;
+    exp, tanh and sigmoid against the exact values; and the same bits with one thread and with all.
+    """
+    from tqdm import tqdm
+
+    from nblstm import check
+
+    with tqdm(desc="checking", unit=" checks", leave=False) as bar:
+        found = [row for row in check.rows() if bar.update() or True]
+    click.echo(check.table(found))
+    failed = [row for row in found if not row.passed]
+    click.echo(f"{len(found) - len(failed)} of {len(found)} checks passed")
+    if failed:
+        context.exit(1)
 
 
 @main.command()

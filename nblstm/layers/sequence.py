@@ -22,7 +22,7 @@ class SequenceLayer(Recurrent):
     batch_first: bool
 
     def __call__(
-        self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None
+        self, x: np.ndarray, state: State = None, lengths: Sequence[int] | np.ndarray | None = None
     ) -> tuple[np.ndarray, State]:
         """Run over x and keep nothing; never drops.
 
@@ -56,7 +56,11 @@ class SequenceLayer(Recurrent):
         return self._as_given(y, unbatched), join_state([member[:, 0] if unbatched else member for member in members])
 
     def forward(
-        self, x: np.ndarray, state: State = None, lengths: Sequence[int] | None = None, tape: Tape | None = None
+        self,
+        x: np.ndarray,
+        state: State = None,
+        lengths: Sequence[int] | np.ndarray | None = None,
+        tape: Tape | None = None,
     ) -> tuple[np.ndarray, State, Tape]:
         """Run over x in training: with dropout, and with all that `backward` needs kept on the tape.
 
@@ -151,7 +155,7 @@ class SequenceLayer(Recurrent):
     # --------------------------------------------------------------------------------------------------------- checks
 
     def _as_taken(
-        self, x: np.ndarray, state: State, lengths: Sequence[int] | None
+        self, x: np.ndarray, state: State, lengths: Sequence[int] | np.ndarray | None
     ) -> tuple[np.ndarray, list[np.ndarray | None], np.ndarray | None, bool]:
         """The arguments of a forward pass, checked: x (T, B, I), states, lengths, and whether x has no batch."""
         check_array("x", x, self.dtype)

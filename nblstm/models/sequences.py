@@ -58,7 +58,7 @@ class SequenceModel(Network, ABC):
             },
         )
 
-    def __call__(self, x: np.ndarray, lengths: Sequence[int] | None = None) -> np.ndarray:
+    def __call__(self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The answers; nothing is dropped or kept.
 
         Parameters
@@ -76,7 +76,7 @@ class SequenceModel(Network, ABC):
         return self.linear(self._top(state))
 
     def forward(
-        self, x: np.ndarray, lengths: Sequence[int] | None = None, tape: Tape | None = None
+        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Tape | None = None
     ) -> tuple[np.ndarray, Tape]:
         """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
 

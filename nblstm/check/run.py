@@ -1,0 +1,107 @@
+"""The checks of `nblstm check`, one after the other, and the table that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from nblstm.check import accuracy
+from nblstm.check.recorded import largest_error, recorded
+from nblstm.gradcheck import gradcheck
+from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
+
+GRADIENT, RECORDED = 1e-7, 1e-11
+EVERY = 4099  # of the numbers of float32 there are, a million
+SAMPLE = 1 << 12  # numbers of float64
+
+
+class Row(NamedTuple):
+    """One check: what was compared, the largest error found, the largest allowed, and the unit of both."""
+
+    what: str
+    found: float
+    allowed: float
+    unit: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is as small as it should be; NaN is not."""
+        return self.found <= self.allowed
+
+
+def rows() -> Iterator[Row]:
+    """Every check in turn, as soon as it is done."""
+    yield from _gradients()
+    for case, recording in recorded().items():
+        yield Row(f"as PyTorch: {case}", largest_error(recording), RECORDED, "of the largest entry")
+    yield from _accuracy()
+    yield _same_bits()
+
+
+def table(found: list[Row]) -> str:
+    """The rows as a table to read."""
+    width = max(len(row.what) for row in found)
+    verdicts = ["ok" if row.passed else "FAILED" for row in found]
+    lines = [
+        f"{row.what:<{width}}  {row.found:>7.1e}  {row.allowed:>7.1e}  {verdict:<6}  {row.unit}"
+        for row, verdict in zip(found, verdicts, strict=True)
+    ]
+    head = f"{'check':<{width}}  {'error':>7}  {'allowed':>7}"
+    return "\n".join([head, "-" * max(map(len, lines)), *lines])
+
+
+def _gradients() -> Iterator[Row]:
+    """Every gradient of every layer against centred differences."""
+    rng = np.random.default_rng(0)
+    T, B, I, H = 5, 3, 2, 7
+    x, lengths = rng.standard_normal((T, B, I)), np.array([5, 1, 4])
+    common: dict[str, Any] = {"dtype": "float64", "seed": 1}
+    stacked: dict[str, Any] = {"num_layers": 2, "bidirectional": True, **common}
+    state = rng.standard_normal((2, 4, B, H))
+    layers: dict[str, LSTM | RNN] = {
+        "LSTM": LSTM(I, H, **stacked),
+        "LSTM, concat": LSTM(I, H, formulation="concat", **stacked),
+        "LSTM, peepholes": LSTM(I, H, peephole=True, **stacked),
+        "LSTM, checkpoint": LSTM(I, H, checkpoint=2, **stacked),
+        "RNN, tanh": RNN(I, H, **stacked),
+        "RNN, ReLU": RNN(I, H, nonlinearity="relu", **stacked),
+    }
+    for name, layer in layers.items():
+        initial = tuple(state) if layer.has_cell else state[0]
+        yield _gradient_row(f"{name}, two layers, both directions", layer, x, initial, lengths)
+    yield _gradient_row("LSTMCell", LSTMCell(I, H, **common), x[0], tuple(state[:, 0]))
+    yield _gradient_row("RNNCell", RNNCell(I, H, **common), x[0], state[0, 0])
+    yield _gradient_row("Linear", Linear(I, H, **common), x)
+    yield _gradient_row("Embedding", Embedding(4, H, **common), rng.integers(0, 4, (T, B)))
+
+
+def _gradient_row(name: str, layer: Any, x: np.ndarray, state: Any = None, lengths: np.ndarray | None = None) -> Row:
+    found = gradcheck(layer, x, state, lengths, tolerance=np.inf)
+    return Row(f"gradients: {name}", found.error, GRADIENT, "of the largest entry")
+
+
+def _accuracy() -> Iterator[Row]:
+    for name, function in accuracy.FUNCTIONS.items():
+        single, double = accuracy.survey32(function, EVERY), accuracy.survey64(function, SAMPLE)
+        for dtype, survey in (("float32", single), ("float64", double)):
+            yield Row(f"accuracy: {name}, {dtype}", survey.normal.value, accuracy.LARGEST[name], "ulp")
+
+
+def _same_bits() -> Row:
+    """One thread and all of them, over a batch and over a single sequence."""
+    differing = 0
+    threads = numba.get_num_threads()
+    for batch, units in ((64, 200), (1, 700)):
+        x = np.random.default_rng(batch).standard_normal((20, batch, 40), dtype="float32")
+        results = []
+        for count in (1, threads):
+            numba.set_num_threads(count)
+            layer = LSTM(40, units, seed=0)
+            y, _, tape = layer.forward(x)
+            dx: Any = layer.backward(y, tape)[0]
+            results.append(np.concatenate([np.ravel(array) for array in (y, dx, layer.flat_grads)]))
+        differing += int(np.count_nonzero(results[0] != results[1]))
+    return Row(f"the same bits with 1 and {threads} threads", differing, 0, "numbers that differ")

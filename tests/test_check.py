@@ -1,0 +1,55 @@
+"""`nblstm check`: what it prints, and that it notices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nblstm import check
+from nblstm.check import accuracy, recorded
+from nblstm.check import run as checks
+from nblstm.cli import main
+from nblstm.layers import LSTM
+
+
+def test_everything_passes_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "SAMPLE", 1 << 8)  # the sample that the suite takes is in test_functions
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["check", "error", "allowed"]
+    assert lines[-1] == f"{len(lines) - 3} of {len(lines) - 3} checks passed"
+    for what, count in (("gradients:", 10), ("as PyTorch:", 7), ("accuracy:", 6), ("the same bits", 1)):
+        assert sum(line.startswith(what) for line in lines) == count
+    assert all(" ok " in line for line in lines[2:-1])
+
+
+def test_a_wrong_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = LSTM.backward
+
+    def wrong(self: LSTM, *arguments, **options):
+        found = original(self, *arguments, **options)
+        options.get("grads", self.grads).flat[0] *= 1.001
+        return found
+
+    monkeypatch.setattr(LSTM, "backward", wrong)
+    assert not next(check.rows()).passed
+    (case,) = [case for name, case in recorded.recorded().items() if name == "lstm-split-1layer"]
+    assert recorded.largest_error(case) > checks.RECORDED
+
+
+def test_an_inexact_activation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tanh = accuracy.FUNCTIONS["tanh"]
+    rough = tanh._replace(found=lambda x: tanh.found(x) * (1 + 8 * np.finfo(x.dtype).eps))
+    monkeypatch.setattr(accuracy, "FUNCTIONS", {"tanh": rough})
+    monkeypatch.setattr(checks, "SAMPLE", 1 << 8)
+    assert [row.passed for row in checks._accuracy()] == [False, False]
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.0, True), (1.0, True), (1.5, False), (np.nan, False)])
+def test_failures_end_with_code_1(monkeypatch: pytest.MonkeyPatch, error: float, passed: bool) -> None:
+    monkeypatch.setattr(check, "rows", lambda: iter([check.Row("something", error, 1.0, "ulp")]))
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == (0 if passed else 1)
+    assert ("FAILED" in result.output) is not passed

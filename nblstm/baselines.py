@@ -40,6 +40,11 @@ def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int
     dict
         ``"uniform"``, ``"unigram"``, ``"bigram"`` and ``"5-gram"``, in bits per character.
 
+    Raises
+    ------
+    ValueError
+        What are no places in the vocabulary, or fewer than two to predict on.
+
     Examples
     --------
     >>> import numpy as np
@@ -48,8 +53,10 @@ def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int
     >>> {name: round(bits, 2) for name, bits in baselines(tokens, tokens, 4).items()}
     {'uniform': 2.0, 'unigram': 2.0, 'bigram': 0.0, '5-gram': 0.0}
     """
-    V = vocabulary_size
-    training, validation = training.astype(np.int64, copy=False), validation.astype(np.int64, copy=False)
+    V = as_size("vocabulary_size", vocabulary_size)
+    training, validation = _places("training", training, V), _places("validation", validation, V)
+    if len(validation) < 2:
+        raise ValueError(f"validation must have at least two characters, got {len(validation)}")
     ones = np.bincount(training, minlength=V) + PSEUDOCOUNT
     firsts = np.bincount(training[:-1], minlength=V) + PSEUDOCOUNT * V
     _, _, counts, places = _number(training[:-1] * V + training[1:], validation[:-1] * V + validation[1:])
@@ -92,6 +99,11 @@ def ngram_probabilities(
     numpy.ndarray of float64, shape (M - 1,)
         Of every character of the validation part but its first.
 
+    Raises
+    ------
+    ValueError
+        What are no places in the vocabulary, or an order below 1.
+
     References
     ----------
     I. Witten, T. Bell, "The zero-frequency problem: estimating the probabilities of novel events in adaptive text
@@ -108,8 +120,8 @@ def ngram_probabilities(
     >>> ngram_probabilities(tokens, np.array([0, 1]), 3, order=2)  # (2 + 2 * 0.33333333) / (3 + 2)
     array([0.53333333])
     """
-    V = vocabulary_size
-    training, validation = training.astype(np.int64, copy=False), validation.astype(np.int64, copy=False)
+    V = as_size("vocabulary_size", vocabulary_size)
+    training, validation = _places("training", training, V), _places("validation", validation, V)
     probabilities = np.full(len(validation), 1 / V)
     # The number of the context that precedes each place. The k-grams seen are numbered 0, 1, ... without a gap, so that
     # a context's number times V, plus a character, stays below N V, however long the context: it fits into 64 bits.
@@ -125,6 +137,16 @@ def ngram_probabilities(
         probabilities = np.where(total > 0, mixed, probabilities)
         before, asked = grams[:-1], np.append(-1, places[:-1])
     return probabilities[1:]
+
+
+def _places(name: str, tokens: np.ndarray, size: int) -> np.ndarray:
+    """`tokens` as int64, after the check that they are places in a vocabulary of that size."""
+    found = np.asarray(tokens)
+    if found.dtype.kind not in "iu" or found.ndim != 1:
+        raise ValueError(f"{name} must be integers (N,), got {found.dtype} {found.shape}")
+    if found.size and not (found.min() >= 0 and found.max() < size):
+        raise ValueError(f"{name} must lie in 0..{size - 1}, got {found.min()}..{found.max()}")
+    return found.astype(np.int64, copy=False)
 
 
 def _number(keys: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -303,7 +303,15 @@ def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: in
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        Fewer than two tokens, or a size below 1.
     """
+    batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
+    if len(tokens) < 2:
+        raise ValueError(f"tokens must be at least two, got {len(tokens)}")
     predictions = len(tokens) - 1
     length = math.ceil(predictions / batch_size)
     filled = np.append(tokens, np.full(batch_size * length - predictions, IGNORED, tokens.dtype))
@@ -332,6 +340,11 @@ def predict(
     Returns
     -------
     numpy.ndarray, shape (N, outputs)
+
+    Raises
+    ------
+    TypeError, ValueError
+        What the model refuses, or a batch size below 1.
     """
     check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
     steps = None if lengths is None else check_lengths(lengths, *x.shape[:2])

@@ -169,6 +169,28 @@ def test_baselines_of_tiny_texts(vocabulary_size: int) -> None:
         assert all(np.isfinite(list(found.values())))
 
 
+@pytest.mark.parametrize(
+    ("training", "validation", "message"),
+    [
+        (np.array([0, 1, 3]), np.zeros(4, int), r"training must lie in 0\.\.2, got 0\.\.3"),
+        (np.zeros(4, int), np.array([1, -1]), r"validation must lie in 0\.\.2, got -1\.\.1"),
+        (np.zeros(4), np.zeros(4, int), r"training must be integers \(N,\), got float64 \(4,\)"),
+        (np.zeros(4, int), np.zeros((2, 2), int), r"validation must be integers \(N,\), got int64 \(2, 2\)"),
+    ],
+)
+def test_what_is_not_in_the_vocabulary_is_not_counted(
+    training: np.ndarray, validation: np.ndarray, message: str
+) -> None:
+    for count in (baselines, ngram_probabilities):
+        with pytest.raises(ValueError, match=message):
+            count(training, validation, 3)
+
+
+def test_a_text_of_one_character_has_no_baselines() -> None:
+    with pytest.raises(ValueError, match="validation must have at least two characters, got 1"):
+        baselines(np.zeros(4, int), np.zeros(1, int), 3)
+
+
 def test_ngrams_of_thousands_of_characters() -> None:
     """A context of many characters out of a large vocabulary must not be taken for another one."""
     rng = np.random.default_rng(0)

@@ -125,6 +125,19 @@ def test_evaluation_predicts_every_character_once(size: int, batch_size: int) ->
     assert found == pytest.approx(bits / math.log(2) / (size - 1), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros(1, int),), "tokens must be at least two, got 1"),
+        ((np.zeros(5, int), 0), "batch_size must be at least 1"),
+        ((np.zeros(5, int), 2, 0), "window must be at least 1"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(CharLM("abcde", 3, 6, 1, seed=0), *arguments)
+
+
 def batches_of(count: int, batch_size: int, **options: Any) -> BatchTrainer:
     """A trainer over sequences whose first number is their place in the whole."""
     rng = np.random.default_rng(0)

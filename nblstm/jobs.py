@@ -42,7 +42,11 @@ class Job(ABC):
 
     Attributes
     ----------
-    model, trainer
+    settings_type : type of Settings
+    item, measure : str
+        What a sequence, or its like, is called; the loss and its unit, for reading.
+    model : Network
+    trainer : Trainer
     batches : int
         Training steps in one pass over the training part.
     size : int
@@ -57,7 +61,7 @@ class Job(ABC):
 
     settings_type: type[Settings]
     item: str
-    measure: str  # the loss and its unit, for reading
+    measure: str
     settings: Settings
     model: Network
     trainer: Trainer

@@ -130,6 +130,11 @@ class TextTrainer(Trainer):
     state : tuple of numpy.ndarray, numpy.ndarray or None
         What the next window starts from; None for zeros.
 
+    Raises
+    ------
+    ValueError
+        A window longer than the streams, or an optimiser over another model.
+
     Examples
     --------
     >>> from nblstm import Adam, CharLM
@@ -224,7 +229,8 @@ class BatchTrainer(Trainer):
     Raises
     ------
     ValueError
-        Fewer than B sequences, arrays that disagree about N, or targets that ``model.loss`` refuses.
+        Fewer than B sequences, arrays that disagree about N, targets that ``model.loss`` refuses, or an optimiser over
+        another model.
 
     Examples
     --------

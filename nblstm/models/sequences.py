@@ -29,6 +29,12 @@ class SequenceModel(Network, ABC):
 
     where :math:`h_n` is the top layer's last hidden state; with two directions, that of the forward direction after
     the last step beside that of the backward direction after the first. Subclasses say what z means.
+
+    Parameters
+    ----------
+    outputs : pair of str and int
+        What the subclass calls the number of answers, and this number. All other parameters are those of
+        `SequenceClassifier`.
     """
 
     def __init__(

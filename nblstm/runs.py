@@ -126,6 +126,8 @@ class Run:
         with _damage_named(path):
             run.trainer.load_state_dict(tensors, progress["trainer"])
             run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
+        for leftover in run.folder.glob(".*.tmp"):  # of a save during which the run was killed
+            leftover.unlink()
         return run
 
     @property

@@ -199,9 +199,11 @@ def test_without_axes_every_picture_makes_a_white_figure_of_its_own(pyplot: Any)
     ("call", "error", "message"),
     [
         (lambda: saliency_over_text("ab", [1.0]), ValueError, r"saliency must have shape \(2,\).*got \(1,\)"),
-        (lambda: saliency_over_text("", []), ValueError, "saliency must .* 0 characters"),
+        (lambda: saliency_over_text("", []), ValueError, "text must be a string of at least one"),
         (lambda: saliency_over_text("ab", [1, -2]), ValueError, "saliency must be 0 or more, got -2; take absolute"),
         (lambda: saliency_over_text("a", [1], predicted="bc"), ValueError, "predicted must be one character, got 'bc'"),
+        (lambda: saliency_over_text("a", [1], predicted=5), ValueError, "predicted must be one character, got 5"),
+        (lambda: saliency_over_text(["a"], [1]), ValueError, r"text must be a string .* got \['a'\]"),
         (lambda: saliency_over_text("a", [1], width=0), ValueError, "width must be at least 1, got 0"),
         (lambda: confusion_matrix([], []), ValueError, r"truth and predicted must .* got \(0,\) and \(0,\)"),
         (lambda: confusion_matrix([1], [1, 2]), ValueError, r"truth and predicted must .* got \(1,\) and \(2,\)"),

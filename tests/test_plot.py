@@ -65,6 +65,12 @@ def test_loss_curves_draws_what_it_is_given(ax: Axes) -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "bits per character")
 
 
+def test_small_losses_keep_their_digits(ax: Axes) -> None:
+    loss_curves([0, 1], [np.nan, 0.01], [0.2, 0.000123], {"mean": 0.042, "zero": 0.0}, ax, measure="squared error")
+    assert [text.get_text() for text in ax.texts] == ["mean 0.042", "zero 0.00"]
+    assert ax.get_legend().get_texts()[1].get_text() == "validation, last 0.00012"
+
+
 @pytest.mark.parametrize("steps", [[], [1, 2], [[1]]])
 def test_loss_curves_refuses_arrays_that_do_not_match(steps: list) -> None:
     with pytest.raises(ValueError, match="must have one common shape"):
@@ -250,10 +256,10 @@ def test_without_axes_every_picture_makes_a_white_figure_of_its_own(pyplot: Any)
             ValueError,
             r"gates must have shape \(3, units\).*\(1, 1\)",
         ),
-        (lambda: gates_over_text("", np.zeros((0, 2)), name="f"), ValueError, "gates must .* 0 characters"),
+        (lambda: gates_over_text("", np.zeros((0, 2)), name="f"), ValueError, "text must be a string of at least one"),
         (lambda: gates_over_text("a", [1.0], name="f"), ValueError, r"gates must .* got \(1,\)"),
         (lambda: activation_over_text("ab", [1.0], title="u"), ValueError, r"values must have shape \(2,\).*\(1,\)"),
-        (lambda: activation_over_text("", [], title="u"), ValueError, "values must .* 0 characters"),
+        (lambda: activation_over_text("", [], title="u"), ValueError, "text must be a string of at least one"),
         (lambda: activation_over_text("a", [1], title="u", width=0), ValueError, "width must be at least 1, got 0"),
         (lambda: gates_over_text("a", [[1]], name="f", limits=(1, 1)), ValueError, r"limits must .* got \(1, 1\)"),
         (lambda: weight_blocks(np.zeros(3)), TypeError, "layer must be a layer of nblstm, .* got ndarray"),

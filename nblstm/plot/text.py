@@ -63,8 +63,9 @@ def gates_over_text(
     >>> ax.get_title(), [label.get_text() for label in ax.get_xticklabels()]
     ('forget gate f at every character', ['a', '·', 'b'])
     """
+    _check_text(text)
     values = np.asarray(gates, float)
-    if not text or values.ndim != 2 or len(values) != len(text) or not values.size:
+    if values.ndim != 2 or len(values) != len(text) or not values.size:
         raise ValueError(
             f"gates must have shape ({len(text)}, units), a row for each of the {len(text)} characters of text, "
             f"got {values.shape}"
@@ -136,8 +137,9 @@ def activation_over_text(
     >>> [character.get_text() for character in ax.texts]
     ['t', 'o', '·', 'b', 'e']
     """
+    _check_text(text)
     values, width = np.asarray(values, float), as_size("width", width)
-    if not text or values.shape != (len(text),):
+    if values.shape != (len(text),):
         raise ValueError(
             f"values must have shape ({len(text)},), one for each of the {len(text)} characters of text, "
             f"got {values.shape}"
@@ -205,15 +207,16 @@ def saliency_over_text(
     >>> [character.get_text() for character in ax.texts]
     ['t', 'o', '·', 'b', 'e']
     """
+    _check_text(text)
     values, width = np.asarray(saliency, float), as_size("width", width)
-    if not text or values.shape != (len(text),):
+    if values.shape != (len(text),):
         raise ValueError(
             f"saliency must have shape ({len(text)},), one for each of the {len(text)} characters of text, "
             f"got {values.shape}"
         )
     if (values < 0).any():
         raise ValueError(f"saliency must be 0 or more, got {np.nanmin(values):g}; take absolute values or a norm")
-    if len(predicted) > 1:
+    if not isinstance(predicted, str) or len(predicted) > 1:
         raise ValueError(f"predicted must be one character, got {predicted!r}")
     from matplotlib.colors import LogNorm, Normalize
     from matplotlib.patches import Rectangle
@@ -228,6 +231,12 @@ def saliency_over_text(
         frame.set_clip_on(False)
         ax.add_patch(frame)
     return ax
+
+
+def _check_text(text: str) -> None:
+    """`text` is one, of at least a character."""
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"text must be a string of at least one character, got {text!r}")
 
 
 def _draw_text(

@@ -82,6 +82,16 @@ def test_a_tape_is_used_again_for_other_sizes(rng: np.random.Generator) -> None:
             np.testing.assert_array_equal(layer.flat_grads, expected)
 
 
+@pytest.mark.parametrize("tape", [5, (1, 2), CharLM("ab", 2, 3, 1).forward(np.zeros((2, 1), int))[2]])
+def test_what_is_no_tape_of_such_a_network_is_refused(tape: Any) -> None:
+    model, x = made(SequenceClassifier), np.zeros((T, B, I))
+    message = "tape must be one that forward of such a network returned, got"
+    with pytest.raises(TypeError, match=message):
+        model.forward(x, tape=tape)
+    with pytest.raises(TypeError, match=message):
+        model.backward(np.zeros((B, OUTPUTS)), tape)
+
+
 def test_names_shapes_and_count() -> None:
     model = SequenceClassifier(3, 5, 1, 7, bidirectional=True)
     names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]

@@ -14,7 +14,7 @@ from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
-from nblstm.models.network import Network, recurrent_layer
+from nblstm.models.network import Network, check_tape, recurrent_layer
 
 INTERRUPTIBLE = 1000  # characters drawn in one go, during which Ctrl-C has to wait
 
@@ -147,6 +147,8 @@ class CharLM(Network):
 
         The arrays returned are views into the tape, valid until its next forward; the state may be handed to that one.
         """
+        if tape is not None:
+            check_tape(tape, Tape)
         embedding, recurrent, linear = tape or (None, None, None)
         x, embedding = self.embedding.forward(tokens, tape=embedding)
         y, state, recurrent = self.recurrent.forward(x, state, tape=recurrent)
@@ -165,6 +167,7 @@ class CharLM(Network):
         tape : Tape
             From the forward pass.
         """
+        check_tape(tape, Tape)
         dy = self.linear.backward(dlogits, tape.linear)
         dx: Any
         dx, _ = self.recurrent.backward(dy, tape.recurrent)

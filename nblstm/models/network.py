@@ -131,6 +131,12 @@ class Network:
             yield from kind._kinds()
 
 
+def check_tape(tape: Any, kind: type) -> None:
+    """`tape` is of the kind that the network's forward returns."""
+    if not isinstance(tape, kind):
+        raise TypeError(f"tape must be one that forward of such a network returned, got {type(tape).__name__}")
+
+
 def recurrent_layer(
     cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float, **options: Any
 ) -> LSTM | RNN:

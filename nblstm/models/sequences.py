@@ -12,7 +12,7 @@ from nblstm.arguments import as_seed, as_size
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models.network import Network, recurrent_layer
+from nblstm.models.network import Network, check_tape, recurrent_layer
 
 
 class Tape(NamedTuple):
@@ -88,6 +88,8 @@ class SequenceModel(Network, ABC):
 
         The answers are a view into the tape, valid until its next forward. x must not change before `backward`.
         """
+        if tape is not None:
+            check_tape(tape, Tape)
         recurrent, linear = tape or (None, None)
         _, state, recurrent = self.recurrent.forward(x, lengths=lengths, tape=recurrent)
         z, linear = self.linear.forward(self._top(state), tape=linear)
@@ -110,6 +112,7 @@ class SequenceModel(Network, ABC):
         numpy.ndarray, shape (T, B, I), or None
             The gradient of x.
         """
+        check_tape(tape, Tape)
         dtop: Any = self.linear.backward(dz, tape.linear)
         layer = self.recurrent
         dh_n = np.zeros((layer.num_layers * layer.directions, len(dz), layer.hidden_size), self.dtype)

@@ -1,30 +1,25 @@
-"""What a run trains: settings, data and network brought together with a trainer, an evaluation and pictures."""
+"""The jobs of a classifier and of a regressor, over arrays of sequences."""
 
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nblstm import datasets
 from nblstm.arguments import check_array
-from nblstm.baselines import baselines
+from nblstm.jobs.job import Job, form
 from nblstm.layers.checks import check_lengths
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models import CharLM, Network, SequenceClassifier, SequenceModel, SequenceRegressor
+from nblstm.models import SequenceClassifier, SequenceModel, SequenceRegressor
 from nblstm.optim import Adam
-from nblstm.settings import ImageSettings, SequenceSettings, Settings, TextSettings
-from nblstm.training import BatchTrainer, TextTrainer, Trainer, evaluate, predict
+from nblstm.settings import SequenceSettings
+from nblstm.training import BatchTrainer, predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-HELD_OUT = {"digits": 5, "mnist": 10}  # one image in so many, where there is no part made for the purpose
-MNIST_TEST_FILE = "t10k-images-idx3-ubyte"
 
 
 class Sequences(NamedTuple):
@@ -33,107 +28,6 @@ class Sequences(NamedTuple):
     x: np.ndarray
     targets: np.ndarray
     lengths: np.ndarray | None = None
-
-
-class Job(ABC):
-    """What `nblstm.runs.Run` trains, evaluates and draws.
-
-    A subclass is made of settings and, where these do not name them, of data.
-
-    Attributes
-    ----------
-    settings_type : type of Settings
-    item, measure : str
-        What a sequence, or its like, is called; the loss and its unit, for reading.
-    model : Network
-    trainer : Trainer
-    batches : int
-        Training steps in one pass over the training part.
-    size : int
-        Items that a step reads, in the unit `item`.
-    baselines : dict of str to float
-        What costs less than a network: the loss on the validation part, by name.
-    digest : str
-        Of the data, so that a run is only resumed with those it was begun with.
-    facts : dict
-        About the data, for the record.
-    """
-
-    settings_type: type[Settings]
-    item: str
-    measure: str
-    settings: Settings
-    model: Network
-    trainer: Trainer
-    batches: int
-    size: int
-    baselines: dict[str, float]
-    digest: str
-    facts: dict[str, Any]
-
-    @abstractmethod
-    def __init__(self, settings: Any, *data: Any) -> None:
-        if type(settings) is not self.settings_type:
-            raise TypeError(f"settings must be {self.settings_type.__name__}, got {type(settings).__name__}")
-        self.settings = settings
-
-    @abstractmethod
-    def evaluate(self) -> dict[str, float]:
-        """The loss on the validation part, under "validation", and what else is worth knowing."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """The data in a line."""
-
-    def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
-        """What to draw of the run, by the name of the file."""
-        from matplotlib.figure import Figure
-
-        from nblstm.plot import loss_curves
-
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        steps, training, validation = ([e[name] for e in evaluations] for name in ("step", "training", "validation"))
-        loss_curves(steps, training, validation, self.baselines, figure.subplots(), measure=self.measure)
-        return {"loss.png": figure}
-
-
-class TextJob(Job):
-    """A `CharLM` that learns to predict the characters of a text; the last tenth of the text is for validation.
-
-    Raises
-    ------
-    ValueError
-        What the text, the model and the streams refuse.
-    """
-
-    settings_type = TextSettings
-    item, measure = "character", "bits per character"
-    settings: TextSettings
-    model: CharLM
-
-    def __init__(self, settings: TextSettings) -> None:
-        super().__init__(settings)
-        text = datasets.load_text(settings.text)
-        vocabulary = datasets.vocabulary_of(text)
-        training, self.validation = datasets.split(datasets.encode(text, vocabulary))
-        self.model = CharLM(vocabulary, **_form(settings))
-        streams = datasets.streams(training, settings.batch_size, settings.window)
-        optimizer = Adam(self.model.layers, lr=settings.learning_rate)
-        self.trainer = TextTrainer(self.model, optimizer, streams, settings.window, settings.clip)
-        self.batches = (len(streams) - 1) // settings.window
-        self.size = settings.batch_size * settings.window
-        self.baselines = baselines(training, self.validation, len(vocabulary))
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
-        self.facts = {"characters": len(text), "vocabulary": vocabulary}
-
-    def evaluate(self) -> dict[str, float]:
-        """Bits per character of the validation part."""
-        return {"validation": evaluate(self.model, self.validation)}
-
-    def describe(self) -> str:
-        """The text in a line."""
-        characters, distinct = self.facts["characters"], len(self.model.vocabulary)
-        return f"{self.settings.text}: {characters:,} characters, {distinct} of them distinct"
 
 
 class SequenceJob(Job):
@@ -207,7 +101,7 @@ class RegressionJob(SequenceJob):
         check_array("validation.targets", validation, training.dtype, (None, training.shape[1]))
         _check_finite("training.targets", training)
         _check_finite("validation.targets", validation)
-        return SequenceRegressor(width, output_size=training.shape[1], **_form(self.settings))
+        return SequenceRegressor(width, output_size=training.shape[1], **form(self.settings))
 
 
 class ClassificationJob(SequenceJob):
@@ -233,7 +127,7 @@ class ClassificationJob(SequenceJob):
         highest = int(training.max())
         if validation.max() > highest:
             raise ValueError(f"validation.targets must be classes 0..{highest} of training, got {validation.max()}")
-        return SequenceClassifier(width, num_classes=highest + 1, **_form(self.settings))
+        return SequenceClassifier(width, num_classes=highest + 1, **form(self.settings))
 
     def evaluate(self) -> dict[str, float]:
         """The loss on the validation part, and the share of right answers."""
@@ -252,38 +146,6 @@ class ClassificationJob(SequenceJob):
         classes = [str(k) for k in range(logits.shape[1])]
         confusion_matrix(self.validation.targets, logits.argmax(axis=1), classes=classes, ax=figure.subplots())
         return super().pictures(evaluations) | {"confusion.png": figure}
-
-
-class ImageJob(ClassificationJob):
-    """A `SequenceClassifier` that reads images of digits row by row, from top to bottom.
-
-    The bundled digits are split by chance, one in five held out. MNIST comes in two parts; of a folder that holds the
-    test part alone, one image in ten is held out.
-    """
-
-    settings_type = ImageSettings
-    settings: ImageSettings
-    item = "image"
-    measure = "nats per image"
-
-    def __init__(self, settings: ImageSettings) -> None:
-        if settings.images == "mnist" and not _has_test_part_alone(settings.folder):
-            training, validation = (_by_rows(*datasets.mnist(part, settings.folder)) for part in ("train", "test"))
-        else:
-            images, labels = (
-                datasets.digits() if settings.images == "digits" else datasets.mnist("test", settings.folder)
-            )
-            order = np.random.default_rng(settings.seed).permutation(len(images))
-            held_out = len(images) // HELD_OUT[settings.images]
-            training, validation = (
-                _by_rows(images[chosen], labels[chosen]) for chosen in (order[:-held_out], order[-held_out:])
-            )
-        super().__init__(settings, training, validation)
-
-    def describe(self) -> str:
-        """Which images, their form and their number."""
-        rows, _, width = self.training.x.shape
-        return f"{self.settings.images}: {rows} rows of {width} pixels; {super().describe()}"
 
 
 def _check_sequences(name: str, sequences: Sequences) -> int:
@@ -312,26 +174,6 @@ def _check_finite(name: str, array: np.ndarray, unread: Any = False) -> None:
     if wrong.any():
         position = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
-
-
-def _form(settings: Settings) -> dict[str, Any]:
-    """The arguments of a network that settings determine."""
-    names = ["hidden_size", "num_layers", "cell", "formulation", "dropout", "seed"]
-    if isinstance(settings, SequenceSettings):
-        names.append("bidirectional")
-    return {name: getattr(settings, name) for name in names}
-
-
-def _by_rows(images: np.ndarray, labels: np.ndarray) -> Sequences:
-    """Images (N, rows, columns) as sequences of rows."""
-    return Sequences(np.ascontiguousarray(images.transpose(1, 0, 2)), labels)
-
-
-def _has_test_part_alone(folder: str | None) -> bool:
-    if folder is None:
-        return False
-    names = {path.name.removesuffix(".gz") for path in Path(folder).glob("*ubyte*")}
-    return MNIST_TEST_FILE in names and MNIST_TEST_FILE.replace("t10k", "train") not in names
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> str:

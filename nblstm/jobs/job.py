@@ -1,0 +1,83 @@
+"""What every job has, so that one loop trains them all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from nblstm.models import Network
+from nblstm.settings import SequenceSettings, Settings
+from nblstm.training import Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Job(ABC):
+    """What `nblstm.runs.Run` trains, evaluates and draws.
+
+    A subclass is made of settings and, where these do not name them, of data.
+
+    Attributes
+    ----------
+    settings_type : type of Settings
+    item, measure : str
+        What a sequence, or its like, is called; the loss and its unit, for reading.
+    model : Network
+    trainer : Trainer
+    batches : int
+        Training steps in one pass over the training part.
+    size : int
+        Items that a step reads, in the unit `item`.
+    baselines : dict of str to float
+        What costs less than a network: the loss on the validation part, by name.
+    digest : str
+        Of the data, so that a run is only resumed with those it was begun with.
+    facts : dict
+        About the data, for the record.
+    """
+
+    settings_type: type[Settings]
+    item: str
+    measure: str
+    settings: Settings
+    model: Network
+    trainer: Trainer
+    batches: int
+    size: int
+    baselines: dict[str, float]
+    digest: str
+    facts: dict[str, Any]
+
+    @abstractmethod
+    def __init__(self, settings: Any, *data: Any) -> None:
+        if type(settings) is not self.settings_type:
+            raise TypeError(f"settings must be {self.settings_type.__name__}, got {type(settings).__name__}")
+        self.settings = settings
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """The loss on the validation part, under "validation", and what else is worth knowing."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The data in a line."""
+
+    def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
+        """What to draw of the run, by the name of the file."""
+        from matplotlib.figure import Figure
+
+        from nblstm.plot import loss_curves
+
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        steps, training, validation = ([e[name] for e in evaluations] for name in ("step", "training", "validation"))
+        loss_curves(steps, training, validation, self.baselines, figure.subplots(), measure=self.measure)
+        return {"loss.png": figure}
+
+
+def form(settings: Settings) -> dict[str, Any]:
+    """The arguments of a network that settings determine."""
+    names = ["hidden_size", "num_layers", "cell", "formulation", "dropout", "seed"]
+    if isinstance(settings, SequenceSettings):
+        names.append("bidirectional")
+    return {name: getattr(settings, name) for name in names}

@@ -1,0 +1,140 @@
+"""Gradient descent over mini-batches of separate sequences, and the answers of the network to many of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nblstm.arguments import as_size, check_array
+from nblstm.layers.checks import check_lengths
+from nblstm.models import SequenceModel
+from nblstm.optim import Optimizer
+from nblstm.training.trainer import Trainer
+
+
+class BatchTrainer(Trainer):
+    """Stochastic gradient descent over mini-batches of separate sequences, in a new order in every pass.
+
+    The order of pass n is drawn from the seed and n alone. What is left over after the last whole batch of a pass,
+    fewer than B sequences and others each time, is not read in that pass.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        A `SequenceClassifier` or `SequenceRegressor`.
+    optimizer : Optimizer
+        Over ``model.layers``.
+    x : numpy.ndarray, shape (T, N, I)
+        N sequences, of the model's dtype.
+    targets : numpy.ndarray, shape (N, ...)
+        What ``model.loss`` takes.
+    batch_size : int
+        B, at most N.
+    lengths : integers, shape (N,), optional
+        Steps of each sequence; T by default.
+    clip : float
+        Gradients are scaled down to this norm, over all parameters together, if theirs is larger; `math.inf` for never.
+    seed : int
+        Of the orders.
+
+    Attributes
+    ----------
+    passes, position : int
+        Passes begun before this one, and sequences of this one that are read.
+
+    Raises
+    ------
+    ValueError
+        Fewer than B sequences, arrays that disagree about N, targets that ``model.loss`` refuses, or an optimiser over
+        another model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import Adam, SequenceClassifier
+    >>> from nblstm.datasets import remember
+    >>> x, targets, _ = remember(np.random.default_rng(0), 500, 3, symbols=4)
+    >>> model = SequenceClassifier(8, 16, 1, 4, seed=0)
+    >>> trainer = BatchTrainer(model, Adam(model.layers, lr=0.01), x, targets)
+    >>> losses = [trainer.step() for _ in range(150)]
+    >>> losses[0] > 1.3 and losses[-1] < 0.1
+    True
+    """
+
+    model: SequenceModel
+
+    def __init__(
+        self, model: SequenceModel, optimizer: Optimizer, x: np.ndarray, targets: np.ndarray, batch_size: int = 32, *,
+        lengths: Sequence[int] | np.ndarray | None = None, clip: float = math.inf, seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(model, optimizer, clip)
+        check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
+        count = x.shape[1]
+        if np.shape(targets)[:1] != (count,):
+            raise ValueError(f"targets must be one for each of the {count} sequences, got shape {np.shape(targets)}")
+        model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
+        self.x, self.targets = x, np.asarray(targets)
+        self.lengths = None if lengths is None else check_lengths(lengths, *x.shape[:2])
+        self.batch_size, self.seed = as_size("batch_size", batch_size), as_size("seed", seed, least=0)
+        if self.batch_size > count:
+            raise ValueError(f"batch_size must be at most the {count} sequences there are, got {batch_size}")
+        self._begin_pass(0)
+
+    def _begin_pass(self, number: int) -> None:
+        self.passes, self.position = number, 0
+        self._order = np.random.default_rng([self.seed, number]).permutation(self.x.shape[1])
+
+    def _forward_and_backward(self) -> float:
+        chosen = self._order[self.position : self.position + self.batch_size]
+        lengths = None if self.lengths is None else self.lengths[chosen]
+        z, self._tape = self.model.forward(self.x[:, chosen], lengths, self._tape)
+        loss, dz = self.model.loss(z, self.targets[chosen])
+        self.model.backward(dz, self._tape)
+        return loss
+
+    def _move_on(self) -> None:
+        self.position += self.batch_size
+        if self.position + self.batch_size > self.x.shape[1]:
+            self._begin_pass(self.passes + 1)
+
+    def _place(self) -> dict[str, Any]:
+        return {"passes": self.passes, "position": self.position}
+
+    def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        position = as_size("position", plain["position"], least=0)
+        if position > self.x.shape[1] - self.batch_size:
+            raise ValueError(f"position must leave a batch of {self.batch_size}, got {position}")
+        self._begin_pass(as_size("passes", plain["passes"], least=0))
+        self.position = position
+
+
+def predict(
+    model: SequenceModel, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, batch_size: int = 500
+) -> np.ndarray:
+    """The model's answers to any number of sequences, `batch_size` of them at a time.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    x : numpy.ndarray, shape (T, N, I)
+    lengths : integers, shape (N,), optional
+    batch_size : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, outputs)
+
+    Raises
+    ------
+    TypeError, ValueError
+        What the model refuses, or a batch size below 1.
+    """
+    check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
+    steps = None if lengths is None else check_lengths(lengths, *x.shape[:2])
+    parts = [
+        slice(start, start + batch_size) for start in range(0, max(1, x.shape[1]), as_size("batch_size", batch_size))
+    ]
+    return np.concatenate([model(x[:, part], None if steps is None else steps[part]) for part in parts])

@@ -1,0 +1,151 @@
+"""Truncated backpropagation through time over a text, and the bits per character that it leads to."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nblstm.arguments import as_size
+from nblstm.losses import cross_entropy
+from nblstm.models import CharLM
+from nblstm.optim import Optimizer
+from nblstm.training.trainer import Trainer
+
+IGNORED = -1  # the target of places that only fill up a batch
+
+
+class TextTrainer(Trainer):
+    r"""Truncated backpropagation through time over parallel streams of text.
+
+    Window n covers T characters of every stream. Its loss is the mean cross-entropy of the T B predictions,
+
+    .. math:: L_n = -\frac{1}{T B} \sum_{t, b} \log p(k_{t+1, b} \mid k_{1, b} \dots k_{t, b}),
+
+    and its initial state is the last state of window n - 1: the *value* is carried over, so the model can remember more
+    than one window, but the *gradient* is cut there. After the last whole window of the streams (fewer than T places
+    stay unread) the next pass starts at their beginning, from a state of zeros: text does not continue there.
+
+    Parameters
+    ----------
+    model : CharLM
+    optimizer : Optimizer
+        Over ``model.layers``.
+    streams : numpy.ndarray of int, shape (L + 1, B)
+        See `nblstm.datasets.streams`.
+    window : int
+        T, at most L.
+    clip : float
+        Gradients are scaled down to this norm, over all parameters together, if theirs is larger; `math.inf` for never.
+
+    Attributes
+    ----------
+    position : int
+        Row of `streams` where the next window starts.
+    state : tuple of numpy.ndarray, numpy.ndarray or None
+        What the next window starts from; None for zeros.
+
+    Raises
+    ------
+    ValueError
+        A window longer than the streams, or an optimiser over another model.
+
+    Examples
+    --------
+    >>> from nblstm import Adam, CharLM
+    >>> from nblstm.datasets import encode, streams
+    >>> tokens = encode("abcd" * 50, "abcd")
+    >>> model = CharLM("abcd", 4, 8, 1, seed=0)
+    >>> trainer = TextTrainer(model, Adam(model.layers, lr=0.05), streams(tokens, 2, 9), window=9)
+    >>> losses = [trainer.step() for _ in range(60)]
+    >>> losses[0] > 1.5 and losses[-1] < 0.1
+    True
+    """
+
+    model: CharLM
+
+    def __init__(
+        self, model: CharLM, optimizer: Optimizer, streams: np.ndarray, window: int, clip: float = math.inf
+    ) -> None:
+        super().__init__(model, optimizer, clip)
+        self.streams = streams
+        self.window = as_size("window", window)
+        if self.window > len(streams) - 1:
+            raise ValueError(f"window must be at most the streams' length of {len(streams) - 1}, got {window}")
+        self.position = 0
+        self.state: Any = None
+        self._next_state: Any = None
+        self._dlogits: np.ndarray | None = None
+
+    def _forward_and_backward(self) -> float:
+        inputs = self.streams[self.position : self.position + self.window]
+        targets = self.streams[self.position + 1 : self.position + self.window + 1]
+        logits, self._next_state, self._tape = self.model.forward(inputs, self.state, self._tape)
+        loss, self._dlogits = cross_entropy(logits, targets, out=self._dlogits)
+        self.model.backward(self._dlogits, self._tape)
+        return loss / math.log(2)
+
+    def _move_on(self) -> None:
+        self.position += self.window
+        self.state = self._next_state
+        if self.position + self.window > len(self.streams) - 1:
+            self.position, self.state = 0, None
+
+    def _place(self) -> dict[str, Any]:
+        return {"position": self.position}
+
+    def _tensors_of_place(self) -> dict[str, np.ndarray]:
+        members = () if self.state is None else self.state if isinstance(self.state, tuple) else (self.state,)
+        return {str(index): member.copy() for index, member in enumerate(members)}
+
+    def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        members = tuple(tensors[name] for name in sorted(tensors))
+        layer, batch_size = self.model.recurrent, self.streams.shape[1]
+        shape = (layer.num_layers, batch_size, layer.hidden_size)
+        if any(member.shape != shape for member in members) or len(members) not in (0, 1 + layer.has_cell):
+            raise ValueError(f"the state must be arrays {shape}, got {[member.shape for member in members]}")
+        position = as_size("position", plain["position"], least=0)
+        if position > len(self.streams) - 1 - self.window:
+            raise ValueError(f"position must leave a window of {self.window}, got {position}")
+        self.state = None if not members else members[0] if len(members) == 1 else members
+        self.position = position
+
+
+def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: int = 100) -> float:
+    """Bits per character of `model` over all of `tokens` but the first, which nothing precedes.
+
+    For speed the text is cut into `batch_size` contiguous streams read side by side, each from a state of zeros and
+    then, window after window, with its state carried on. So every character is predicted exactly once, and a few at the
+    start of each stream with less context than they have in the text.
+
+    Parameters
+    ----------
+    model : CharLM
+    tokens : numpy.ndarray of int, shape (N,)
+        At least two.
+    batch_size, window : int
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        Fewer than two tokens, or a size below 1.
+    """
+    batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
+    if len(tokens) < 2:
+        raise ValueError(f"tokens must be at least two, got {len(tokens)}")
+    predictions = len(tokens) - 1
+    length = math.ceil(predictions / batch_size)
+    filled = np.append(tokens, np.full(batch_size * length - predictions, IGNORED, tokens.dtype))
+    columns = filled[np.arange(batch_size) * length + np.arange(length + 1)[:, None]]
+    nats, state = 0.0, None
+    for start in range(0, length, window):
+        targets = columns[start + 1 : start + window + 1]
+        inputs = columns[start : start + window][: len(targets)]
+        logits, state = model(np.maximum(inputs, 0), state)
+        nats += cross_entropy(logits, targets, ignore_index=IGNORED)[0] * np.count_nonzero(targets != IGNORED)
+    return float(nats / predictions / math.log(2))

@@ -1,0 +1,95 @@
+"""What every trainer does with one batch after another."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from nblstm.arguments import as_number, as_size
+from nblstm.clipping import clip_grad_norm
+from nblstm.models import Network
+from nblstm.optim import Optimizer
+
+
+class Trainer(ABC):
+    """What every training does with one batch after another; a subclass says what a batch is.
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken.
+    """
+
+    def __init__(self, model: Network, optimizer: Optimizer, clip: float) -> None:
+        if any(layer not in model.layers for layer in optimizer.layers):
+            raise ValueError("optimizer must be over the layers of the model, got one over others")
+        self.model, self.optimizer = model, optimizer
+        self.clip = as_number("clip", clip, positive=True, finite=False)
+        self.steps = 0
+        self._tape: Any = None
+
+    def step(self, lr: float | None = None) -> float:
+        """Learn from the next batch; its loss, before the update.
+
+        Parameters
+        ----------
+        lr : float, optional
+            The learning rate of this step; the optimiser's own by default.
+
+        Raises
+        ------
+        FloatingPointError
+            Loss or gradient is no longer finite. The parameters are still those of the step before; what else changes
+            in a step is not, so go on from a checkpoint.
+        """
+        self.model.zero_grad()
+        loss = self._forward_and_backward()
+        norm = clip_grad_norm(self.model.layers, self.clip)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise FloatingPointError(f"step {self.steps + 1}: the loss is {loss:.3g}, its gradient's norm {norm:.3g}")
+        self.optimizer.step(lr)
+        self.steps += 1
+        self._move_on()
+        return loss
+
+    def state_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All that a later `step` depends on: tensors by name, and the rest as plain data that JSON can hold."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
+        tensors |= {f"place.{name}": tensor for name, tensor in self._tensors_of_place().items()}
+        return tensors, {"steps": self.steps, "dropout": self.model.recurrent.dropout_state(), **self._place()}
+
+    def load_state_dict(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; from here on every step is the same, bit for bit."""
+        groups: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "place": {}}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = tensor
+        self.model.load_state_dict(groups["model"])
+        self.optimizer.load_state_dict(groups["optimizer"])
+        self.model.recurrent.set_dropout_state(plain["dropout"])
+        self._set_place(groups["place"], plain)
+        self.steps = as_size("steps", plain["steps"], least=0)
+
+    @abstractmethod
+    def _forward_and_backward(self) -> float:
+        """Add the gradients of the next batch, and return its loss."""
+
+    @abstractmethod
+    def _move_on(self) -> None:
+        """Go to the batch after that, the parameters being updated."""
+
+    @abstractmethod
+    def _place(self) -> dict[str, Any]:
+        """Which batch is next, as plain data."""
+
+    def _tensors_of_place(self) -> dict[str, np.ndarray]:
+        """Which arrays the next batch needs besides."""
+        return {}
+
+    @abstractmethod
+    def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        """Go to where `_place` and `_tensors_of_place` were asked."""

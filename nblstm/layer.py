@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,7 @@ class Layer:
     params, grads : Block
         Named views into one flat array each. The views of `params` are read-only; see `editing`.
     version : int
-        Goes up with every write to the parameters.
+        Goes up with every write to the parameters; NaN while they are being edited.
     """
 
     def __init__(self, shapes: Shapes, dtype: str | np.dtype) -> None:
@@ -37,7 +38,7 @@ class Layer:
         self._writable = Block(shapes, np.zeros(parameters.count(shapes), self.dtype))
         self.params = self._writable.read_only()
         self.grads = self.new_grads()
-        self.version = 0
+        self.version: float = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: the memory itself in place of its views, and no packed weights."""
@@ -78,7 +79,7 @@ class Layer:
     def editing(self) -> Iterator[Block]:
         """The parameters as writable views, for the length of a ``with`` block; afterwards `version` has gone up.
 
-        Run the layer after the block, not within: until then it may go by the old values.
+        What runs within the block goes by the values of that moment, and packs them anew each time.
 
         Examples
         --------
@@ -89,10 +90,11 @@ class Layer:
         >>> linear.params["weight"]
         array([[1., 2.]], dtype=float32)
         """
+        before, self.version = self.version, math.nan  # which no packed weights are equal to
         try:
             yield self._writable
         finally:
-            self.version += 1
+            self.version = before + 1
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter under PyTorch's name."""

@@ -160,3 +160,25 @@ def test_gradients_can_be_changed_in_place_and_set():
         layer.grads["bias_hh_l0"] = np.ones(28, "float32")
     with pytest.raises(ValueError, match="read-only"):
         layer.params["bias_hh_l0"] *= 2
+
+
+@pytest.mark.parametrize("sizes", [(3, 5), (40, 70)])
+def test_what_runs_while_parameters_are_edited_goes_by_the_values_of_that_moment(sizes):
+    I, H = sizes
+    x = np.random.default_rng(0).normal(size=(4, 2, I))
+    layer, head = nblstm.LSTM(I, H, dtype="float64", seed=0), nblstm.Linear(H, 2, dtype="float64", seed=0)
+    version = layer.version
+    with layer.editing() as p, head.editing() as q:
+        for scale in (0.5, 2.0, 0.3):
+            p["weight_ih_l0"] *= scale
+            q["weight"] *= scale
+            fresh, fresh_head = nblstm.LSTM(I, H, dtype="float64"), nblstm.Linear(H, 2, dtype="float64")
+            fresh.load_state_dict(layer.state_dict())
+            fresh_head.load_state_dict(head.state_dict())
+            expected = fresh_head(fresh(x)[0])
+            np.testing.assert_array_equal(head(layer(x)[0]), expected)
+            y, _, tape = layer.forward(x)
+            np.testing.assert_array_equal(head.forward(y)[0], expected)
+            with pytest.raises(RuntimeError, match="parameters"):
+                layer.backward(y, tape)
+    assert layer.version == version + 1

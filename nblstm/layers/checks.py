@@ -19,7 +19,7 @@ class AnyTape(Protocol):
     """What every tape knows of the forward pass that wrote it."""
 
     layer: Any
-    version: int
+    version: float
     awaits_backward: bool
 
 

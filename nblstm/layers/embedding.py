@@ -20,7 +20,8 @@ class EmbeddingTape:
         self.layer = layer
         self.y = np.zeros((0, layer.embedding_dim), layer.dtype)
         self.indices = np.zeros(0, np.int64)
-        self.version, self.awaits_backward = -1, False
+        self.version: float = -1
+        self.awaits_backward = False
 
 
 class Embedding(Layer):

@@ -27,7 +27,8 @@ class LinearPacks:
         self.panels = aligned_zeros(self.columns * I, layer.dtype)
         self.panels_back = aligned_zeros(O * self.columns_back, layer.dtype)
         self.bias, self.none = aligned_zeros(self.columns, layer.dtype), aligned_zeros(0, layer.dtype)
-        self.forward_version = self.backward_version = -1
+        self.forward_version: float = -1
+        self.backward_version: float = -1
 
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
@@ -61,7 +62,8 @@ class LinearTape:
         self.layer, self.keep = layer, keep
         if keep:
             self.packs = LinearPacks(layer)  # inference takes the layer's own
-        self.rows = self.rows_back = self.version = -1
+        self.rows = self.rows_back = -1
+        self.version: float = -1
         self.awaits_backward = False
 
     def allocate(self, rows: int) -> None:

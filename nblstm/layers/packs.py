@@ -59,7 +59,8 @@ class Packs:
     def __init__(self, layer: Recurrent) -> None:
         self._layer = layer
         self.tracks = [PackedTrack(layer, number) for number in range(len(layer.tracks))]
-        self.forward_version = self.backward_version = -1
+        self.forward_version: float = -1
+        self.backward_version: float = -1
 
     @functools.cached_property
     def addresses(self) -> np.ndarray:

@@ -82,7 +82,8 @@ class Tape:
         self.layer, self.keep = layer, keep
         if keep:
             self.packs = Packs(layer)  # inference takes the layer's own
-        self.T = self.B = self.threads = self.version = -1
+        self.T = self.B = self.threads = -1
+        self.version: float = -1
         self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
         self.checkpoint = layer.checkpoint if keep else None
         self.whole = keep and self.checkpoint is None

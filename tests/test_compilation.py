@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 
 import numba
@@ -126,3 +128,25 @@ def test_numba_tells_of_its_passes() -> None:
         heard.clear()
         square(3)
         assert heard == []
+
+
+def test_without_numbas_compiler_the_equations_run_as_python_and_a_layer_says_what_it_needs() -> None:
+    script = """
+import numpy as np, nblstm
+from nblstm.kernels.cells import lstm_forward
+print(lstm_forward(*np.zeros((4, 3)), np.ones(3))[4])
+layer = nblstm.LSTM(3, 5)
+for call in (lambda: layer(np.zeros((2, 1, 3), "float32")), lambda: layer.forward(np.zeros((2, 1, 3), "float32")),
+             lambda: layer.stream(), lambda: nblstm.CharLM("ab", 2, 3, 1).sample("a"),
+             lambda: nblstm.Adam([layer]).step()):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    sentence = "nblstm's kernels need Numba's compiler, which NUMBA_DISABLE_JIT turns off: unset it"
+    assert result.stdout.splitlines() == ["[0.5 0.5 0.5]", *[sentence] * 5], result.stderr

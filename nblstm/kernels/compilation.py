@@ -14,6 +14,8 @@ PATIENCE = 1.0
 
 
 def _cache_folder() -> str | None:
+    if numba.config.DISABLE_JIT:
+        return None
     try:
         return numba.njit(cache=True)(_cache_folder).stats.cache_path
     except RuntimeError:  # neither beside the sources nor in the user's cache folder can a file be written
@@ -25,6 +27,11 @@ FOLDER = _cache_folder()
 
 CACHE = FOLDER is not None
 """The option `cache` of every kernel; without, each process compiles them anew."""
+
+
+def refuse(*_: object) -> None:
+    """In place of every kernel where Numba compiles nothing: on addresses there is nothing for Python to do."""
+    raise RuntimeError("nblstm's kernels need Numba's compiler, which NUMBA_DISABLE_JIT turns off: unset it")
 
 
 class Notice(event.Listener):

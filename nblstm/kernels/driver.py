@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from nblstm.kernels import team
-from nblstm.kernels.compilation import CACHE
+from nblstm.kernels.compilation import CACHE, refuse
 
 SERIAL_BELOW = 1_000_000
 """Multiplications, or operations as costly, below which one thread is faster: ten microseconds' worth."""
@@ -49,6 +49,8 @@ class Driver:
         serial.__qualname__ = f"{function.__qualname__}_serial"
         serial.__module__ = function.__module__
         self.serial = numba.njit(cache=CACHE, error_model="numpy")(serial)
+        if numba.config.DISABLE_JIT:
+            self.parallel = self.serial = refuse
         self.__doc__ = function.__doc__
 
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> Any:

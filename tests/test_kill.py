@@ -1,9 +1,16 @@
-"""A run killed at any moment: what it left opens, goes on, and ends in the bits of a run that nobody killed."""
+"""A run killed at any moment: what it left opens, goes on, and ends in the bits of a run that nobody killed.
+
+The killing is done by a process of its own, this file run as a script: its children start by fork, with everything
+imported and compiled, and another test's libraries may have threads that do not go with that.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,31 +24,17 @@ from nblstm.jobs import TextJob
 from nblstm.runs import Run
 from nblstm.settings import TextSettings
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-
 KILLS = 50
 NAMES = ("model.safetensors", "checkpoint.safetensors")
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> TextSettings:
-    """Of a run that saves after every step, so that most kills come in the middle of a save."""
-    path = tmp_path / "text.txt"
-    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
-    return TextSettings(
-        text=str(path), hidden_size=9, batch_size=4, window=10, steps=900, dropout=0.3, seed=3, evaluate_every=1
-    )
-
-
 def train_in_a_child(folder: Path) -> int:
-    """The process that goes on with the run; it starts with everything compiled and imported."""
+    """The process that goes on with the run."""
     child = os.fork()
     if not child:
-        code = 1
         tqdm.set_lock(threading.RLock())  # its own is shared with the children, and stays locked when one is killed
+        code = 1
         try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             Run.resume(folder, TextJob).train()
             code = 0
         finally:
@@ -49,27 +42,44 @@ def train_in_a_child(folder: Path) -> int:
     return child
 
 
-def test_fifty_kills_change_nothing(tmp_path: Path, settings: TextSettings) -> None:
-    assert Run.create(tmp_path / "whole", TextJob(settings)).train()
-    Run.create(tmp_path / "killed", TextJob(settings))
+def kill(folder: Path) -> None:
+    """Fifty times, and compare."""
+    path = folder / "text.txt"
+    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
+    settings = TextSettings(  # it saves after every step, so that most kills come in the middle of a save
+        text=str(path), hidden_size=9, batch_size=4, window=10, steps=400, dropout=0.3, seed=3, evaluate_every=1
+    )
+    assert Run.create(folder / "whole", TextJob(settings)).train()
+    Run.create(folder / "killed", TextJob(settings))
     rng, moments, leftovers = np.random.default_rng(0), [0], 0
     for _ in range(KILLS):
-        child = train_in_a_child(tmp_path / "killed")
-        time.sleep(rng.uniform(0.02, 0.12))
+        child = train_in_a_child(folder / "killed")
+        time.sleep(rng.uniform(0.02, 0.08))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        leftovers += len(list((tmp_path / "killed").glob(".*.tmp")))
-        run = Run.resume(tmp_path / "killed", TextJob)
-        moments.append(run.trainer.steps)
         assert os.WIFSIGNALED(status)
-        assert not list((tmp_path / "killed").glob(".*.tmp"))
+        leftovers += len(list((folder / "killed").glob(".*.tmp")))
+        moments.append(Run.resume(folder / "killed", TextJob).trainer.steps)
+        assert not list((folder / "killed").glob(".*.tmp"))
     assert moments == sorted(moments)
     assert len(set(moments)) > KILLS / 2  # it got on in between
     assert leftovers > 0  # and was killed in the middle of a save
-    _, status = os.waitpid(train_in_a_child(tmp_path / "killed"), 0)
+    _, status = os.waitpid(train_in_a_child(folder / "killed"), 0)
     assert status == 0
     for name in NAMES:
-        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "killed"))
-        assert {key: tensor.tobytes() for key, tensor in found.items()} == {
-            key: tensor.tobytes() for key, tensor in expected.items()
-        }
+        expected, found = (weights.load(folder / run / name)[0] for run in ("whole", "killed"))
+        assert expected.keys() == found.keys()
+        assert all(tensor.tobytes() == found[key].tobytes() for key, tensor in expected.items())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_fifty_kills_change_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, __file__, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+if __name__ == "__main__":
+    with contextlib.redirect_stdout(sys.stderr):
+        kill(Path(sys.argv[1]))

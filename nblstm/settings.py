@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nblstm.arguments import as_number, as_rate, as_size
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 
+LENGTHS = ("steps", "epochs", "minutes")
 IMAGES = ("digits", "mnist")
 MNIST = {"hidden_size": 128, "num_layers": 2, "batch_size": 100, "epochs": 2}  # in place of the defaults
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What determines a run besides its data. Exactly one of `steps`, `epochs` and `minutes` says how long it is.
+    """What determines a run besides its data. At most one of `steps`, `epochs` and `minutes` says how long it is.
 
-    An epoch is one pass over the training part. With `minutes` the number of steps depends on the machine and on what
-    else it does, so the run cannot be reproduced.
+    Without any of them it is `LENGTH`. An epoch is one pass over the training part. With `minutes` the number of steps
+    depends on the machine and on what else it does, so the run cannot be reproduced.
     """
+
+    LENGTH: ClassVar[tuple[str, int]]
 
     hidden_size: int
     num_layers: int
@@ -42,10 +46,11 @@ class Settings:
         for name, known in (("cell", CELLS), ("formulation", FORMULATIONS)):
             check_choice(name, getattr(self, name), known)
         self._keep("dropout", as_rate("dropout", self.dropout))
-        lengths = {name: getattr(self, name) for name in ("steps", "epochs", "minutes")}
-        given = {name: value for name, value in lengths.items() if value is not None}
-        if len(given) != 1:
-            raise ValueError(f"exactly one of steps, epochs and minutes must be given, got {given or 'none'}")
+        given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
+        if len(given) > 1:
+            raise ValueError(f"at most one of steps, epochs and minutes must be given, got {given}")
+        if not given:
+            self._keep(*self.LENGTH)
         for name, value in given.items():
             self._keep(name, as_number(name, value, positive=True) if name == "minutes" else as_size(name, value))
         self._keep("learning_rate", as_number("learning_rate", self.learning_rate, positive=True))
@@ -60,11 +65,12 @@ class Settings:
 class TextSettings(Settings):
     """Of a run that trains a `CharLM` on a text."""
 
+    LENGTH = ("steps", 1700)
+
     text: str = DEFAULT_TEXT
     hidden_size: int = 256
     num_layers: int = 2
     window: int = 100
-    steps: int | None = 1700
     learning_rate: float = 2e-3
     dropout: float = 0.2
 
@@ -79,10 +85,11 @@ class TextSettings(Settings):
 class SequenceSettings(Settings):
     """Of a run that trains a `SequenceClassifier` or `SequenceRegressor`."""
 
+    LENGTH = ("epochs", 40)
+
     hidden_size: int = 64
     num_layers: int = 1
     bidirectional: bool = False
-    epochs: int | None = 40
     learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:

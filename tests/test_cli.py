@@ -68,7 +68,7 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "roses.txt"], "the training part must have at least batch_size * window + 1 = 3,201 characters"),
         (["train", "roses.txt", *SMALL, "--output", "roses.txt/run"], "output must be a folder that can be written"),
         (["train", "roses.txt", *SMALL, "--output", "full"], "output must be a new or empty folder"),
-        (["train", "roses.txt", *SMALL, "--epochs", "2"], "exactly one of steps, epochs and minutes"),
+        (["train", "roses.txt", *SMALL, "--epochs", "2"], "at most one of steps, epochs and minutes"),
         (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
         (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "learning_rate must be above 0"),
         (["train", "roses.txt", *SMALL, "--dropout", "1"], "dropout must be in [0, 1)"),

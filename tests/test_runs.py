@@ -210,6 +210,10 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
 def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSettings) -> None:
     by_epochs = Run.create(tmp_path / "epochs", TextJob(replace(settings, steps=None, epochs=2)))
     assert by_epochs.total_steps == 2 * 18
+    assert (TextSettings().steps, TextSettings().epochs) == (1700, None)
+    assert (TextSettings(epochs=2).steps, TextSettings(epochs=2).epochs) == (None, 2)
+    assert (SequenceSettings(steps=5).steps, SequenceSettings(steps=5).epochs) == (5, None)
+    assert SequenceSettings().epochs == 40
     by_minutes = Run.create(tmp_path / "minutes", TextJob(replace(settings, steps=None, minutes=0.01)))
     assert by_minutes.train()
     assert by_minutes.seconds >= 0.6
@@ -220,8 +224,7 @@ def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSetting
     ("changes", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"steps": None}, "exactly one of steps, epochs and minutes must be given, got none"),
-        ({"epochs": 3}, "exactly one of steps, epochs and minutes"),
+        ({"epochs": 3}, "at most one of steps, epochs and minutes"),
         ({"steps": None, "epochs": 0}, "epochs must be at least 1"),
         ({"steps": None, "minutes": 0.0}, "minutes must be above 0"),
         ({"steps": None, "minutes": math.inf}, "minutes must be above 0 and finite"),

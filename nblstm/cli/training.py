@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, plain_errors
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
-from nblstm.settings import IMAGES, MNIST, ImageSettings, Settings, TextSettings
+from nblstm.settings import IMAGES, LENGTHS, MNIST, ImageSettings, Settings, TextSettings
 
 if TYPE_CHECKING:
     from nblstm.jobs import Job
@@ -153,6 +153,8 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
         given["folder"] = str(Path(given["folder"]).absolute())
     with plain_errors():
         defaults = MNIST if given["images"] == "mnist" else {}
+        if given.keys() & set(LENGTHS):
+            defaults = {name: value for name, value in defaults.items() if name not in LENGTHS}
         run = _train(context, ImageJob, given["images"], given, output, resume, defaults)
     click.echo(f"{run.folder} has model.safetensors, run.json, loss.png and confusion.png")
 
@@ -183,8 +185,6 @@ def _train(
 
     if resume and output:
         raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
-    if given.keys() & {"steps", "epochs", "minutes"}:  # the one that was given replaces the default one
-        given = {"steps": None, "epochs": None, "minutes": None, **given}
     if resume:
         run = Run.resume(resume, kind, given=given)
         if run.progress == 1:

@@ -33,7 +33,7 @@ test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k l
 	@echo '== pytest $(ARGS)'
 	@$(RUN) pytest $(ARGS)
 
-lessons: $(VENV)/.lessons ## run every lesson and solution, and one lesson in a real browser where Chromium is (installs JupyterLab)
+lessons: $(VENV)/.lessons ## run every lesson and solution, and two lessons in a real browser where Chromium is (installs JupyterLab)
 	@echo '== pytest -m "course or browser" $(ARGS)'
 	@$(RUN) pytest -m "course or browser" $(ARGS)
 

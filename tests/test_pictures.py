@@ -1,8 +1,9 @@
-"""The page docs/pictures.md: every function of nblstm.plot is on it, every picture is there and made by the tool."""
+"""The page docs/pictures.md and the README's gallery: what they show is there, and made by the tools."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def test_the_tool_draws_just_these() -> None:
     assert sorted(f"pictures/{name}.png" for name in tool.PICTURES) == sorted(re.findall(r'src="([^"]+)"', PAGE))
     ax = tool.gates_over_text()
     assert ax.get_images()[0].get_array().shape == (5, len(tool.TEXT))
+
+
+def test_the_gallery_shows_eight_pictures_which_cells_of_the_course_draw() -> None:
+    shown = re.findall(r'src="docs/gallery/(\w+)\.png"', (ROOT / "README.md").read_text())
+    cells = [cell for path in (ROOT / "course").glob("*.ipynb") for cell in json.loads(path.read_text())["cells"]]
+    tags = [tag for cell in cells for tag in cell["metadata"].get("tags", []) if tag.startswith("gallery:")]
+    assert len(shown) == 8
+    assert sorted(tags) == sorted(f"gallery:{name}" for name in shown)
+    files = list((ROOT / "docs" / "gallery").iterdir())
+    assert sorted(file.name for file in files) == sorted(f"{name}.png" for name in shown)
+    assert all(file.stat().st_size < 120_000 for file in files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,15 @@ def test_a_resumed_run_is_bit_identical(
     assert measured(tmp_path / "parts") == measured(tmp_path / "whole")
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background and their shell has turned it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_the_first_interrupt_is_noted_and_the_second_one_is_not_held_back(
     tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,18 +77,18 @@ def test_loss_curves_refuses_arrays_that_do_not_match(steps: list) -> None:
         loss_curves(steps, [1.0] * (len(steps) == 1), [1.0] * (len(steps) == 1), BASELINES)
 
 
-def test_curves_draws_medians_over_the_range_of_the_seeds(ax: Axes) -> None:
-    x, seeds = np.arange(3), np.array([[0.1, 0.2, 0.9], [0.3, 0.1, 0.4], [0.2, 0.3, 0.5]])
-    assert curves(x, {"many": seeds, "one": [1, 2, 3]}, **NAMES, baselines={"chance": 0.125}, ax=ax) is ax
+def test_curves_draws_medians_over_the_range_of_the_runs(ax: Axes) -> None:
+    x, runs = np.arange(3), np.array([[0.1, 0.2, 0.9], [0.3, 0.1, 0.4], [0.2, 0.3, 0.5]])
+    assert curves(x, {"many": runs, "one": [1, 2, 3]}, **NAMES, baselines={"chance": 0.125}, ax=ax) is ax
     many, one, chance = ax.get_lines()
     np.testing.assert_array_equal(many.get_ydata(), [0.2, 0.2, 0.5])
     np.testing.assert_array_equal(one.get_ydata(), [1, 2, 3])
     assert set(chance.get_ydata()) == {0.125}
     (band,) = ax.collections
     corners = {(float(x), float(y)) for x, y in band.get_paths()[0].vertices}
-    assert corners == {(k, y) for k in range(3) for y in (seeds[:, k].min(), seeds[:, k].max())}
+    assert corners == {(k, y) for k in range(3) for y in (runs[:, k].min(), runs[:, k].max())}
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == tuple(NAMES.values())
-    assert ax.get_legend().get_title().get_text() == "line: median, band: range of 3 seeds"
+    assert ax.get_legend().get_title().get_text() == "line: median, band: range of 3 runs"
     assert [text.get_text() for text in ax.texts] == ["chance\n0.125"]
     assert_tidy(ax)
 

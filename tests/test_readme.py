@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nblstm import weights
 from nblstm.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +20,7 @@ DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.
 def test_examples_run_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    layer, run = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    layer, run, travel = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len([line for line in layer.splitlines() if line]) == 10
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -32,6 +33,14 @@ def test_examples_run_as_printed(
     exec(compile(run, "README.md", "exec"), names)
     assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
     assert (tmp_path / "runs" / "mine" / "confusion.png").is_file()
+    exec(compile(travel, "README.md", "exec"), names)
+    assert (names["same"].flat_params == names["lstm"].flat_params).all()
+    assert "(28, 512)" in capsys.readouterr().out
+
+
+def test_converters_exist() -> None:
+    named = set(re.findall(r"`((?:to|from)_\w+)`", README))
+    assert named == {name for name in weights.__all__ if name.startswith(("to_", "from_"))}
 
 
 def test_extras_exist() -> None:

@@ -118,8 +118,8 @@ def curves(
     ----------
     x : array, shape (N,)
         Places of the points, common to all lines.
-    lines : mapping of str to array, each (N,) or (seeds, N)
-        Values by label. Of several seeds the line is the median, the band reaches from the least to the largest. NaN
+    lines : mapping of str to array, each (N,) or (runs, N)
+        Values by label. Of several runs the line is the median, the band reaches from the least to the largest. NaN
         leaves a gap.
     xlabel, ylabel, title : str
         Written on the picture; name the unit where there is one.
@@ -139,14 +139,14 @@ def curves(
     Raises
     ------
     ValueError
-        An empty `x`, no lines, a line of another shape than (N,) or (seeds, N).
+        An empty `x`, no lines, a line of another shape than (N,) or (runs, N).
 
     Examples
     --------
     >>> from matplotlib.figure import Figure
     >>> from nblstm.plot import curves
-    >>> two_seeds = [[0.1, 0.5, 0.9], [0.2, 0.7, 1.0]]
-    >>> ax = curves([1, 2, 3], {"LSTM": two_seeds, "RNN": [0.1, 0.1, 0.2]}, xlabel="epoch", ylabel="accuracy",
+    >>> two_runs = [[0.1, 0.5, 0.9], [0.2, 0.7, 1.0]]
+    >>> ax = curves([1, 2, 3], {"LSTM": two_runs, "RNN": [0.1, 0.1, 0.2]}, xlabel="epoch", ylabel="accuracy",
     ...     title="Two nets", baselines={"chance": 0.125}, ax=Figure().subplots())
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['LSTM', 'RNN']
@@ -156,25 +156,25 @@ def curves(
         raise ValueError(f"x must have shape (N,) with N at least 1, got {x.shape}")
     if not lines:
         raise ValueError("lines must hold at least one label with its values, got none")
-    values = {label: _as_seeds(label, y, x.size) for label, y in lines.items()}
+    values = {label: _as_runs(label, y, x.size) for label, y in lines.items()}
     ax = axes_or_new(ax)
     if log:
         ax.set_yscale("log", nonpositive="mask")
     looks = itertools.cycle(zip(PALETTE, DASHES, MARKERS, strict=True))
-    for (label, seeds), (colour, dashes, marker) in zip(values.items(), looks, strict=False):
+    for (label, runs), (colour, dashes, marker) in zip(values.items(), looks, strict=False):
         colour = (colours or {}).get(label, COLOURS.get(label, colour))
         ax.plot(
-            x, np.median(seeds, axis=0), color=colour, linestyle=dashes, marker=marker, markersize=4.5,
+            x, np.median(runs, axis=0), color=colour, linestyle=dashes, marker=marker, markersize=4.5,
             markevery=-(-x.size // 25), label=label,
         )  # fmt: skip
-        if len(seeds) > 1:
-            ax.fill_between(x, seeds.min(axis=0), seeds.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        if len(runs) > 1:
+            ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     _draw_baselines(ax, baselines or {})
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.grid(axis="y", alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    counts = sorted({len(seeds) for seeds in values.values()} - {1})
-    note = f"line: median, band: range of {' or '.join(map(str, counts))} seeds" if counts else None
+    counts = sorted({len(runs) for runs in values.values()} - {1})
+    note = f"line: median, band: range of {' or '.join(map(str, counts))} runs" if counts else None
     legend = ax.legend(title=note, frameon=True, framealpha=0.85, edgecolor="none", alignment="left", handlelength=3)
     legend.get_title().set(size="small", color=GREY)
     return ax
@@ -194,7 +194,7 @@ def gradient_over_lag(
     ----------
     lag : array, shape (N,)
         Steps between the loss and the place where the gradient is taken.
-    lines : mapping of str to array, each (N,) or (seeds, N)
+    lines : mapping of str to array, each (N,) or (runs, N)
         Norms by label; see `curves`. Zeros, which a logarithm cannot show, leave a gap.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
@@ -208,7 +208,7 @@ def gradient_over_lag(
     Raises
     ------
     ValueError
-        An empty `lag`, no lines, a line of another shape than (N,) or (seeds, N).
+        An empty `lag`, no lines, a line of another shape than (N,) or (runs, N).
 
     Examples
     --------
@@ -223,14 +223,14 @@ def gradient_over_lag(
     return curves(lag, lines, xlabel="lag (steps back in time)", ylabel=ylabel, title=title, log=True, ax=ax)
 
 
-def _as_seeds(label: str, y: ArrayLike, size: int) -> np.ndarray:
-    """`y` as (seeds, size)."""
-    seeds = np.asarray(y, float)
-    if seeds.ndim not in (1, 2) or seeds.shape[-1] != size or not seeds.size:
+def _as_runs(label: str, y: ArrayLike, size: int) -> np.ndarray:
+    """`y` as (runs, size)."""
+    runs = np.asarray(y, float)
+    if runs.ndim not in (1, 2) or runs.shape[-1] != size or not runs.size:
         raise ValueError(
-            f"lines[{label!r}] must have shape ({size},) or (seeds, {size}), as x has {size} points, got {seeds.shape}"
+            f"lines[{label!r}] must have shape ({size},) or (runs, {size}), as x has {size} points, got {runs.shape}"
         )
-    return np.atleast_2d(seeds)
+    return np.atleast_2d(runs)
 
 
 def _draw_baselines(ax: Axes, baselines: Mapping[str, float]) -> None:

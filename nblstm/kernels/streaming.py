@@ -64,7 +64,8 @@ def run(cell, descriptor, T, B, x, h, c, y):
             pointer(padded_c), pointer(sums), pointer(index),
         )  # fmt: skip
         copy_rows(B, H, newest, P, shift(y_, s * B * H), H)
+    # An array is let go after the last use of its name, pointers or not; a loop that uses the name keeps it to its end.
     for layer in range(layers):
         copy_rows(B, H, shift(pointer(padded_h), (2 * layer + T % 2) * B * P), P, shift(pointer(h), layer * B * H), H)
-    if c.size:
-        copy_rows(layers * B, H, pointer(padded_c), P, pointer(c), H)
+        if c.size:
+            copy_rows(B, H, shift(pointer(padded_c), layer * B * P), P, shift(pointer(c), layer * B * H), H)

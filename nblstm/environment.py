@@ -23,11 +23,12 @@ def processor() -> str:
     return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The version of an installed package, or "not installed", as nblstm itself where it runs from its sources."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"  # nblstm itself, where it runs from a folder of sources
+        return "not installed"
 
 
 def describe() -> dict[str, Any]:
@@ -48,7 +49,7 @@ def describe() -> dict[str, Any]:
         "threading_layer": numba.threading_layer(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{package: _version(package) for package in ("nblstm", "numpy", "numba", "llvmlite")},
+        **{package: version_of(package) for package in ("nblstm", "numpy", "numba", "llvmlite")},
     }
 
 

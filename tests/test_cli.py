@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from nblstm import CharLM, weights
 from nblstm.cli import main
+from nblstm.environment import version_of
 from nblstm.training import Trainer
 
 SMALL = ["--hidden-size", "9", "--layers", "1", "--batch", "4", "--length", "10", "--steps", "5"]
@@ -32,6 +33,11 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
+
+
+def test_the_version_installed_or_not() -> None:
+    result = call("--version")
+    assert (result.exit_code, result.output) == (0, f"nblstm {version_of('nblstm')}\n")
 
 
 def test_train_sample_and_train_again(text: Path) -> None:

@@ -18,6 +18,11 @@ def test_describe_names_machine_and_versions() -> None:
     assert found["numba"] == numba.__version__
 
 
+def test_a_version_and_none() -> None:
+    assert environment.version_of("numba") == numba.__version__
+    assert environment.version_of("nblstm-of-tomorrow") == "not installed"
+
+
 def test_the_cache_is_where_numba_keeps_the_kernels() -> None:
     Linear(2, 3, seed=0)(Linear(2, 2, seed=0).params["weight"].copy())
     assert sum(environment.cache().values()) > 0

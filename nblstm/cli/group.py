@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import click
 
+from nblstm.environment import version_of
+
 POSITIVE, NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
 EXAMPLES = """\b
 Examples:
@@ -41,7 +43,7 @@ def plain_errors() -> Iterator[None]:
 
 
 @click.group(context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
-@click.version_option(package_name="nblstm")
+@click.version_option(version_of("nblstm"), message="nblstm %(version)s")
 def main() -> None:
     """LSTM networks on the CPU: train a character model on a text, let it write, and learn how it works.
 

@@ -1,5 +1,6 @@
 """Recurrent networks for the CPU: RNN and LSTM compiled by Numba, with backpropagation through time written out."""
 
+from nblstm import weights
 from nblstm.clipping import clip_grad_norm
 from nblstm.gradcheck import gradcheck
 from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
@@ -11,5 +12,5 @@ from nblstm.schedules import warmup_cosine
 __all__ = [
     "LSTM", "RNN", "SGD", "Adam", "AdamW", "CharLM", "Embedding", "LSTMCell", "Linear", "RMSprop", "RNNCell",
     "SequenceClassifier", "SequenceRegressor", "clip_grad_norm", "cross_entropy", "gradcheck", "mse_loss",
-    "warmup_cosine",
+    "warmup_cosine", "weights",
 ]  # fmt: skip

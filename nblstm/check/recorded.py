@@ -44,13 +44,12 @@ def recorded() -> dict[str, Recording]:
 def largest_error(recording: Recording) -> float:
     """max |ours - PyTorch's| of a tensor over its max |PyTorch's|, the worst of all outputs and gradients."""
     form, params, problem, results = recording
-    layer = (RNN if "nonlinearity" in form else LSTM)(**form, dtype="float64", seed=0)
+    layer: Any = (RNN if "nonlinearity" in form else LSTM)(**form, dtype="float64", seed=0)
     layer.load_state_dict(params)
     states = [tuple(problem[name + end] for name in names if name + end in problem) for names, end in STATES]
     state, dstate = (members if layer.has_cell else members[0] for members in states)
     y, last, tape = layer.forward(problem["x"], state, problem.get("lengths"))
     found = {"y": y.copy()} | _named(("h_n", "c_n"), last)
-    dx: Any
     dx, dfirst = layer.backward(problem["dy"], tape, dstate)
     found |= {"dx": dx} | _named(("dh_0", "dc_0"), dfirst)
     found |= {f"grad {name}": gradient for name, gradient in layer.grads.items()}

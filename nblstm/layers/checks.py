@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,15 @@ from nblstm.parameters import Block
 
 State = Any
 """LSTM: a pair (h, c) of arrays, either of which may be None; RNN: an array h, or None."""
+
+Given = TypeVar("Given")
+"""The state that a class of layers is given, where it is not None; for type checkers."""
+
+Returned = TypeVar("Returned")
+"""The state that it returns."""
+
+GivenPair = tuple[np.ndarray | None, np.ndarray | None]
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 class AnyTape(Protocol):

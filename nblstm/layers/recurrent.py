@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from nblstm.layers.checks import GivenPair, Pair
 from nblstm.layers.sequence import SequenceLayer
 
 
-class LSTM(SequenceLayer):
+class LSTM(SequenceLayer[GivenPair, Pair]):
     r"""Long short-term memory, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
 
     One step takes the input x, the hidden state h' and the cell state c' of the step before to
@@ -88,7 +91,7 @@ class LSTM(SequenceLayer):
         )  # fmt: skip
 
 
-class RNN(SequenceLayer):
+class RNN(SequenceLayer[np.ndarray, np.ndarray]):
     r"""Elman's plain recurrent network, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
 
     One step takes the input x and the hidden state h' of the step before to

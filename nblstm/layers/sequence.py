@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Generic, Self
 
 import numpy as np
 
 from nblstm.arguments import check_array
 from nblstm.kernels.driver import SERIAL_BELOW
-from nblstm.layers.checks import State, check_backward, check_lengths, check_tape, join_state, read_only, state_members
+from nblstm.layers.checks import (
+    Given,
+    Returned,
+    State,
+    check_backward,
+    check_lengths,
+    check_tape,
+    join_state,
+    read_only,
+    state_members,
+)
 from nblstm.layers.engine import Recurrent
 from nblstm.layers.memory import in_whole_numbers
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
 
-class SequenceLayer(Recurrent):
+class SequenceLayer(Recurrent, Generic[Given, Returned]):
     """A recurrent layer over whole sequences: call it, or go forward and backward."""
 
     batch_first: bool
 
     def __call__(
-        self, x: np.ndarray, state: State = None, lengths: Sequence[int] | np.ndarray | None = None
-    ) -> tuple[np.ndarray, State]:
+        self, x: np.ndarray, state: Given | None = None, lengths: Sequence[int] | np.ndarray | None = None
+    ) -> tuple[np.ndarray, Returned]:
         """Run over x and keep nothing; never drops.
 
         Parameters
@@ -58,10 +68,10 @@ class SequenceLayer(Recurrent):
     def forward(
         self,
         x: np.ndarray,
-        state: State = None,
+        state: Given | None = None,
         lengths: Sequence[int] | np.ndarray | None = None,
         tape: Tape | None = None,
-    ) -> tuple[np.ndarray, State, Tape]:
+    ) -> tuple[np.ndarray, Returned, Tape]:
         """Run over x in training: with dropout, and with all that `backward` needs kept on the tape.
 
         Takes what calling the layer takes, and a tape of an earlier forward to reuse. Returns y, the last state (both
@@ -85,8 +95,13 @@ class SequenceLayer(Recurrent):
         )
 
     def backward(
-        self, dy: np.ndarray | None, tape: Tape, dstate: State = None, need_dx: bool = True, grads: Block | None = None
-    ) -> tuple[np.ndarray | None, State]:
+        self,
+        dy: np.ndarray | None,
+        tape: Tape,
+        dstate: Given | None = None,
+        need_dx: bool = True,
+        grads: Block | None = None,
+    ) -> tuple[np.ndarray | None, Returned]:
         """Backpropagation through time: from the gradients of y and of the last state to those of all else.
 
         Parameters

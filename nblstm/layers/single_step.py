@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Generic
+
 import numpy as np
 
 from nblstm.arguments import check_array
-from nblstm.layers.checks import State, check_backward, check_tape, join_state, read_only, state_members
+from nblstm.layers.checks import (
+    Given,
+    GivenPair,
+    Pair,
+    Returned,
+    State,
+    check_backward,
+    check_tape,
+    join_state,
+    read_only,
+    state_members,
+)
 from nblstm.layers.engine import Recurrent
 from nblstm.layers.recurrent import check_nonlinearity
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
 
-class CellLayer(Recurrent):
+class CellLayer(Recurrent, Generic[Given, Returned]):
     """One step of a recurrent layer: call it, or go forward and backward."""
 
-    def __call__(self, x: np.ndarray, state: State = None) -> State:
+    def __call__(self, x: np.ndarray, state: Given | None = None) -> Returned:
         """The state after one step, as fresh arrays; keeps nothing.
 
         Parameters
@@ -31,7 +44,7 @@ class CellLayer(Recurrent):
         """
         return join_state(self._step(x, state, Tape(self, keep=False)))
 
-    def forward(self, x: np.ndarray, state: State = None, tape: Tape | None = None) -> tuple[State, Tape]:
+    def forward(self, x: np.ndarray, state: Given | None = None, tape: Tape | None = None) -> tuple[Returned, Tape]:
         """One step in training: the new state, as read-only views into the tape, and the tape for `backward`."""
         if tape is None:
             tape = Tape(self)
@@ -39,8 +52,8 @@ class CellLayer(Recurrent):
         return join_state([read_only(member) for member in self._step(x, state, tape)]), tape
 
     def backward(
-        self, dstate: State, tape: Tape, need_dx: bool = True, grads: Block | None = None
-    ) -> tuple[np.ndarray | None, State]:
+        self, dstate: Given | None, tape: Tape, need_dx: bool = True, grads: Block | None = None
+    ) -> tuple[np.ndarray | None, Returned]:
         """From the gradient of the new state to those of x and of the old state; the parameters' are added to `grads`.
 
         Raises
@@ -74,7 +87,7 @@ class CellLayer(Recurrent):
         return [None if member is None else member.reshape(1, -1, H) for member in members]
 
 
-class LSTMCell(CellLayer):
+class LSTMCell(CellLayer[GivenPair, Pair]):
     """One step of an LSTM: the equations and parameters of `LSTM`, names without suffix.
 
     Examples
@@ -97,7 +110,7 @@ class LSTMCell(CellLayer):
         )  # fmt: skip
 
 
-class RNNCell(CellLayer):
+class RNNCell(CellLayer[np.ndarray, np.ndarray]):
     """One step of a plain recurrent network: the equation and parameters of `RNN`, names without suffix.
 
     Examples

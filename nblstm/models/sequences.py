@@ -117,7 +117,8 @@ class SequenceModel(Network, ABC):
         layer = self.recurrent
         dh_n = np.zeros((layer.num_layers * layer.directions, len(dz), layer.hidden_size), self.dtype)
         dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(len(dz), layer.directions, layer.hidden_size), 1, 0)
-        dx, _ = layer.backward(None, tape.recurrent, (dh_n, None) if layer.has_cell else dh_n, need_dx=need_dx)
+        dstate: Any = (dh_n, None) if layer.has_cell else dh_n
+        dx, _ = layer.backward(None, tape.recurrent, dstate, need_dx=need_dx)
         return dx
 
     @abstractmethod

@@ -208,6 +208,7 @@ def test_without_axes_every_picture_makes_a_white_figure_of_its_own(pyplot: Any)
         (lambda: confusion_matrix([], []), ValueError, r"truth and predicted must .* got \(0,\) and \(0,\)"),
         (lambda: confusion_matrix([1], [1, 2]), ValueError, r"truth and predicted must .* got \(1,\) and \(2,\)"),
         (lambda: confusion_matrix([[1]], [[1]]), ValueError, r"truth and predicted must .* got \(1, 1\)"),
+        (lambda: confusion_matrix([1, 10**7], [1, 2]), ValueError, r"classes 0\.\.999 to be drawn, got up to 10000000"),
         (lambda: confusion_matrix([0.5], [1]), TypeError, "truth must be integers, got float64"),
         (lambda: confusion_matrix([0], [True]), TypeError, "predicted must be integers, got bool"),
         (lambda: confusion_matrix([0, 1], [0, -1]), ValueError, r"predicted must be classes 0\.\.1, got -1\.\.0"),

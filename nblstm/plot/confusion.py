@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
+MOST_CLASSES = 1000
+"""More rows would be narrower than the picture's points."""
+
 
 def confusion_matrix(
     truth: ArrayLike,
@@ -49,7 +52,7 @@ def confusion_matrix(
     TypeError
         Classes that are no integers.
     ValueError
-        Arrays of different shapes, empty ones, or classes outside 0..K - 1.
+        Arrays of different shapes, empty ones, classes outside 0..K - 1, or more than 1000 of them.
 
     Examples
     --------
@@ -100,6 +103,8 @@ def _count(truth: ArrayLike, predicted: ArrayLike, size: int | None) -> np.ndarr
             raise TypeError(f"{name} must be integers, got {array.dtype}")
     most = max(int(array.max()) for array in given.values())
     size = most + 1 if size is None else size
+    if size > MOST_CLASSES:
+        raise ValueError(f"truth and predicted must be classes 0..{MOST_CLASSES - 1} to be drawn, got up to {size - 1}")
     for name, array in given.items():
         if array.min() < 0 or array.max() >= size:
             raise ValueError(f"{name} must be classes 0..{size - 1}, got {array.min()}..{array.max()}")

@@ -35,7 +35,7 @@ class Layer:
     def __init__(self, shapes: Shapes, dtype: str | np.dtype) -> None:
         self.dtype = as_dtype(dtype)
         # The kernels read this one too: to Numba a read-only array is another type, and each type is compiled anew.
-        self._writable = Block(shapes, np.zeros(parameters.count(shapes), self.dtype))
+        self._writable = Block(shapes, parameters.zeros(type(self).__name__, shapes, self.dtype))
         self.params = self._writable.read_only()
         self.grads = self.new_grads()
         self.version: float = 0
@@ -69,7 +69,8 @@ class Layer:
 
     def new_grads(self) -> Block:
         """A block of zeros in the form of `grads`, for a caller who keeps gradients apart (one per thread, say)."""
-        return Block(self._writable.shapes, np.zeros(self._writable.flat.size, self.dtype))
+        shapes = self._writable.shapes
+        return Block(shapes, parameters.zeros(type(self).__name__, shapes, self.dtype))
 
     def zero_grad(self) -> None:
         """Set all gradients to zero; `backward` adds to them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -13,7 +14,19 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def count(shapes: Shapes) -> int:
     """Number of scalars in all tensors of the table."""
-    return sum(int(np.prod(shape)) for shape in shapes.values())
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def zeros(owner: str, shapes: Shapes, dtype: np.dtype) -> np.ndarray:
+    """The flat memory for all tensors of the table."""
+    size = count(shapes)
+    try:
+        return np.zeros(size, dtype)
+    except (MemoryError, ValueError, OverflowError):  # more than there is, or than NumPy can count
+        largest = max(shapes, key=lambda name: math.prod(shapes[name]))
+        raise MemoryError(
+            f"{owner}: no memory for {size:,} parameters, most of them in {largest} {shapes[largest]}"
+        ) from None
 
 
 class Block(Mapping[str, np.ndarray]):
@@ -46,7 +59,7 @@ class Block(Mapping[str, np.ndarray]):
         self.starts: dict[str, int] = {}
         start = 0
         for name, shape in self.shapes.items():
-            stop = start + int(np.prod(shape))
+            stop = start + math.prod(shape)
             self._views[name], self.starts[name] = flat[start:stop].reshape(shape), start
             start = stop
 
@@ -99,7 +112,7 @@ def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> 
 
 def summary(title: str, shapes: Shapes) -> str:
     """A table for reading: name, shape and count of every tensor, and the total."""
-    rows = [(name, str(tuple(shape)), f"{int(np.prod(shape)):,}") for name, shape in shapes.items()]
+    rows = [(name, str(tuple(shape)), f"{math.prod(shape):,}") for name, shape in shapes.items()]
     rows.append(("total", "", f"{count(shapes):,}"))
     names, forms, counts = (max(len(row[column]) for row in rows) for column in range(3))
     lines = [f"{name:<{names}}  {form:<{forms}}  {number:>{counts}}" for name, form, number in rows]

@@ -18,6 +18,7 @@ collect_ignore = ["torch_peer.py"]  # needs PyTorch; the tests that import it sk
 ON_REQUEST = {
     "exhaustive": "takes minutes: pytest -m exhaustive",
     "course": "with every notebook it takes minutes: make lessons",
+    "large": "takes minutes and 17 GB of memory: pytest -m large",
     "browser": "needs JupyterLab and Chromium: make lessons",
 }
 

@@ -22,6 +22,7 @@ from nblstm.parameters import Block
 
 CELLS = {name: Tag(name) for name in GATES}
 FORMULATIONS = ("split", "concat")
+MOST_LAYERS = 10_000  # which take a second to make; a slip of the hand should not take an hour
 
 
 class Recurrent(Layer):
@@ -44,6 +45,8 @@ class Recurrent(Layer):
             raise ValueError(f"forget_bias={forget_bias} needs bias=True, got bias=False")
         self.input_size, self.hidden_size = as_size("input_size", input_size), as_size("hidden_size", hidden_size)
         self.num_layers, self.directions = as_size("num_layers", num_layers), 2 if bidirectional else 1
+        if self.num_layers > MOST_LAYERS:
+            raise ValueError(f"num_layers must be at most {MOST_LAYERS}, got {num_layers}")
         self.cell, self.gates = CELLS[cell], GATES[cell]
         self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
         self.bias, self.dropout, self.formulation = bool(bias), as_rate("dropout", dropout), formulation

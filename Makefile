@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train course test lessons gallery processors lint format types peers bench clean
+.PHONY: help train course test guard lessons gallery processors lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -32,6 +32,13 @@ course: $(VENV)/.course ## copy the lessons to nblstm-course/, a folder of yours
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
 	@echo '== pytest $(ARGS)'
 	@$(RUN) pytest $(ARGS)
+
+GUARDED := $(patsubst %,tests/test_%.py,sweeps naive gradients tape together short stream cells linear layer losses optim properties inputs \
+    bad_input dropout models sequence_models functions sizes)
+
+guard: $(VENV)/.test ## run the tests of kernels and layers with a page without access after every array, then before it (Linux)
+	@NBLSTM_GUARD=after $(RUN) pytest $(or $(ARGS),$(GUARDED))
+	@NBLSTM_GUARD=before $(RUN) pytest $(or $(ARGS),$(GUARDED))
 
 lessons: $(VENV)/.lessons ## run every lesson and solution, and two lessons in a real browser where Chromium is (installs JupyterLab)
 	@echo '== pytest -m "course or browser" $(ARGS)'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +13,11 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+
+if side := os.environ.get("NBLSTM_GUARD"):  # before any test makes an array; see `make guard`
+    import guard
+
+    guard.install(side)
 
 collect_ignore = ["torch_peer.py"]  # needs PyTorch; the tests that import it skip without
 

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guard mode is for Linux")
 
-KERNELS = ("number", "vector", "number_of_its_own", "vector_of_its_own")
+KERNELS = ("number", "vector", "number_of_its_own")
 
 
 @pytest.mark.parametrize(("guarded", "other"), [("after", "before"), ("before", "after")])

@@ -79,7 +79,10 @@ def vector_at(builder: ir.IRBuilder, pointer: ir.Value, offset: ir.Value, dtype:
 
 @intrinsic
 def pointer(typing_context: Any, array: types.Array) -> Any:
-    """Typed pointer to the first number of an array; indexing it costs no wrap-around check."""
+    """Typed pointer to the first number of an array; indexing it costs no wrap-around check.
+
+    It does not keep the array: one that a kernel makes itself is let go after the last use of its name.
+    """
     signature = CPointer(array.dtype)(array)
     return (
         signature,

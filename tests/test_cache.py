@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import nblstm
+from nblstm.environment import describe
 
 TESTS, PACKAGE = Path(__file__).parent, Path(nblstm.__file__).parent
 KERNELS = sorted(path.name for path in (PACKAGE / "kernels").glob("*.py"))
@@ -88,6 +89,8 @@ def test_every_kernel_is_compiled_once_and_found_by_the_next_process(tmp_path: P
         )
         runs.append(result(process))
     (first, told), (second, nothing) = runs
+    if describe()["threading_layer"] != "omp":  # and teams, which need OpenMP, are never made
+        first, second = ({name: run[name] for name in run if ".together." not in name} for run in (first, second))
     assert sum(name.startswith("cfunc") for name in first) == 4
     assert first.keys() == second.keys()
     assert {name: counts for name, counts in first.items() if counts != [0, 1]} == {}

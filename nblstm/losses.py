@@ -231,7 +231,8 @@ def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None 
     Returns
     -------
     loss : float
-        The mean, taken in float64; NaN for empty arrays.
+        The mean, taken in float64; NaN for empty arrays. Where a difference or its square is too large for its dtype,
+        it is infinite; an infinity minus itself, like NaN, makes the loss NaN.
     dprediction : numpy.ndarray
         The gradient: `out`, or a new array.
 
@@ -250,9 +251,10 @@ def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None 
     _check_floats("prediction", prediction)
     check_array("target", target, prediction.dtype, prediction.shape)
     gradient = _prepare_out(prediction, out)
-    np.subtract(prediction, target, out=gradient)
     if gradient.size == 0:
         return math.nan, gradient
-    loss = float(np.square(gradient, dtype=np.float64).mean())
-    gradient *= 2.0 / gradient.size
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is infinite; who trains looks at the loss
+        np.subtract(prediction, target, out=gradient)
+        loss = float(np.square(gradient, dtype=np.float64).mean())
+        gradient *= 2.0 / gradient.size
     return loss, gradient

@@ -100,7 +100,7 @@ class Optimizer:
         rate = self.lr if lr is None else as_number("lr", lr)
         self.steps += 1
         for layer, state in zip(self.layers, self._state, strict=True):
-            with layer.editing() as p:
+            with layer.editing() as p, np.errstate(over="ignore"):  # a rate too large for the dtype is infinite there
                 self._update(
                     threads_for(10 * p.flat.size),
                     p.flat,

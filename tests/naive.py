@@ -35,8 +35,8 @@ def rnn_relu(a, c, p):
 
 
 def rnn_relu_backward(dh, dc, a, c, p):
-    """da = dh where a > 0."""
-    return np.where(a > 0, dh, 0), dc, None
+    """da = dh but where a <= 0: a NaN lets it pass."""
+    return np.where(a <= 0, 0, dh), dc, None
 
 
 def sigmoid(a):
@@ -44,13 +44,18 @@ def sigmoid(a):
     return 0.5 * (1 + np.tanh(0.5 * a))
 
 
+def seen(p, cell):
+    """What passes through a peephole of weight p; nothing where p is no array, not even of an infinite cell."""
+    return p * cell if np.ndim(p) else 0
+
+
 def lstm(a, c, p):
     """i, f, o = sigmoid, g = tanh; c' = f c + i g; h = o tanh(c'). Peepholes: i and f see c, o sees c'."""
     a_i, a_f, a_g, a_o = np.split(a, 4)
     p_i, p_f, p_o = p
-    i, f, g = sigmoid(a_i + p_i * c), sigmoid(a_f + p_f * c), np.tanh(a_g)
+    i, f, g = sigmoid(a_i + seen(p_i, c)), sigmoid(a_f + seen(p_f, c)), np.tanh(a_g)
     c_new = f * c + i * g
-    o = sigmoid(a_o + p_o * c_new)
+    o = sigmoid(a_o + seen(p_o, c_new))
     return o * np.tanh(c_new), c_new, (i, f, g, o)
 
 
@@ -59,11 +64,11 @@ def lstm_backward(dh, dc, a, c, p):
     p_i, p_f, p_o = p
     _, c_new, (i, f, g, o) = lstm(a, c, p)
     da_o = dh * np.tanh(c_new) * o * (1 - o)
-    dc_new = dc + dh * o * (1 - np.tanh(c_new) ** 2) + da_o * p_o
+    dc_new = dc + dh * o * (1 - np.tanh(c_new) ** 2) + seen(p_o, da_o)
     da_i = dc_new * g * i * (1 - i)
     da_f = dc_new * c * f * (1 - f)
     da_g = dc_new * i * (1 - g**2)
-    dc = dc_new * f + da_i * p_i + da_f * p_f
+    dc = dc_new * f + seen(p_i, da_i) + seen(p_f, da_f)
     return np.concatenate([da_i, da_f, da_g, da_o]), dc, np.stack([da_i * c, da_f * c, da_o * c_new])
 
 

@@ -76,5 +76,5 @@ def rnn_relu_forward(z):
 
 @register_jitable
 def rnn_relu_backward(h, dh):
-    """dz = dh where h > 0, else 0."""
+    """dz = dh, but 0 where h is."""
     return gate_positive(h, dh)

@@ -20,11 +20,12 @@ def scramble(z):
 
 @Driver
 def dropout(tag, threads, key, threshold, scale, rows, B, width, source, source_row, target, target_row):
-    """target = 0 where the scrambled counter is below `threshold`, else source * scale; row r starts at r * its stride.
+    """target = source * 0 where the scrambled counter is below `threshold`, else source * scale.
 
-    Row r is step r // B of sequence r % B. key, threshold: uint64. `source` is an address, `target` a flat array; they
-    may be the same memory.
+    A product, so that NaN and infinities are not dropped unseen. Row r starts at r * its stride and is step r // B of
+    sequence r % B. key, threshold: uint64. `source` is an address, `target` a flat array; they may be the same memory.
     """
+    zero = scale - scale  # of the same type
     for thread in prange(threads):
         for row in range(rows * thread // threads, rows * (thread + 1) // threads):
             to = shift(pointer(target), row * target_row)
@@ -33,4 +34,4 @@ def dropout(tag, threads, key, threshold, scale, rows, B, width, source, source_
             row_key = scramble(step_key + np.uint64(row % B) * _STEP)
             for unit in range(width):
                 bits = scramble(row_key + np.uint64(unit) * _STEP)
-                to[unit] = values[unit] * scale if bits >= threshold else 0.0
+                to[unit] = values[unit] * (scale if bits >= threshold else zero)

@@ -154,12 +154,12 @@ def _overload_relu(x):
 
 
 def gate_positive(x, y):
-    """y where x > 0, else 0: the derivative of `relu` applied to y."""
-    return np.where(x > 0, y, 0)
+    """0 where x <= 0, else y, also where x is NaN: the derivative of `relu` applied to y."""
+    return np.where(x <= 0, 0, y)
 
 
 @overload(gate_positive)
 def _overload_gate_positive(x, y):
     if isinstance(x, Vector):
         return lambda x, y: where_positive(x, y)
-    return lambda x, y: y if x > 0 else 0.0
+    return lambda x, y: 0.0 if x <= 0 else y

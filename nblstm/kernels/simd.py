@@ -270,11 +270,11 @@ copysign = _binary(_call("copysign"))
 
 def _where_positive(builder: ir.IRBuilder, dtype: types.Float, x: ir.Value, y: ir.Value) -> ir.Value:
     zero = constant(dtype, 0.0)
-    return builder.select(builder.fcmp_ordered(">", x, zero), y, zero)
+    return builder.select(builder.fcmp_unordered(">", x, zero), y, zero)
 
 
 where_positive = _binary(_where_positive)
-"""(x, y): y where x > 0, else 0."""
+"""(x, y): y where x > 0 or NaN, else 0."""
 
 
 def _power_of_two(builder: ir.IRBuilder, dtype: types.Float, rounded: ir.Value) -> ir.Value:

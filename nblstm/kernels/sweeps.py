@@ -142,10 +142,10 @@ def backward_cell(
 
     Pointers at the first row: h, c_prev, c, dh, dc (rows, P), gates (rows, G); dy_at (rows,) says where rows of dy lie.
     """
-    per_unit = G // P
+    per_unit, lanes = G // P, lanes_of(h)
     for row in range(rows):
         at, dy_row = row * P, shift(dy, dy_at[row])
-        for u in range(first, last, lanes_of(h)):
+        for u in range(first, last, lanes):
             dh_u = load(dh, at + u)
             if has_dy:
                 dh_u = dh_u + load_part(dy_row, u, H - u)
@@ -153,6 +153,9 @@ def backward_cell(
                 cell, u, shift(gates, row * G + per_unit * u), peephole, P, shift(c_prev, at), shift(c, at),
                 shift(h, at), dh_u, shift(dc, at),
             )  # fmt: skip
+            if u + lanes > H:  # an infinite x makes the padding NaN, 0 times infinity, and the products read it
+                for at_gate in range(row * G + per_unit * u, row * G + per_unit * (u + lanes), lanes):
+                    store(gates, at_gate, load_part(gates, at_gate, H - u))
 
 
 @Driver

@@ -40,6 +40,16 @@ def test_a_wrong_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recorded.largest_error(case) > checks.RECORDED
 
 
+def test_a_result_that_is_not_a_number_is_noticed_wherever_it_is() -> None:
+    case = recorded.recorded()["lstm-split-1layer"]
+    for array in case.results.values():
+        before = array.flat[-1]
+        array.flat[-1] = np.nan
+        assert np.isnan(recorded.largest_error(case))
+        array.flat[-1] = before
+    assert recorded.largest_error(case) <= checks.RECORDED
+
+
 def test_an_inexact_activation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     tanh = accuracy.FUNCTIONS["tanh"]
     rough = tanh._replace(found=lambda x: tanh.found(x) * (1 + 8 * np.finfo(x.dtype).eps))

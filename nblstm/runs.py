@@ -57,6 +57,7 @@ class Run:
         peak = self.settings.learning_rate
         self.schedule = warmup_cosine(peak, 0, self.ticks, final=peak / 20)
         self.seconds = 0.0
+        self.saved = 0  # the step of the last checkpoint
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.evaluations: list[dict[str, Any]] = []
 
@@ -126,6 +127,7 @@ class Run:
         with _damage_named(path):
             run.trainer.load_state_dict(tensors, progress["trainer"])
             run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
+            run.saved = run.trainer.steps
         for leftover in run.folder.glob(".*.tmp"):  # of a save during which the run was killed
             leftover.unlink()
         return run
@@ -151,7 +153,7 @@ class Run:
         Raises
         ------
         FloatingPointError
-            The loss is no longer finite; the last checkpoint is kept.
+            A loss, a gradient or a weight is no longer finite; the last checkpoint is kept.
         """
         from tqdm import tqdm
 
@@ -166,13 +168,13 @@ class Run:
             dynamic_ncols=True,
         )
         begun = time.perf_counter() - self.seconds
-        with bar, _interrupt() as interrupted:
+        with bar, _interrupt() as interrupted, self._divergence_named():
             if not self.evaluations:
                 bar.write(self._evaluate())
                 sys.stdout.flush()
             since, first = time.perf_counter(), self.trainer.steps
             while self.progress < 1 and not interrupted.is_set():
-                self.losses.append(self._step())
+                self.losses.append(self.trainer.step(self.schedule(round(self.progress * self.ticks))))
                 self.seconds = time.perf_counter() - begun
                 bar.set_postfix_str(f"{brief(self.losses[-1], 3)} {self.job.measure}", refresh=False)
                 bar.update(size)
@@ -182,29 +184,28 @@ class Run:
                     sys.stdout.flush()  # a pipe would keep it back
                     self._save()
                     since, first = time.perf_counter(), self.trainer.steps
-        self._save()
+            self._save()
         self._draw()
         return self.progress == 1
 
-    def _step(self) -> float:
+    @contextmanager
+    def _divergence_named(self) -> Iterator[None]:
+        """Say of numbers that are no longer finite what is kept, and what to do."""
         try:
-            return self.trainer.step(self.schedule(round(self.progress * self.ticks)))
+            yield
         except FloatingPointError as error:
-            raise FloatingPointError(self._diverged(str(error))) from error
-
-    def _diverged(self, what: str) -> str:
-        step = self.evaluations[-1]["step"] if self.evaluations else 0
-        return (
-            f"training diverged at {what}; {self.folder} keeps the checkpoint of step {step}; "
-            f"begin a new run with a learning rate below {self.settings.learning_rate:g}"
-        )
+            raise FloatingPointError(
+                f"training diverged at {error}; {self.folder} keeps the checkpoint of step {self.saved}; "
+                f"begin a new run with a learning rate below {self.settings.learning_rate:g}"
+            ) from error
 
     def _evaluate(self, speed: float | None = None) -> str:
         """Measure on the validation part, record it, and say it in a line; `speed` of training in items per second."""
         measured = self.job.evaluate()
         loss = measured["validation"]
         if not math.isfinite(loss):
-            raise FloatingPointError(self._diverged(f"step {self.trainer.steps}: the validation loss is {loss}"))
+            self.trainer.check_finite()
+            raise FloatingPointError(f"step {self.trainer.steps}: the validation loss is {loss}")
         training = float(np.mean(self.losses)) if self.losses else None
         record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
         self.evaluations.append(record | measured | {f"{self.job.item}s_per_second": speed and round(speed)})
@@ -218,7 +219,8 @@ class Run:
         return f"step {self.trainer.steps:>6,}: {validation}; {trained}"
 
     def _save(self) -> None:
-        """Write checkpoint, model and run.json."""
+        """Write checkpoint, model and run.json, unless there is something not finite to write."""
+        self.trainer.check_finite()
         tensors, plain = self.trainer.state_dict()
         shared = {
             "job": type(self.job).__name__,
@@ -240,6 +242,7 @@ class Run:
         }
         with weights.atomic_write(self.folder / "run.json") as file:
             file.write((json.dumps(report, indent=2) + "\n").encode())
+        self.saved = self.trainer.steps
 
     def _draw(self) -> None:
         """Draw the job's pictures."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,12 +88,21 @@ class BatchTrainer(Trainer):
         self._order = np.random.default_rng([self.seed, number]).permutation(self.x.shape[1])
 
     def _forward_and_backward(self) -> float:
-        chosen = self._order[self.position : self.position + self.batch_size]
+        chosen = self._chosen()
         lengths = None if self.lengths is None else self.lengths[chosen]
         z, self._tape = self.model.forward(self.x[:, chosen], lengths, self._tape)
         loss, dz = self.model.loss(z, self.targets[chosen])
         self.model.backward(dz, self._tape)
         return loss
+
+    def _chosen(self) -> np.ndarray:
+        """The numbers of the sequences in the next batch."""
+        return self._order[self.position : self.position + self.batch_size]
+
+    def _batch(self) -> Iterator[tuple[str, np.ndarray]]:
+        for n in self._chosen():
+            yield f"x of sequence {n}", self.x[: None if self.lengths is None else self.lengths[n], n]
+            yield f"the target of sequence {n}", self.targets[n]
 
     def _move_on(self) -> None:
         self.position += self.batch_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,18 +43,33 @@ class Trainer(ABC):
         Raises
         ------
         FloatingPointError
-            Loss or gradient is no longer finite. The parameters are still those of the step before; what else changes
-            in a step is not, so go on from a checkpoint.
+            Loss or gradient is no longer finite; names the first tensor that is not. The parameters are still those of
+            the step before; what else changes in a step is not, so go on from a checkpoint.
         """
         self.model.zero_grad()
         loss = self._forward_and_backward()
         norm = clip_grad_norm(self.model.layers, self.clip)
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise FloatingPointError(f"step {self.steps + 1}: the loss is {loss:.3g}, its gradient's norm {norm:.3g}")
+            first = _not_finite(self._in_order_of_use()) or "none, so numbers are too large to be multiplied"
+            raise FloatingPointError(
+                f"step {self.steps + 1}: the loss is {loss:.3g}, its gradient's norm {norm:.3g}; "
+                f"the first tensor that is not finite: {first}"
+            )
         self.optimizer.step(lr)
         self.steps += 1
         self._move_on()
         return loss
+
+    def check_finite(self) -> None:
+        """No NaN and no infinity is in what the next step begins with, as there is after an update that overflowed.
+
+        Raises
+        ------
+        FloatingPointError
+            Names the tensor.
+        """
+        if name := _not_finite(self.state_dict()[0].items()):
+            raise FloatingPointError(f"step {self.steps}: {name} is not finite")
 
     def state_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that a later `step` depends on: tensors by name, and the rest as plain data that JSON can hold."""
@@ -78,6 +94,19 @@ class Trainer(ABC):
     def _forward_and_backward(self) -> float:
         """Add the gradients of the next batch, and return its loss."""
 
+    def _in_order_of_use(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What the step under way has read and computed, by name: weights, the batch, gradients."""
+        weights = self.model.state_dict()
+        yield from weights.items()
+        yield from self._batch()
+        gradients = [gradient for layer in self.model.layers for gradient in layer.grads.values()]
+        for name, gradient in reversed(list(zip(weights, gradients, strict=True))):
+            yield f"the gradient of {name}", gradient
+
+    def _batch(self) -> Iterable[tuple[str, np.ndarray]]:
+        """Numbers that the next batch consists of, by name."""
+        return ()
+
     @abstractmethod
     def _move_on(self) -> None:
         """Go to the batch after that, the parameters being updated."""
@@ -93,3 +122,8 @@ class Trainer(ABC):
     @abstractmethod
     def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
         """Go to where `_place` and `_tensors_of_place` were asked."""
+
+
+def _not_finite(tensors: Iterable[tuple[str, np.ndarray]]) -> str | None:
+    """The name of the first that holds NaN or an infinity."""
+    return next((name for name, tensor in tensors if not np.isfinite(tensor).all()), None)

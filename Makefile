@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train course test guard lessons gallery processors lint format types peers bench clean
+.PHONY: help train course test guard lessons gallery processors oldest wheel lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -59,6 +59,16 @@ processors: $(VENV)/.test ## run all tests as on a processor with AVX2, then wit
 	@$(SSE2) $(VENV)/bin/nblstm info | grep 'vector bits *128'
 	@$(SSE2) $(RUN) pytest $(ARGS)
 
+oldest: $(VENV)/.made ## run all tests with the oldest versions that pyproject.toml allows (PYTHON=python3.11); options as for test
+	@$(RUN) venv --clear $(VENV)/oldest
+	@$(RUN) pip install uv
+	@$(RUN) uv pip install --python $(VENV)/oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	@$(VENV)/oldest/bin/python -m pytest $(ARGS)
+
+wheel: $(VENV)/.wheel ## build wheel and sdist, install the wheel into an empty environment, run its commands, check its types
+	@echo '== pytest -m wheel $(ARGS)'
+	@$(RUN) pytest -m wheel $(ARGS)
+
 peers: $(VENV)/.peers ## run the tests that compare with PyTorch, ONNX and JAX (installs them, about 1 GB)
 	@echo '== pytest -m peers $(ARGS)'
 	@$(VENV)/bin/python -c 'import jax, onnx, onnxruntime, torch'
@@ -95,7 +105,7 @@ $(VENV)/.core: pyproject.toml $(VENV)/.made
 	@$(RUN) pip install --editable .
 	@touch $@
 
-$(VENV)/.course $(VENV)/.test $(VENV)/.lessons $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
+$(VENV)/.course $(VENV)/.test $(VENV)/.lessons $(VENV)/.wheel $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
 	@echo '== installing nblstm and its extra "$*" into $(VENV)'
 	@$(RUN) pip install --editable '.[$*]'
 	@touch $(VENV)/.core $@

@@ -26,6 +26,7 @@ ON_REQUEST = {
     "course": "with every notebook it takes minutes: make lessons",
     "large": "takes minutes and 17 GB of memory: pytest -m large",
     "browser": "needs JupyterLab and Chromium: make lessons",
+    "wheel": "builds and installs packages: make wheel",
 }
 
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=25, database=None)

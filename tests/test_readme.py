@@ -43,6 +43,12 @@ def test_converters_exist() -> None:
     assert named == {name for name in weights.__all__ if name.startswith(("to_", "from_"))}
 
 
+def test_changes_tell_of_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    (newest, *_) = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert newest == version
+
+
 def test_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = set(re.findall(r'pip install "\.\[(\w+)\]"', README))

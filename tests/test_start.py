@@ -1,4 +1,4 @@
-"""``nblstm course``: the learner's copy, what JupyterLab is told, and the notebooks inside the wheel."""
+"""``nblstm course``: the learner's copy, and what JupyterLab is told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -149,22 +148,3 @@ def test_ctrl_c_is_jupyterlabs_to_answer() -> None:
         assert process.stdout.readline() == "up\n"
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 5
-
-
-@pytest.mark.course
-def test_the_notebooks_and_texts_are_in_the_wheel(tmp_path: Path) -> None:
-    wheel = pytest.importorskip("hatchling.builders.wheel", reason="needs hatchling, of the extra `lessons`")
-    (path,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    inside = {Path(name) for name in zipfile.ZipFile(path).namelist()}
-    course = [path for path in (ROOT / "course").rglob("*") if path.suffix in {".ipynb", ".md"}]
-    expected = {
-        Path("nblstm/course/notebooks") / path.relative_to(ROOT / "course")
-        for path in course
-        if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
-    }
-    assert Path("nblstm/course/notebooks/README.md") in expected
-    assert expected == {path for path in inside if path.is_relative_to("nblstm/course/notebooks")}
-    assert Path("nblstm/plot/course.mplstyle") in inside
-    texts = {Path("nblstm/datasets/data") / path.name for path in (ROOT / "data").glob("*.txt")}
-    assert len(texts) >= 3
-    assert texts <= inside

@@ -59,10 +59,10 @@ processors: $(VENV)/.test ## run all tests as on a processor with AVX2, then wit
 	@$(SSE2) $(VENV)/bin/nblstm info | grep 'vector bits *128'
 	@$(SSE2) $(RUN) pytest $(ARGS)
 
-oldest: $(VENV)/.made ## run all tests with the oldest versions that pyproject.toml allows (PYTHON=python3.11); options as for test
+oldest: $(VENV)/.made ## run all tests with the oldest versions that pyproject.toml allows this Python; options as for test
 	@$(RUN) venv --clear $(VENV)/oldest
 	@$(RUN) pip install uv
-	@$(RUN) uv pip install --python $(VENV)/oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	@$(RUN) uv pip install --python $(VENV)/oldest/bin/python --resolution lowest-direct --only-binary :all: --editable '.[test]'
 	@$(VENV)/oldest/bin/python -m pytest $(ARGS)
 
 wheel: $(VENV)/.wheel ## build wheel and sdist, install the wheel into an empty environment, run its commands, check its types

@@ -61,12 +61,63 @@ busy.start()
 busy.join()
 """
 )
+ASKED = """
+import signal, threading
+from nblstm.environment import describe
+from numba.np.ufunc import parallel
+held, done = threading.Event(), threading.Event()
+
+def ask():
+    with parallel._backend_init_thread_lock:  # as a thread holds it that asks Numba for the number of threads
+        held.set()
+        done.wait()
+
+asking = threading.Thread(target=ask)
+asking.start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    describe()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+done.set()
+asking.join()
+print("status", status)
+"""
+KILLED = """
+import signal
+from nblstm.environment import describe
+from numba.np.ufunc import parallel
+child = os.fork()
+if not child:
+    with parallel._backend_init_process_lock:  # as a child holds it that asks
+        os.kill(os.getpid(), signal.SIGKILL)
+_, status = os.waitpid(child, 0)
+signal.alarm(60)
+describe()
+print("status", status - signal.SIGKILL)
+"""
 
 
 @pytest.mark.parametrize(
     ("script", "layer"),
-    [(FORKED, "omp"), (FORKED, "workqueue"), (POOLED, "default"), (THREADED, "default")],
-    ids=["fork-omp", "fork-workqueue", "pool", "fork while a thread works"],
+    [
+        (FORKED, "omp"),
+        (FORKED, "workqueue"),
+        (POOLED, "default"),
+        (THREADED, "default"),
+        (ASKED, "default"),
+        (KILLED, "default"),
+    ],
+    ids=[
+        "fork-omp",
+        "fork-workqueue",
+        "pool",
+        "fork while a thread works",
+        "fork while a thread asks for threads",
+        "killed while it asks",
+    ],
 )
 def test_a_forked_child_computes_the_same(script: str, layer: str) -> None:
     if layer == "omp":

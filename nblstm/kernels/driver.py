@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from contextlib import nullcontext
-from threading import Lock
+from threading import Lock, RLock
 from types import FunctionType
 from typing import Any
 
@@ -25,9 +25,16 @@ def threads_for(operations: int) -> int:
 
 
 def _after_fork() -> None:
-    """A child made by fork has none of its parent's threads, and those who start OpenMP's again are killed by it."""
+    """A child made by fork has none of its parent's threads, and those who start OpenMP's again are killed by it.
+
+    Numba's question whether threads have started takes two locks. One may be held by a thread that the child has not.
+    The other is the parent's too, who would wait for ever for a child that was killed with it in hand.
+    """
     global _lost_threads
-    _lost_threads = numba.np.ufunc.parallel._is_initialized
+    parallel = numba.np.ufunc.parallel
+    _lost_threads = parallel._is_initialized
+    if _lost_threads:
+        parallel._backend_init_thread_lock, parallel._backend_init_process_lock = RLock(), nullcontext()
 
 
 _lost_threads = False

@@ -23,6 +23,7 @@ collect_ignore = ["torch_peer.py"]  # needs PyTorch; the tests that import it sk
 
 ON_REQUEST = {
     "exhaustive": "takes minutes: pytest -m exhaustive",
+    "cold": "compiles from an empty cache: pytest -m cold",
     "restarts": "takes minutes: pytest -m restarts",
     "course": "with every notebook it takes minutes: make lessons",
     "large": "takes minutes and 17 GB of memory: pytest -m large",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from nblstm.bench import layers, limits, run
+from nblstm.bench import layers, limits, processes, run
 from nblstm.bench.peers import PEERS, Peer
 from nblstm.bench.report import Results, amount, report
 from nblstm.bench.results import OURS, Measurement, to_csv
@@ -197,9 +197,16 @@ def test_what_lies_beyond_layers_is_measured_without_peers_too(name: str, alone:
     assert 0 < found.value < math.inf
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", run.APART)
-def test_processes_of_their_own_are_measured_without_peers_too(name: str, alone: None) -> None:
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.cold] * (name == "start")) for name in run.APART]
+)
+def test_processes_of_their_own_are_measured_without_peers_too(
+    name: str, monkeypatch: pytest.MonkeyPatch, alone: None
+) -> None:
+    """Few times, and a shape of which one pass still takes megabytes."""
+    monkeypatch.setattr(processes, "COLD", 1)
+    monkeypatch.setattr(processes, "WARM", 1)
+    monkeypatch.setattr(processes, "LONG", Shape(400, 16, 32, 64, 2, 1))
     found = run.APART[name](AT_ONCE)
     assert all(0 < m.value < math.inf for m in found)
     assert {m.side.partition(",")[0] for m in found} == ({OURS} if name != "allocator" else set())

@@ -79,7 +79,7 @@ def expected() -> list[float]:
     return y.ravel().tolist()
 
 
-@pytest.mark.slow
+@pytest.mark.cold
 def test_every_kernel_is_compiled_once_and_found_by_the_next_process(tmp_path: Path) -> None:
     """And the first process says what it is doing, the second has nothing to say."""
     runs = []
@@ -129,6 +129,7 @@ def test_an_edit_to_another_file_than_the_kernels_own_is_never_missed(copy: Path
     assert told == ""
 
 
+@pytest.mark.cold
 def test_two_processes_at_once_where_the_installation_cannot_be_written(copy: Path, expected: list[float]) -> None:
     """Both compile, into the user's own folder, and leave there what a third one finds."""
     forbid_writing(copy)

@@ -102,7 +102,7 @@ def memory(timing: Timing) -> list[Measurement]:
     sides = {OURS: (OURS, None), Torch.name: (Torch.name, None), f"{OURS}, checkpoint={CHECKPOINT}": (OURS, CHECKPOINT)}
     if not Torch.installed():
         del sides[Torch.name]
-    call = "from nblstm.bench.processes import print_growth; print_growth({!r}, {})"
+    call = f"from nblstm.bench.processes import print_growth; print_growth({tuple(LONG)}, {{!r}}, {{}})"
     grown = {name: float(_run(call.format(*arguments))) for name, arguments in sides.items()}
     return [
         Measurement(
@@ -112,11 +112,12 @@ def memory(timing: Timing) -> list[Measurement]:
     ]  # fmt: skip
 
 
-def print_growth(side: str, checkpoint: int | None) -> None:
+def print_growth(shape: tuple[int, ...], side: str, checkpoint: int | None) -> None:
     """In a process of its own: the growth of the peak of resident memory, in megabytes."""
+    long = Shape(*shape)
     make = {OURS: Ours, Torch.name: Torch}[side]
-    make(Problem(Case(LONG._replace(T=2), "float32", ALL), checkpoint=checkpoint)).train()  # loads code, starts threads
-    whole = make(Problem(Case(LONG, "float32", ALL), checkpoint=checkpoint))
+    make(Problem(Case(long._replace(T=2), "float32", ALL), checkpoint=checkpoint)).train()  # loads code, starts threads
+    whole = make(Problem(Case(long, "float32", ALL), checkpoint=checkpoint))
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is there
     before = _resident("VmRSS")
     whole.train()

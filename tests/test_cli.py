@@ -252,19 +252,20 @@ def test_info(text: Path) -> None:
         assert f"\n{line} " in f"\n{result.output}"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["export"], ["classify"], ["course"], ["info"]])
-def test_help_of_the_module_comes_without_heavy_imports(command: list[str]) -> None:
+def test_help_of_the_module_comes_without_heavy_imports() -> None:
     script = (
-        "import sys\nfrom nblstm.cli import main\nmain(sys.argv[1:] + ['--help'], standalone_mode=False)\n"
-        "print(sys.modules.keys() & {'matplotlib', 'tqdm', 'pooch', 'safetensors', 'nblstm.runs'})"
+        "import sys\nfrom nblstm.cli import main\n"
+        "for command in ([], ['train'], ['sample'], ['export'], ['classify'], ['course'], ['info']):\n"
+        "    main([*command, '--help'], standalone_mode=False)\n"
+        "    print(sys.modules.keys() & {'matplotlib', 'tqdm', 'pooch', 'safetensors', 'nblstm.runs'})"
     )
-    result = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
-    assert result.stdout.startswith("Usage: ")
-    assert result.stdout.splitlines()[-1] == "set()"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert sum(line.startswith("Usage: ") for line in lines) == lines.count("set()") == 7
 
 
 def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
-    options = [*SMALL[:-1], "3000", "--dropout", "0.2", "--layers", "2", "--seed", "9"]
+    options = [*SMALL[:-1], "1500", "--dropout", "0.2", "--layers", "2", "--seed", "9"]
     train = [sys.executable, "-m", "nblstm", "train"]
     # The tests may run where Python does not find the package by itself, and never wait for one another's threads.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_NUM_THREADS": "1"}
@@ -281,7 +282,7 @@ def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
     assert "continue with: nblstm train --resume 'the parts'" in rest
     report = json.loads(Path("the parts/run.json").read_text())
     assert not report["finished"]
-    assert 100 <= report["steps"] < 3000
+    assert 100 <= report["steps"] < 1500
 
     subprocess.run([*train, "--resume", "the parts"], check=True, capture_output=True, env=environment)
     subprocess.run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import naive
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from cases import BOTH, grid
 
 import nblstm
 from nblstm.layers import sequence
+from nblstm.layers.steps import Steps
 
 CASES = grid(
     cell=naive.CELLS, formulation=("split", "concat"), num_layers=(1, 3), bias=BOTH,
@@ -87,3 +90,18 @@ def test_it_goes_by_the_newest_weights(rng):
 def test_an_empty_batch():
     y, (h_n, c_n) = nblstm.LSTM(3, 7, 2, seed=0)(np.zeros((4, 0, 3), "float32"))
     assert (y.shape, h_n.shape, c_n.shape) == ((4, 0, 7), (2, 0, 7), (2, 0, 7))
+
+
+def test_weights_in_use_outlive_those_that_replace_them(monkeypatch):
+    """As when another thread calls the layer after a write: it publishes newly packed weights."""
+    layer, x = nblstm.LSTM(3, 5, seed=0), np.ones((4, 2, 3), "float32")
+    packs, step = weakref.ref(layer.inference_packs(1)), Steps.__call__
+
+    def while_another_publishes(self, *arguments):
+        layer._packs = None
+        assert packs() is not None
+        step(self, *arguments)
+
+    monkeypatch.setattr(Steps, "__call__", while_another_publishes)
+    layer(x)
+    assert packs() is None

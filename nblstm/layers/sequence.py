@@ -197,7 +197,8 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         members = [np.zeros(form, self.dtype) if state is None else np.array(state, order="C") for state in states]
         y = np.empty((T, B, self.hidden_size), self.dtype)
         h, c = (member.reshape(-1) for member in [*members, np.empty(0, self.dtype)][:2])  # an RNN has no c
-        self.inference_packs(threads=1).steps(T if B else 0, B, x.reshape(-1), h, c, y.reshape(-1))
+        packs = self.inference_packs(threads=1)  # kept by this name: another thread may publish others meanwhile
+        packs.steps(T if B else 0, B, x.reshape(-1), h, c, y.reshape(-1))
         return y, members
 
     def _by_time(self, array: np.ndarray) -> np.ndarray:

@@ -49,10 +49,11 @@ class Stream:
         if not (type(x) is np.ndarray and x.dtype == self._dtype and x.shape == self._inputs and x.flags.carray):
             check_array("x", x, self._dtype, self._inputs)
             x = np.array(x)  # aligned, writable and without gaps, the form that the kernel is compiled for
-        if self._packs.forward_version != self._layer.version:
-            self._packs = self._layer.inference_packs(threads=1)
+        packs = self._packs
+        if packs.forward_version != self._layer.version:
+            packs = self._packs = self._layer.inference_packs(threads=1)
         h = np.empty(self._units, self._dtype)
-        self._packs.steps(1, 1, x, self._h, self._c, h)
+        packs.steps(1, 1, x, self._h, self._c, h)
         return h
 
     @property

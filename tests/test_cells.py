@@ -98,3 +98,13 @@ def test_gradients(pair, rng):
     assert {row.name for row in table.rows} == {*cell.params, "x", "h_0"} | (
         {"c_0"} if isinstance(layer, nblstm.LSTM) else set()
     )
+
+
+def test_a_cell_in_the_other_formulation_is_the_same_function(pair, rng):
+    cell, layer = pair
+    x, state = rng.standard_normal((B, I)), states(layer, rng)
+    joined = cell.to_formulation("concat")
+    assert type(joined) is type(cell)
+    assert joined.params["weight"].shape == (cell.gates * H, H + I)
+    np.testing.assert_allclose(joined(x, state), cell(x, state), rtol=1e-13)
+    assert np.array_equal(joined.to_formulation("split")(x, state), joined(x, state))

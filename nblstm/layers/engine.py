@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from typing import Self
 
 import numpy as np
 
@@ -114,6 +116,32 @@ class Recurrent(Layer):
             del settings["nonlinearity"]
         unusual = [f"{name}={value!r}" for name, (value, usual) in settings.items() if value != usual]
         return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *unusual])})"
+
+    def to_formulation(self, formulation: str) -> Self:
+        """A new layer that computes the same function with the weights of the other formulation.
+
+        From "split" to "concat" the two biases become their sum; back, the one becomes ``bias_ih`` and ``bias_hh`` is
+        zero.
+
+        Examples
+        --------
+        >>> from nblstm import LSTM
+        >>> LSTM(3, 5, seed=0).to_formulation("concat").params["weight_l0"].shape
+        (20, 8)
+        """
+        other = copy.copy(self)  # with all that a subclass knows besides
+        Recurrent.__init__(
+            other, self.cell.name, self.input_size, self.hidden_size, self.num_layers, bias=self.bias,
+            dropout=self.dropout, bidirectional=self.bidirectional, formulation=formulation,
+            forget_bias=self.forget_bias, dtype=self.dtype.name, seed=0, checkpoint=self.checkpoint,
+            suffixes=bool(self.tracks[0][0]),
+        )  # fmt: skip
+        if formulation == self.formulation:
+            other.load_state_dict(self.params)
+        else:
+            self._copy_weights_to(other)
+        other.set_dropout_state(self.dropout_state())
+        return other
 
     def _copy_weights_to(self, other: Recurrent) -> None:
         """Give `other`, the same layer in the other formulation, this one's function."""

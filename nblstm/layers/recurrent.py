@@ -83,13 +83,6 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         )  # fmt: skip
         self.batch_first = bool(batch_first)
 
-    def _like(self, formulation: str) -> LSTM:
-        return LSTM(
-            self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first, self.dropout,
-            self.bidirectional, peephole=self.peephole, formulation=formulation, forget_bias=self.forget_bias,
-            dtype=self.dtype.name, seed=0, checkpoint=self.checkpoint,
-        )  # fmt: skip
-
 
 class RNN(SequenceLayer[np.ndarray, np.ndarray]):
     r"""Elman's plain recurrent network, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
@@ -130,13 +123,6 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
             checkpoint=checkpoint,
         )  # fmt: skip
         self.batch_first = bool(batch_first)
-
-    def _like(self, formulation: str) -> RNN:
-        return RNN(
-            self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias, self.batch_first,
-            self.dropout, self.bidirectional, formulation=formulation, dtype=self.dtype.name, seed=0,
-            checkpoint=self.checkpoint,
-        )  # fmt: skip
 
 
 def check_nonlinearity(nonlinearity: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Self
+from typing import Generic
 
 import numpy as np
 
@@ -143,29 +143,6 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             None if dx is None else read_only(self._as_given(dx, tape.unbatched)),
             join_state([read_only(member[:, 0] if tape.unbatched else member) for member in first]),
         )
-
-    def to_formulation(self, formulation: str) -> Self:
-        """A new layer that computes the same function with the weights of the other formulation.
-
-        From "split" to "concat" the two biases become their sum; back, the one becomes ``bias_ih`` and ``bias_hh`` is
-        zero.
-
-        Examples
-        --------
-        >>> from nblstm import LSTM
-        >>> LSTM(3, 5, seed=0).to_formulation("concat").params["weight_l0"].shape
-        (20, 8)
-        """
-        other = self._like(formulation)
-        if formulation == self.formulation:
-            other.load_state_dict(self.params)
-        else:
-            self._copy_weights_to(other)
-        other.set_dropout_state(self.dropout_state())
-        return other
-
-    def _like(self, formulation: str) -> Self:
-        raise TypeError(f"{type(self).__name__} has no formulations to choose from")
 
     # --------------------------------------------------------------------------------------------------------- checks
 

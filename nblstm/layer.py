@@ -28,8 +28,6 @@ class Layer:
     ----------
     params, grads : Block
         Named views into one flat array each. The views of `params` are read-only; see `editing`.
-    version : int
-        Goes up with every write to the parameters; NaN while they are being edited.
     """
 
     def __init__(self, shapes: Shapes, dtype: str | np.dtype) -> None:
@@ -38,12 +36,13 @@ class Layer:
         self._writable = Block(shapes, parameters.zeros(type(self).__name__, shapes, self.dtype))
         self.params = self._writable.read_only()
         self.grads = self.new_grads()
-        self.version: float = 0
+        self._writes = 0
+        self._editors: list[None] = []  # one for each `editing` under way, in whatever thread
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: the memory itself in place of its views, and no packed weights."""
         views = {"params": None, "_writable": self._writable.flat, "grads": self.grads.flat, "_packs": None}
-        return self.__dict__ | views | {"_shapes_of_params": self.params.shapes}
+        return self.__dict__ | views | {"_editors": [], "_shapes_of_params": self.params.shapes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The reverse of `__getstate__`."""
@@ -51,6 +50,11 @@ class Layer:
         self.__dict__.update(state)
         self._writable, self.grads = Block(shapes, state["_writable"]), Block(shapes, state["grads"])
         self.params = self._writable.read_only()
+
+    @property
+    def version(self) -> float:
+        """Goes up with every write to the parameters; NaN, which no packed weights are equal to, during one."""
+        return math.nan if self._editors else self._writes
 
     @property
     def flat_params(self) -> np.ndarray:
@@ -80,7 +84,8 @@ class Layer:
     def editing(self) -> Iterator[Block]:
         """The parameters as writable views, for the length of a ``with`` block; afterwards `version` has gone up.
 
-        What runs within the block goes by the values of that moment, and packs them anew each time.
+        What runs within the block goes by the values of that moment, and packs them anew each time. What another thread
+        runs meanwhile may see some parameters before and some after; nothing else comes of it.
 
         Examples
         --------
@@ -91,11 +96,12 @@ class Layer:
         >>> linear.params["weight"]
         array([[1., 2.]], dtype=float32)
         """
-        before, self.version = self.version, math.nan  # which no packed weights are equal to
+        self._editors.append(None)
         try:
             yield self._writable
         finally:
-            self.version = before + 1
+            self._writes += 1
+            self._editors.pop()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter under PyTorch's name."""

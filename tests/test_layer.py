@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import numpy as np
 import pytest
 from cases import Case, grid
 
 import nblstm
+from nblstm.kernels import products
 
 NAMES = {
     ("lstm", "split"): {"weight_ih": (28, 2), "weight_hh": (28, 7), "bias_ih": (28,), "bias_hh": (28,)},
@@ -182,3 +186,61 @@ def test_what_runs_while_parameters_are_edited_goes_by_the_values_of_that_moment
             with pytest.raises(RuntimeError, match="parameters"):
                 layer.backward(y, tape)
     assert layer.version == version + 1
+
+
+def trains(layer, x):
+    """Whether forward and backward go together, as they do when nobody writes in between."""
+    y, *_, tape = layer.forward(x)
+    layer.backward(np.ones_like(y), tape)
+    return layer.flat_grads.any()
+
+
+def test_edits_of_two_threads_may_overlap():
+    layer, x = nblstm.LSTM(2, 3, seed=0), np.ones((4, 1, 2), "float32")
+    version = layer.version
+    first, second = layer.editing(), layer.editing()
+    first.__enter__()["bias_ih_l0"][...] = 1
+    second.__enter__()["bias_hh_l0"][...] = 2
+    first.__exit__(None, None, None)
+    assert math.isnan(layer.version)
+    second.__exit__(None, None, None)
+    assert layer.version > version
+    assert trains(layer, x)
+
+
+def test_a_copy_made_while_parameters_are_edited_is_edited_by_nobody():
+    layer = nblstm.LSTM(2, 3, seed=0)
+    with layer.editing():
+        twin = copy.deepcopy(layer)
+    assert trains(twin, np.ones((4, 1, 2), "float32"))
+
+
+@pytest.mark.parametrize("make", [nblstm.LSTM, nblstm.Linear])
+@pytest.mark.parametrize("kernel", ["pack_forward", "pack_backward"])
+def test_what_is_written_while_weights_are_packed_counts_from_then_on(make, kernel, monkeypatch):
+    """Written as by another thread, just after the old weights were read."""
+    layer, twin, x, dy = make(2, 3), make(2, 3), np.ones((4, 1, 2), "float32"), np.ones((4, 1, 3), "float32")
+    pack = getattr(products, kernel)
+
+    def pack_then_write(*arguments):
+        pack(*arguments)
+        monkeypatch.undo()
+        with layer.editing() as p:
+            p.flat[:] += 1
+
+    monkeypatch.setattr(products, kernel, pack_then_write)
+    *_, tape = layer.forward(x)
+    if kernel == "pack_forward":
+        with pytest.raises(RuntimeError, match="written between"):
+            layer.backward(dy, tape)
+    else:
+        layer.backward(dy, tape)
+    twin.load_state_dict(layer.params)
+    results = []
+    for net, used in ((layer, tape), (twin, None)):
+        y, *_, used = net.forward(x, tape=used)
+        dx = net.backward(dy, used)
+        results.append((y.copy(), np.copy(dx[0] if isinstance(dx, tuple) else dx)))
+    (y, dx), (expected_y, expected_dx) = results
+    assert np.array_equal(y, expected_y)
+    assert np.array_equal(dx, expected_dx)

@@ -72,12 +72,12 @@ class Embedding(Layer):
         """
         tape = EmbeddingTape(self) if tape is None else tape
         check_tape(self, tape)
-        tape.awaits_backward = False  # until this forward has ended well
+        tape.version, tape.awaits_backward = self.version, False  # until this forward has ended well
         tape.indices = self._check(indices)
         if tape.y.shape != (*indices.shape, self.embedding_dim):
             tape.y = np.zeros((*indices.shape, self.embedding_dim), self.dtype)
         np.take(self.params["weight"], indices, axis=0, out=tape.y, mode="clip")
-        tape.version, tape.awaits_backward = self.version, True
+        tape.awaits_backward = True
         return read_only(tape.y), tape
 
     def backward(self, dy: np.ndarray, tape: EmbeddingTape, grads: Block | None = None) -> None:

@@ -205,7 +205,7 @@ class Recurrent(Layer):
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
-        tape.awaits_backward = False  # until this forward has ended well
+        tape.version, tape.awaits_backward = self.version, False  # until this forward has ended well
         tape.allocate(*x.shape[:2])
         tape.use_lengths(lengths)
         if tape.keep:
@@ -227,7 +227,7 @@ class Recurrent(Layer):
             if dropping and k < self.num_layers - 1:
                 x = self._drop(tape, k, x, tape.dropped[k])
         self._take_last_states(tape)
-        tape.version, tape.awaits_backward = self.version, tape.keep
+        tape.awaits_backward = tape.keep
         return x
 
     def _set_initial_states(self, tape: Tape, states: list[np.ndarray | None]) -> None:

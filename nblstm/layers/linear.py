@@ -33,22 +33,24 @@ class LinearPacks:
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
         layer = self.layer
-        if self.forward_version != layer.version:
+        version = layer.version  # another thread may write while this one packs; then these are soon out of date
+        if self.forward_version != version:
             products.pack_forward(
                 ANY, threads, layer._writable.flat, layer.places, 1, layer.out_features, layer.in_features, 0,
                 self.columns, self.panels, self.none, self.bias,
             )  # fmt: skip
-            self.forward_version = layer.version
+            self.forward_version = version
 
     def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
         layer = self.layer
-        if self.backward_version != layer.version:
+        version = layer.version
+        if self.backward_version != version:
             products.pack_backward(
                 ANY, threads, layer._writable.flat, layer.places, 1, layer.out_features, layer.in_features, 0,
                 layer.out_features, self.panels_back, self.none,
             )  # fmt: skip
-            self.backward_version = layer.version
+            self.backward_version = version
 
 
 class LinearTape:
@@ -154,9 +156,9 @@ class Linear(Layer):
         """
         tape = LinearTape(self) if tape is None else tape
         check_tape(self, tape)
-        tape.awaits_backward = False  # until this forward has ended well
+        tape.version, tape.awaits_backward = self.version, False  # until this forward has ended well
         y = self._run(x, tape)
-        tape.version, tape.awaits_backward = self.version, True
+        tape.awaits_backward = True
         return read_only(y), tape
 
     def _run(self, x: np.ndarray, tape: LinearTape) -> np.ndarray:

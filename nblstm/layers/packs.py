@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,28 +60,33 @@ class Packs:
         self.tracks = [PackedTrack(layer, number) for number in range(len(layer.tracks))]
         self.forward_version: float = -1
         self.backward_version: float = -1
+        self._steps: Steps | None = None
 
-    @functools.cached_property
+    @property
     def addresses(self) -> np.ndarray:
         """Where each track's panels for x and for h, bias and peepholes lie, (tracks, 4); valid as long as self."""
         parts = [(track.input, track.hidden, track.bias, track.peephole) for track in self.tracks]
         return np.array([[address(part) for part in track] for track in parts])
 
-    @functools.cached_property
+    @property
     def steps(self) -> Steps:
         """The layer with these weights as one compiled call; a layer of one direction only."""
-        return Steps(self._layer, self.addresses)
+        if self._steps is None:
+            self._steps = Steps(self._layer, self.addresses)
+        return self._steps
 
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
-        if self.forward_version != self._layer.version:
+        version = self._layer.version  # another thread may write while this one packs; then these are soon out of date
+        if self.forward_version != version:
             for track in self.tracks:
                 track.refresh_forward(threads)
-            self.forward_version = self._layer.version
+            self.forward_version = version
 
     def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
-        if self.backward_version != self._layer.version:
+        version = self._layer.version
+        if self.backward_version != version:
             for track in self.tracks:
                 track.refresh_backward(threads)
-            self.backward_version = self._layer.version
+            self.backward_version = version

@@ -34,7 +34,8 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         Whether x and y are (B, T, ...) instead of (T, B, ...). States keep (L * D, B, H).
     dropout : float
         Probability with which `forward` drops a number of a layer's output on its way to the next layer; calling never
-        drops.
+        drops. Threads that train one layer at once draw their masks from one generator: which thread gets which depends
+        on who comes first.
     bidirectional : bool
         Whether a second set of weights, suffix ``_reverse``, runs from the end to the beginning (D = 2, else 1).
     peephole : bool

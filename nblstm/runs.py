@@ -143,7 +143,8 @@ class Run:
         """Train to the end, or until Ctrl-C; evaluate and save as it goes.
 
         The bar on stderr shows the loss of the last step and the speed; each evaluation prints a line. The first Ctrl-C
-        stops after the step under way and saves, a second one stops at once.
+        stops after the step under way and saves, a second one stops at once. (Ctrl-C is the main thread's: in another
+        one a run goes on to its end.)
 
         Returns
         -------
@@ -264,6 +265,9 @@ def _damage_named(path: Path) -> Iterator[None]:
 def _interrupt() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; from then on Ctrl-C does what it did before."""
     asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # which Ctrl-C does not reach
+        yield asked
+        return
 
     def handle(*_: object) -> None:
         asked.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,17 @@ def test_the_first_interrupt_is_noted_and_the_second_one_is_not_held_back(
     with pytest.raises(KeyboardInterrupt):
         run.train()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_trains_in_any_thread(tmp_path: Path, settings: TextSettings) -> None:
+    """Python lets the main thread alone say what Ctrl-C does."""
+    runs = [Run.create(tmp_path / name, TextJob(settings)) for name in ("main", "other")]
+    other = threading.Thread(target=runs[1].train)
+    other.start()
+    other.join()
+    assert runs[0].train()
+    assert runs[1].progress == 1
+    assert measured(tmp_path / "other") == measured(tmp_path / "main")
 
 
 def test_other_settings_are_all_listed(tmp_path: Path, settings: TextSettings) -> None:

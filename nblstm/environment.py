@@ -12,7 +12,7 @@ import llvmlite.binding
 import numba
 
 from nblstm.kernels import simd
-from nblstm.kernels.driver import Driver
+from nblstm.kernels.driver import SERIAL_BELOW, Driver, threads_for
 
 
 def processor() -> str:
@@ -45,7 +45,7 @@ def describe() -> dict[str, Any]:
         "vector_bits": 8 * simd.BYTES,
         "lanes_float32": simd.LANES[numba.float32],
         "lanes_float64": simd.LANES[numba.float64],
-        "threads": numba.get_num_threads(),  # also starts the threads, without which there is no layer to name
+        "threads": threads_for(SERIAL_BELOW),  # also starts them, without which there is no layer to name
         "threading_layer": numba.threading_layer(),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
-import numba
 import pytest
+from layers_of_threads import run
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system"),
-    pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="with one core there are no threads to lose"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 
-PARENT = """
-import multiprocessing, os, sys
-import numpy as np
+NETS = """
+import contextlib, multiprocessing, os, queue, signal, sys, threading, time
+import numba, numpy as np
+from numba.np.ufunc import parallel
 import nblstm
+from nblstm.environment import describe
 
 def results(layer, batch, tape=None):
     x = np.random.default_rng(batch).standard_normal((20, batch, 40), dtype="float32")
@@ -32,39 +29,48 @@ def results(layer, batch, tape=None):
 def made():
     return nblstm.LSTM(40, 200, bidirectional=True, seed=0), nblstm.LSTM(40, 700, seed=1)
 
+def forked(check):
+    child = os.fork()
+    if not child:
+        signal.alarm(40)  # kills it if it hangs
+        os._exit(0 if check() else 3)
+    return os.waitpid(child, 0)[1]
+
 BATCHES = 64, 1  # shared out by rows, and by units
+"""
+PARENT = (
+    NETS
+    + """
 layers = made()
 tapes = [layer.forward(np.zeros((20, batch, 40), "float32"))[2] for layer, batch in zip(layers, BATCHES)]
 expected = [results(layer, batch) for layer, batch in zip(layers, BATCHES)]
+
+def same():
+    with_tapes_for_threads = [results(l, b, t) for l, b, t in zip(layers, BATCHES, tapes)]
+    anew = [results(l, b) for l, b in zip(made(), BATCHES)]
+    return with_tapes_for_threads == anew == expected and describe()["threads"] == 1
 """
-FORKED = """
-child = os.fork()
-if not child:
-    same = [results(l, b, t) for l, b, t in zip(layers, BATCHES, tapes)] == expected  # with tapes made for two threads
-    same &= [results(l, b) for l, b in zip(made(), BATCHES)] == expected
-    os._exit(0 if same else 3)
-_, status = os.waitpid(child, 0)
-print("status", status)
-"""
-POOLED = """
+)
+FORKED = PARENT + 'print("status", forked(same))'
+POOLED = (
+    PARENT
+    + """
 with multiprocessing.get_context("fork").Pool(3) as pool:
     print("status", int(pool.starmap(results, [*zip(layers, BATCHES)] * 2) != expected * 2))
 """
+)
 THREADED = (
-    """
-import threading
+    PARENT
+    + """
 busy = threading.Thread(target=lambda: [results(made()[0], 64) for _ in range(20)])
 busy.start()
-"""
-    + FORKED
-    + """
+print("status", forked(same))
 busy.join()
 """
 )
-ASKED = """
-import signal, threading
-from nblstm.environment import describe
-from numba.np.ufunc import parallel
+ASKED = (
+    PARENT
+    + """
 held, done = threading.Event(), threading.Event()
 
 def ask():
@@ -75,29 +81,56 @@ def ask():
 asking = threading.Thread(target=ask)
 asking.start()
 held.wait()
-child = os.fork()
-if not child:
-    signal.alarm(60)
-    describe()
-    os._exit(0)
-_, status = os.waitpid(child, 0)
+print("status", forked(lambda: numba.get_num_threads() > 0))
 done.set()
 asking.join()
-print("status", status)
 """
-KILLED = """
-import signal
-from nblstm.environment import describe
-from numba.np.ufunc import parallel
+)
+KILLED = (
+    PARENT
+    + """
 child = os.fork()
 if not child:
     with parallel._backend_init_process_lock:  # as a child holds it that asks
         os.kill(os.getpid(), signal.SIGKILL)
 _, status = os.waitpid(child, 0)
 signal.alarm(60)
-describe()
+numba.get_num_threads()
 print("status", status - signal.SIGKILL)
 """
+)
+PREPARING = (
+    NETS
+    + """
+from nblstm.kernels import tag
+from nblstm.layers import steps
+
+reached = queue.Queue()
+
+def slow_at_first(owner, name, lock):
+    quick, first = getattr(owner, name), [True]
+    def slow(*arguments):
+        with lock:
+            if first:
+                first.pop()
+                reached.put(name)
+                time.sleep(0.3)
+            return quick(*arguments)
+    setattr(owner, name, slow)
+
+def work():
+    return bool(results(made()[0], 64)) and len(nblstm.LSTM(3, 4)(np.ones((2, 2, 3), "float32")))
+
+slow_at_first(parallel, "_launch_threads", parallel._backend_init_thread_lock)
+slow_at_first(tag, "install", contextlib.nullcontext())
+slow_at_first(steps, "_machine_code", contextlib.nullcontext())
+busy = threading.Thread(target=work)
+busy.start()
+for _ in range(3):
+    print(reached.get(), forked(work))
+busy.join()
+"""
+)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +138,7 @@ print("status", status - signal.SIGKILL)
     [
         (FORKED, "omp"),
         (FORKED, "workqueue"),
+        (FORKED, "tbb"),
         (POOLED, "default"),
         (THREADED, "default"),
         (ASKED, "default"),
@@ -113,6 +147,7 @@ print("status", status - signal.SIGKILL)
     ids=[
         "fork-omp",
         "fork-workqueue",
+        "fork-tbb",
         "pool",
         "fork while a thread works",
         "fork while a thread asks for threads",
@@ -120,10 +155,9 @@ print("status", status - signal.SIGKILL)
     ],
 )
 def test_a_forked_child_computes_the_same(script: str, layer: str) -> None:
-    if layer == "omp":
-        pytest.importorskip("numba.np.ufunc.omppool", reason="needs OpenMP's library", exc_type=ImportError)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_THREADING_LAYER": layer}
-    result = subprocess.run(
-        [sys.executable, "-c", PARENT + script], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert (result.returncode, result.stdout) == (0, "status 0\n"), result.stderr
+    assert run(layer, "-c", script) == "status 0\n"
+
+
+def test_a_child_is_left_no_lock() -> None:
+    """Forked while a thread starts Numba's threads, and compiles: both made slow enough to fork in between."""
+    assert run("default", "-c", PREPARING) == "_launch_threads 0\ninstall 0\n_machine_code 0\n"

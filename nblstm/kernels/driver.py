@@ -11,6 +11,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from nblstm.kernels import team
 from nblstm.kernels.compilation import CACHE, refuse
@@ -21,7 +22,10 @@ SERIAL_BELOW = 1_000_000
 
 def threads_for(operations: int) -> int:
     """Threads to use for so much work: one, or as many as `numba.set_num_threads` allows."""
-    return numba.get_num_threads() if operations >= SERIAL_BELOW and not _lost_threads else 1
+    if operations < SERIAL_BELOW or _lost_threads:
+        return 1
+    _threading_layer()
+    return numba.get_num_threads()
 
 
 def _after_fork() -> None:
@@ -35,11 +39,16 @@ def _after_fork() -> None:
     _lost_threads = parallel._is_initialized
     if _lost_threads:
         parallel._backend_init_thread_lock, parallel._backend_init_process_lock = RLock(), nullcontext()
+    global_compiler_lock.release()
 
 
 _lost_threads = False
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # a fork waits for a thread that compiles: in the child its lock would stay locked
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_after_fork,
+    )
 
 
 class Driver:
@@ -102,10 +111,13 @@ class Team:
 
 _never_met: set[int] = set()
 _one_team = Lock()
-_one_at_a_time = Lock()  # Numba's own threads abort the process when two callers meet in them; OpenMP and TBB do not
+# Numba's own threads abort the process when two callers meet in them; OpenMP and TBB do not. A signal is handled while
+# the lock is held, and its handler may call, too.
+_one_at_a_time = RLock()
 
 
 @functools.cache
 def _threading_layer() -> str:
-    numba.get_num_threads()  # starts the threads, without which there is no layer to name
+    with global_compiler_lock:  # no fork in between
+        numba.get_num_threads()  # starts the threads, without which there is no layer to name
     return numba.threading_layer()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from numba.core import types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import NativeValue, models, register_model, unbox
 
 from nblstm.kernels.fingerprint import FINGERPRINT
@@ -34,14 +34,18 @@ class Tag:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    @functools.cached_property
-    def _numba_type_(self) -> TagType:
+    def __getattr__(self, name: str) -> TagType:
         """Its type, for which Numba asks before it loads or compiles a kernel; that cannot be linked without the tiles.
 
-        Under this name Numba looks for it without running Python code, which saves a microsecond of every call.
+        Under this name Numba looks for it, and from then on finds it without running Python code, which saves a
+        microsecond of every call. (`functools.cached_property` has a lock that a forked child may inherit locked.)
         """
-        install()
-        return TagType(self.name)
+        if name != "_numba_type_":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with global_compiler_lock:
+            install()
+        self._numba_type_ = TagType(self.name)
+        return self._numba_type_
 
     def __reduce__(self) -> tuple[type[Tag], tuple[str]]:
         """Copied and pickled by name: another process may have other sources."""

@@ -1,9 +1,10 @@
-"""Digests of results for 1, 2, 3 and 4 threads, as JSON: run by test_threads.py in a process that may have four."""
+"""Digests of results, as JSON, for the numbers of threads in the command: run by test_threads.py."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 
 import naive
 import numba
@@ -24,30 +25,28 @@ CASES = [
 ]  # fmt: skip
 """Many rows for few threads, and fewer rows than threads, with units enough for each."""
 
-THREADS = (1, 2, 3, 4)
-
 
 def digests(results: Results) -> dict[str, str]:
     """By name of the result."""
     return {name: hashlib.sha256(array.tobytes()).hexdigest()[:16] for name, array in results.items()}
 
 
-def of_case(case: Case, dtype: str) -> list[dict[str, str]]:
+def of_case(case: Case, dtype: str, numbers: list[int]) -> list[dict[str, str]]:
     """For each number of threads, twice."""
     layer, problem = case.layer(dtype), Problem.draw(case, np.random.default_rng(20240607), dtype)
     found = []
-    for threads in THREADS:
+    for threads in numbers:
         numba.set_num_threads(threads)
         found += [digests(run_and_call(layer, problem)) for _ in range(2)]
     return found
 
 
-def of_dropout(dtype: str) -> list[dict[str, str]]:
+def of_dropout(dtype: str, numbers: list[int]) -> list[dict[str, str]]:
     """The same for three layers that drop half of everything, each time from the same key."""
     case = Case(num_layers=3, sizes=(7, 5, 3, 21))
     layer = nblstm.LSTM(3, 21, 3, dropout=0.5, dtype=dtype, seed=1)
     problem, key, found = Problem.draw(case, np.random.default_rng(20240607), dtype), layer.dropout_state(), []
-    for threads in THREADS:
+    for threads in numbers:
         numba.set_num_threads(threads)
         layer.set_dropout_state(key)
         found.append(digests(run_and_call(layer, problem)))
@@ -56,5 +55,6 @@ def of_dropout(dtype: str) -> list[dict[str, str]]:
 
 if __name__ == "__main__":
     driver.SERIAL_BELOW = 0
-    everything = {f"{case} {dtype}": of_case(case, dtype) for case in CASES for dtype in DTYPES}
-    print(json.dumps(everything | {f"dropout {dtype}": of_dropout(dtype) for dtype in DTYPES}))
+    numbers = [int(argument) for argument in sys.argv[1:]]
+    everything = {f"{case} {dtype}": of_case(case, dtype, numbers) for case in CASES for dtype in DTYPES}
+    print(json.dumps(everything | {f"dropout {dtype}": of_dropout(dtype, numbers) for dtype in DTYPES}))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -42,12 +44,18 @@ def use(layer: nblstm.LSTM, name: str, caller: int) -> bytes:
     return b"".join(array.tobytes() for array in (called, *state, y, *last, dx, *first, grads.flat))
 
 
-def learn(caller: int) -> bytes:
-    """A character model of one's own, trained and asked, by as many threads as this caller likes."""
-    numba.set_num_threads(1 + caller % numba.config.NUMBA_NUM_THREADS)
+def trainer_of(caller: int) -> TextTrainer:
+    """Of a character model of one's own."""
     model = nblstm.CharLM("abcdef", 8, 40, 2, dropout=0.2, seed=caller)
     tokens = np.random.default_rng(caller).integers(6, size=400)
-    trainer = TextTrainer(model, nblstm.Adam(model.layers, lr=0.01), streams(tokens, 8, 10), window=10, clip=1.0)
+    return TextTrainer(model, nblstm.Adam(model.layers, lr=0.01), streams(tokens, 8, 10), window=10, clip=1.0)
+
+
+def learn(caller: int) -> bytes:
+    """Train and ask a model, with as many threads as this caller likes."""
+    numba.set_num_threads(1 + caller % numba.config.NUMBA_NUM_THREADS)
+    trainer = trainer_of(caller)
+    model = trainer.model
     losses = [trainer.step() for _ in range(3)]
     return f"{losses} {model.sample('a', length=20, seed=0)}".encode() + model.recurrent.flat_params.tobytes()
 
@@ -75,6 +83,30 @@ def compare(repetitions: int) -> None:
             assert not wrong, f"repetition {repetition}: {wrong}"
 
 
+def look_on() -> None:
+    """Two threads save, load and ask a model while it is trained: it learns what it learns alone."""
+    watched, alone = trainer_of(0), trainer_of(0)
+    model, done, x = watched.model, threading.Event(), np.zeros((3, 2), int)
+
+    def look(file: str) -> int:
+        looks = 0
+        while not done.is_set():
+            model.save(file)
+            nblstm.CharLM.load(file)
+            model(x)
+            model.sample("a", length=5, seed=0)
+            looks += 1
+        return looks
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(look, f"{folder}/{n}.safetensors") for n in range(2)]
+        losses = [watched.step() for _ in range(30)]
+        done.set()
+        assert all(look.result() for look in looks)
+    assert losses == [alone.step() for _ in range(30)]
+    assert np.array_equal(model(x)[0], alone.model(x)[0])
+
+
 def interrupt() -> None:
     """A signal arrives while the main thread computes, and its handler computes too."""
     layer, x, handled = LAYERS["rows shared out"](), np.ones((200, 16, 20), "float32"), []
@@ -90,6 +122,7 @@ if __name__ == "__main__":
     forward = together.forward
     together.forward = lambda *arguments: outcomes.append(forward(*arguments)) or outcomes[-1]
     compare(int(sys.argv[1]))
+    look_on()
     if hasattr(signal, "setitimer"):
         interrupt()
     print(numba.threading_layer(), "and teams" if any(outcomes) else "without teams")

@@ -24,7 +24,7 @@ def threads_for(operations: int) -> int:
     """Threads to use for so much work: one, or as many as `numba.set_num_threads` allows."""
     if operations < SERIAL_BELOW or _lost_threads:
         return 1
-    _threading_layer()
+    _threading_layer()  # the first time it starts the threads, and keeps a fork off until then
     return numba.get_num_threads()
 
 

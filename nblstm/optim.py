@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numba import prange
 
-from nblstm.arguments import as_number, as_rate
+from nblstm.arguments import as_number, as_rate, as_size
 from nblstm.clipping import check_layers
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
@@ -145,7 +145,7 @@ class Optimizer:
                 problems.append(f"{name}: expected {array.dtype} {array.shape}, got {found.dtype} {found.shape}")
         if problems:
             raise ValueError(f"{kind}: the state dict does not fit: " + "; ".join(problems))
-        self.steps = int(mapping[f"{kind}.steps"])
+        self.steps = as_size(f"{kind}.steps", int(mapping[f"{kind}.steps"]), least=0)
         for name, array in tensors.items():
             array[...] = mapping[name]
 

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
 from nblstm.arguments import check_array
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+_most: ContextVar[float] = ContextVar("most", default=math.inf)
+
+
+@contextmanager
+def no_more_than(tensors: Mapping[str, np.ndarray], num_layers: int) -> Iterator[None]:
+    """Refuse to make layers with more parameters than a file's tensors hold, before memory is taken for them.
+
+    So a file that claims an absurd size costs no more than what it holds.
+    """
+    if num_layers > len(tensors):
+        raise ValueError(f"{num_layers:,} layers must have more than {len(tensors)} tensors")
+    token = _most.set(sum(tensor.size for tensor in tensors.values()))
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 def count(shapes: Shapes) -> int:
@@ -20,6 +39,8 @@ def count(shapes: Shapes) -> int:
 def zeros(owner: str, shapes: Shapes, dtype: np.dtype) -> np.ndarray:
     """The flat memory for all tensors of the table."""
     size = count(shapes)
+    if size > _most.get():
+        raise ValueError(f"{size:,} parameters cannot be in a file that holds {_most.get():,} numbers")
     try:
         return np.zeros(size, dtype)
     except (MemoryError, ValueError, OverflowError):  # more than there is, or than NumPy can count

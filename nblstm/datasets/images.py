@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ MNIST_SHA256 = {
 }
 PREFIXES = {"train": "train", "test": "t10k"}
 GZIP = b"\x1f\x8b"  # how a compressed file begins, whatever its name
+DEFLATE = 1032  # times smaller is the most that gzip can make a file
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -153,23 +155,32 @@ def read_idx(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if not path.is_file():
-        state = "a folder" if path.is_dir() else "no such file"
+        state = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "no such file"
         raise ValueError(f"path must be an IDX file, got {str(path)!r}: {state}")
-    content = path.read_bytes()
-    if content.startswith(GZIP):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
-        raise ValueError(f"{path} is no IDX file: it begins with {content[:4].hex(' ') or 'nothing'}")
-    dtype, dimensions = np.dtype(IDX_TYPES[content[2]]), content[3]
-    start = 4 + 4 * dimensions
-    shape = tuple(int.from_bytes(content[k : k + 4], "big") for k in range(4, start, 4))
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        raise ValueError(f"{path} must have {expected:,} bytes for shape {shape}, got {len(content):,}")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP)) == GZIP
+    most = path.stat().st_size * (DEFLATE if compressed else 1)
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            return _read_idx(path, file, most)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _read_idx(path: Path, file: gzip.GzipFile | BufferedReader, most: int) -> np.ndarray:
+    """The array, with no more read than it needs; a header that asks for more than `most` bytes is not believed."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in IDX_TYPES:
+        raise ValueError(f"{path} is no IDX file: it begins with {start.hex(' ') or 'nothing'}")
+    dtype, header = np.dtype(IDX_TYPES[start[2]]), 4 * start[3]
+    extents = file.read(header)
+    shape = tuple(int.from_bytes(extents[k : k + 4], "big") for k in range(0, header, 4))
+    expected = math.prod(shape) * dtype.itemsize
+    content = file.read(expected + 1) if expected <= most else b""
+    if len(extents) < header or len(content) != expected:
+        found = "more" if len(content) > expected else "fewer"
+        raise ValueError(f"{path} must have {4 + header + expected:,} bytes for shape {shape}, got {found}")
+    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -108,11 +108,13 @@ class Network:
         """
         tensors, metadata = weights.load(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
-        if not kinds:
+        if len(kinds) != 1:
             raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
         ((form, kind),) = kinds.items()
         try:
-            model = kind(**weights.unseal(metadata[form], tensors))
+            config = weights.unseal(metadata[form], tensors)
+            with parameters.no_more_than(tensors, config["num_layers"]):
+                model = kind(**config)
             model.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is a damaged {kind.__name__} file: {error}") from error

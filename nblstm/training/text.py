@@ -102,9 +102,10 @@ class TextTrainer(Trainer):
     def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
         members = tuple(tensors[name] for name in sorted(tensors))
         layer, batch_size = self.model.recurrent, self.streams.shape[1]
-        shape = (layer.num_layers, batch_size, layer.hidden_size)
-        if any(member.shape != shape for member in members) or len(members) not in (0, 1 + layer.has_cell):
-            raise ValueError(f"the state must be arrays {shape}, got {[member.shape for member in members]}")
+        wanted = (layer.num_layers, batch_size, layer.hidden_size), layer.dtype
+        found = [(member.shape, member.dtype) for member in members]
+        if any(form != wanted for form in found) or len(members) not in (0, 1 + layer.has_cell):
+            raise ValueError(f"the state must be arrays {wanted[0]} of {wanted[1]}, got {found}")
         position = as_size("position", plain["position"], least=0)
         if position > len(self.streams) - 1 - self.window:
             raise ValueError(f"position must leave a window of {self.window}, got {position}")

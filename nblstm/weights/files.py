@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +36,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        The folder is missing or refuses the file, or `path` is a folder; the subclass is the system's own.
+        The folder is missing or refuses the file, the disk is full, or `path` is a folder; the subclass is the
+        system's own.
 
     Examples
     --------
@@ -51,16 +52,35 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         file = open(temporary, "xb")  # noqa: SIM115  (closed below; only errors of opening are reworded here)
     except OSError as error:
-        raise type(error)(f"{path} cannot be written: {error.strerror} in folder {target.parent}") from error
+        raise _unwritable(path, error) from error
     try:
         with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # on a disk that fails altogether
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:
+            raise _unwritable(path, error) from error
         raise
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> OSError:
+    """The error, in a sentence that names the file."""
+    folder = os.path.dirname(os.path.realpath(path))
+    return type(error)(f"{path} cannot be written: {error.strerror} in folder {folder}")
+
+
+def check_file(path: str | os.PathLike[str], kind: str) -> None:
+    """`path` is a file to read, of the kind `kind`: a pipe or a device might never end, or never begin."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} cannot be read: it is a folder, and {kind} was expected")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} does not exist; {kind} was expected")
+    if not os.path.isfile(path):
+        raise OSError(f"{path} cannot be read: it is a pipe or a device, and {kind} was expected")
 
 
 def save(
@@ -136,15 +156,14 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     Raises
     ------
     OSError
-        `path` is missing (FileNotFoundError), a folder, or not readable.
+        `path` is missing (FileNotFoundError), a folder, a pipe or a device, or not readable.
     ValueError
         The file is no safetensors file, is cut short, or holds a type that NumPy does not have, bfloat16 say. The
         format has no checksum, so a flipped bit within a tensor goes unnoticed; `seal` adds one.
     """
     import safetensors
 
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} cannot be read: it is a folder, and a safetensors file was expected")
+    check_file(path, "a safetensors file")
     try:
         with safetensors.safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -152,8 +171,6 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
             if foreign:  # ml_dtypes, where something has imported it, lends NumPy such types
                 raise TypeError(f"{foreign[0]} is {tensors[foreign[0]].dtype}")
             return tensors, file.metadata() or {}
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} does not exist; a safetensors file was expected") from error
     except OSError as error:
         raise type(error)(f"{path} cannot be read: {error}") from error
     except (safetensors.SafetensorError, TypeError) as error:
@@ -181,12 +198,15 @@ def unseal(sealed: str, tensors: Mapping[str, np.ndarray]) -> Any:
     Raises
     ------
     ValueError
-        The text or a tensor has changed since.
+        The text or a tensor has changed since, or the text is no JSON.
     """
     digest, _, text = sealed.partition(" ")
     if digest != _digest(text, tensors):
         raise ValueError("what it holds does not match its digest")
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("what it holds is nested too deeply") from None
 
 
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nblstm.arguments import as_size
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN
-from nblstm.weights.files import atomic_write
+from nblstm.weights.files import atomic_write, check_file
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
 if TYPE_CHECKING:
     from nblstm.models import CharLM, Network, SequenceModel
 
 OPSET, IR_VERSION = 14, 8  # old enough for the runtimes in use
+LARGEST = 2**31 - 1  # bytes that the format, Protocol Buffers, can hold
 GATES = {4: [0, 3, 1, 2], 1: [0]}  # i, o, f, c from i, f, g, o: c is our g
 BACK = {4: [0, 2, 3, 1], 1: [0]}
 PEEPHOLES = [0, 2, 1]  # i, o, f from i, f, o, and back
@@ -86,10 +88,11 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
         direction "reverse", clip, input_forget, other activations. The node is named.
     """
     onnx = _require_onnx()
+    check_file(path, "an ONNX file")
+    if (size := Path(path).stat().st_size) > LARGEST:
+        raise ValueError(f"{path} is damaged or no ONNX file: {size:,} bytes, where at most {LARGEST:,} are possible")
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} does not exist; an ONNX file was expected") from error
     except Exception as error:  # protobuf's own errors, which are of no common type
         raise ValueError(f"{path} is damaged or no ONNX file: {error}") from error
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -297,7 +300,7 @@ def _layer_of_node(onnx: ModuleType, node: Any, name: str, constants: Mapping[st
     W, R, B, P = constant(1, "W", 3), constant(2, "R", 3), constant(3, "B", 2), constant(7, "P", 2)
     if W is None or R is None:
         raise ValueError(f"node {name} must have W and R")
-    H = hidden_size or R.shape[2]
+    H = as_size(f"hidden_size of node {name}", hidden_size or R.shape[2])
     order, tracks = BACK[gates], []
     for d in range(D):
         ih, hh = (gates_apart(f"{letter} of node {name}", array[d], H, 0) for letter, array in (("W", W), ("R", R)))

@@ -86,7 +86,8 @@ def from_pytorch(state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearit
     bidirectional = any(match[3] for match in found.values())
     bias = any(match[1].startswith("bias") for match in found.values())
     kinds = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if bias else ()))
-    suffixes = [f"_l{k}{'_reverse' * d}" for k in range(layers) for d in range(1 + bidirectional)]
+    checked = min(layers, len(found) + 1)  # of more layers than there are names the first of these lacks something
+    suffixes = [f"_l{k}{'_reverse' * d}" for k in range(checked) for d in range(1 + bidirectional)]
     missing = [prefix + kind + suffix for suffix in suffixes for kind in kinds if kind + suffix not in found]
     if missing:
         raise ValueError(f"state_dict lacks {', '.join(missing)}")

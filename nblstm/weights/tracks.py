@@ -60,6 +60,9 @@ def layer_of(tracks: Sequence[Track], *, bidirectional: bool = False, nonlineari
     options: dict[str, Any] = {"peephole": first.peephole is not None} if K == 4 else {"nonlinearity": nonlinearity}
     if K not in (1, 4):
         raise ValueError(f"the weights must be those of an LSTM, 4 gates, or of an RNN, 1; got {K} (3 is a GRU)")
+    for track in tracks:
+        if track.hh.shape != (K, H, H):
+            raise ValueError(f"weights of {H} units must have {H} columns for the state, got {track.hh.shape[2]}")
     layer = (LSTM if K == 4 else RNN)(
         inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, bidirectional=bidirectional,
         dtype=str(first.ih.dtype), seed=0, **options,

@@ -12,6 +12,7 @@ import llvmlite.binding
 import numba
 
 from nblstm.kernels import simd
+from nblstm.kernels.compilation import CACHE
 from nblstm.kernels.driver import SERIAL_BELOW, Driver, threads_for
 
 
@@ -59,6 +60,8 @@ def cache() -> dict[Path, int]:
     Numba decides where: beside the source, or in the user's cache folder if that cannot be written, or below
     ``NUMBA_CACHE_DIR`` if that is set.
     """
+    if not CACHE:
+        return {}
     modules = [module for name, module in sys.modules.items() if name.startswith("nblstm")]
     drivers = [driver for module in modules for driver in vars(module).values() if isinstance(driver, Driver)]
     folders = {Path(driver.parallel.stats.cache_path) for driver in drivers if driver.parallel.stats.cache_path}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import signal
 import sys
 import threading
 import time
@@ -16,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from nblstm import environment, weights
+from nblstm import environment, parameters, weights
+from nblstm.arguments import as_number, as_size
 from nblstm.jobs import Job
 from nblstm.plot.sheet import brief
+from nblstm.safeguards import alone, interrupt
 from nblstm.schedules import warmup_cosine
 
 FORMAT = "nblstm.checkpoint"
@@ -121,15 +122,18 @@ class Run:
         differing = [f"{name} is {known}, got {value}" for name, known, value in believed if value != known]
         if differing:
             raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
-        run = cls(Path(folder), kind(settings, *data))
+        with parameters.no_more_than(tensors, settings.num_layers):
+            run = cls(Path(folder), kind(settings, *data))
         if run.job.digest != digest:
             raise ValueError(f"the data are no longer those that the run in {folder} was begun with")
         with _damage_named(path):
             run.trainer.load_state_dict(tensors, progress["trainer"])
-            run.seconds, run.losses, run.evaluations = progress["seconds"], progress["losses"], progress["evaluations"]
+            run.seconds = as_number("seconds", progress["seconds"])
+            run.losses = [as_number("losses", loss) for loss in progress["losses"]]
+            run.evaluations = [_evaluation(record) for record in progress["evaluations"]]
+            if run.progress > 1:
+                raise ValueError(f"steps must be at most {run.total_steps}, got {run.trainer.steps}")
             run.saved = run.trainer.steps
-        for leftover in run.folder.glob(".*.tmp"):  # of a save during which the run was killed
-            leftover.unlink()
         return run
 
     @property
@@ -143,8 +147,8 @@ class Run:
         """Train to the end, or until Ctrl-C; evaluate and save as it goes.
 
         The bar on stderr shows the loss of the last step and the speed; each evaluation prints a line. The first Ctrl-C
-        stops after the step under way and saves, a second one stops at once. (Ctrl-C is the main thread's: in another
-        one a run goes on to its end.)
+        (or the system's SIGTERM) stops after the step under way and saves, a second one stops at once. (Signals are the
+        main thread's: in another one a run goes on to its end.)
 
         Returns
         -------
@@ -155,39 +159,49 @@ class Run:
         ------
         FloatingPointError
             A loss, a gradient or a weight is no longer finite; the last checkpoint is kept.
+        OSError
+            The folder can no longer be written; the last checkpoint is kept.
+        ValueError
+            The run is being trained already.
         """
         from tqdm import tqdm
 
         size = self.job.size
-        bar = tqdm(
-            desc="training",
-            unit=f" {self.job.item}s",
-            unit_scale=True,
-            total=self.total_steps and self.total_steps * size,
-            initial=self.trainer.steps * size,
-            mininterval=0.5 if sys.stderr.isatty() else 10.0,
-            dynamic_ncols=True,
-        )
-        begun = time.perf_counter() - self.seconds
-        with bar, _interrupt() as interrupted, self._divergence_named():
-            if not self.evaluations:
-                bar.write(self._evaluate())
-                sys.stdout.flush()
-            since, first = time.perf_counter(), self.trainer.steps
-            while self.progress < 1 and not interrupted.is_set():
-                self.losses.append(self.trainer.step(self.schedule(round(self.progress * self.ticks))))
-                self.seconds = time.perf_counter() - begun
-                bar.set_postfix_str(f"{brief(self.losses[-1], 3)} {self.job.measure}", refresh=False)
-                bar.update(size)
-                if self.trainer.steps % self.settings.evaluate_every == 0 or self.progress == 1:
-                    seconds = time.perf_counter() - since
-                    bar.write(self._evaluate((self.trainer.steps - first) * size / seconds))
-                    sys.stdout.flush()  # a pipe would keep it back
-                    self._save()
-                    since, first = time.perf_counter(), self.trainer.steps
+        with alone(self.folder), interrupt() as interrupted, self._divergence_named():
+            for leftover in self.folder.glob(".*.tmp"):  # of a save during which the run was killed
+                leftover.unlink(missing_ok=True)
+            with tqdm(
+                desc="training",
+                unit=f" {self.job.item}s",
+                unit_scale=True,
+                total=self.total_steps and self.total_steps * size,
+                initial=self.trainer.steps * size,
+                mininterval=0.5 if sys.stderr and sys.stderr.isatty() else 10.0,
+                disable=sys.stderr is None,
+                dynamic_ncols=True,
+            ) as bar:
+                self._learn(bar, interrupted)
             self._save()
-        self._draw()
+            self._draw()
         return self.progress == 1
+
+    def _learn(self, bar: Any, interrupted: threading.Event) -> None:
+        """Step after step to the end of the run, or until `interrupted`."""
+        begun = time.perf_counter() - self.seconds
+        if not self.evaluations:
+            _print(bar, self._evaluate())
+        since, first = time.perf_counter(), self.trainer.steps
+        while self.progress < 1 and not interrupted.is_set():
+            self.losses.append(self.trainer.step(self.schedule(round(self.progress * self.ticks))))
+            self.seconds = time.perf_counter() - begun
+            bar.set_postfix_str(f"{brief(self.losses[-1], 3)} {self.job.measure}", refresh=False)
+            bar.update(self.job.size)
+            if self.trainer.steps % self.settings.evaluate_every == 0 or self.progress == 1:
+                seconds = time.perf_counter() - since
+                line = self._evaluate((self.trainer.steps - first) * self.job.size / seconds)
+                self._save()
+                _print(bar, line)
+                since, first = time.perf_counter(), self.trainer.steps
 
     @contextmanager
     def _divergence_named(self) -> Iterator[None]:
@@ -261,20 +275,17 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
 
 
-@contextmanager
-def _interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; from then on Ctrl-C does what it did before."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # which Ctrl-C does not reach
-        yield asked
-        return
+def _evaluation(record: dict[str, Any]) -> dict[str, Any]:
+    """One of a checkpoint's evaluations, if it has what pictures and reports are made of."""
+    as_size("step", record["step"], least=0)
+    for name, value in record.items():
+        if value is not None or name == "validation":
+            as_number(name, value)
+    return {"training": record["training"], "validation": record["validation"]} | record
 
-    def handle(*_: object) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, previous)
 
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _print(bar: Any, line: str) -> None:
+    """A line above the bar, if anyone listens, and at once: a pipe would keep it back."""
+    if sys.stdout is not None:
+        bar.write(line)
+        sys.stdout.flush()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from typing import Any
 
 import click
 
@@ -29,20 +29,34 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn what the library refuses into one sentence and exit code 2; a training that diverged ends with 1."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        raise Refused(str(error)) from error
-    except MemoryError as error:
-        raise Refused(f"not enough memory for this: {error}") from error
-    except FloatingPointError as error:
-        raise click.ClickException(str(error)) from error
+class Commands(click.Group):
+    """Commands that end with one sentence on stderr where the library refuses, and never with a traceback for that.
+
+    The exit code is 2, and 1 if a training diverged or something did not work that was asked for rightly.
+    """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the arguments and run a command; where a reader of its output goes away it ends without a word."""
+        try:
+            return super().main(*arguments, **options)
+        except (ValueError, OSError, ImportError, MemoryError) as error:
+            refused: click.ClickException = Refused(sentence(error))
+        except (ArithmeticError, RuntimeError) as error:
+            refused = click.ClickException(sentence(error))
+        refused.show()
+        sys.exit(refused.exit_code)
 
 
-@click.group(context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
+def sentence(error: BaseException) -> str:
+    """What an error says, for someone who does not read Python."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory for this: {error}"
+    if isinstance(error, OSError) and error.errno:  # the system's own words; of a stream if there is no file
+        return f"{error.filename or 'standard output'}: {error.strerror}"
+    return str(error)
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
 @click.version_option(version_of("nblstm"), message="nblstm %(version)s")
 def main() -> None:
     """LSTM networks on the CPU: train a character model on a text, let it write, and learn how it works.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nblstm.cli.group import POSITIVE, Refused, main, plain_errors
+from nblstm.cli.group import POSITIVE, Refused, main
 
 
 @main.command(epilog="Ctrl-C in this terminal ends JupyterLab; your copy stays, and the same command goes on with it.")
@@ -23,14 +23,13 @@ def course(context: click.Context, /, folder: Path, no_browser: bool, port: int 
     """
     from nblstm.course import start
 
-    with plain_errors():
-        if not copy_only:
-            start.require_jupyterlab()
-        new, kept = start.copy(folder)
-        click.echo(f"files copied to {folder}: {len(new)}; there already, and left as they are: {len(kept)}")
-        if copy_only:
-            return
-        code = start.run(start.command(folder, browser=not no_browser, port=port, first=not kept))
+    if not copy_only:
+        start.require_jupyterlab()
+    new, kept = start.copy(folder)
+    click.echo(f"files copied to {folder}: {len(new)}; there already, and left as they are: {len(kept)}")
+    if copy_only:
+        return
+    code = start.run(start.command(folder, browser=not no_browser, port=port, first=not kept))
     context.exit(code)
 
 
@@ -63,9 +62,8 @@ def bench(
         out = Path("benchmarks")
         if not out.is_dir():
             raise Refused("there is no folder benchmarks here: name the one for the results with --out")
-    with plain_errors():
-        if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
-            context.exit(130)
+    if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
+        context.exit(130)
 
 
 @main.command()

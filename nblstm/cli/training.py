@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
-from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, plain_errors
+from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, sentence
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 from nblstm.settings import IMAGES, LENGTHS, MNIST, ImageSettings, Settings, TextSettings
@@ -104,11 +104,10 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     text = given.get("text", TextSettings.text)
     if text not in KNOWN_TEXTS:
         given["text"] = text = str(Path(text).absolute())
-    with plain_errors():
-        run = _train(context, TextJob, Path(text).stem, given, output, resume)
-        model = cast("CharLM", run.model)
-        sample = model.sample(_opening(model), length=500, temperature=0.7, seed=run.settings.seed)
-        click.echo(f"\n{sample}\n")
+    run = _train(context, TextJob, Path(text).stem, given, output, resume)
+    model = cast("CharLM", run.model)
+    sample = model.sample(_opening(model), length=500, temperature=0.7, seed=run.settings.seed)
+    click.echo(f"\n{sample}\n")
     click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
 
 
@@ -123,9 +122,8 @@ def export(run: Path, out: Path) -> None:
     from nblstm.models import Network
     from nblstm.weights import to_onnx
 
-    with plain_errors():
-        model = Network.load(_model_file(run))
-        to_onnx(model, out)
+    model = Network.load(_model_file(run))
+    to_onnx(model, out)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 
 
@@ -151,11 +149,10 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     given = _given(context, options)
     if "folder" in given:
         given["folder"] = str(Path(given["folder"]).absolute())
-    with plain_errors():
-        defaults = MNIST if given["images"] == "mnist" else {}
-        if given.keys() & set(LENGTHS):
-            defaults = {name: value for name, value in defaults.items() if name not in LENGTHS}
-        run = _train(context, ImageJob, given["images"], given, output, resume, defaults)
+    defaults = MNIST if given["images"] == "mnist" else {}
+    if given.keys() & set(LENGTHS):
+        defaults = {name: value for name, value in defaults.items() if name not in LENGTHS}
+    run = _train(context, ImageJob, given["images"], given, output, resume, defaults)
     click.echo(f"{run.folder} has model.safetensors, run.json, loss.png and confusion.png")
 
 
@@ -171,9 +168,8 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import CharLM
 
-    with plain_errors():
-        model = CharLM.load(_model_file(run))
-        click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
+    model = CharLM.load(_model_file(run))
+    click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 
 
 def _train(
@@ -187,7 +183,7 @@ def _train(
         raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
     if resume:
         run = Run.resume(resume, kind, given=given)
-        if run.progress == 1:
+        if run.progress == 1 and (run.folder / "loss.png").exists():
             raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
     else:
         run = Run.create(output or _new_folder(name), kind(kind.settings_type(**{**defaults, **given})))
@@ -195,9 +191,13 @@ def _train(
     click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")
     if run.settings.minutes:
         click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
-    if not run.train():
-        images = [given["images"]] if "images" in given else []
-        again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
+    images = [given["images"]] if "images" in given else []
+    again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
+    try:
+        finished = run.train()
+    except OSError as error:
+        raise OSError(f"{sentence(error)}; when that is mended, continue with: {again}") from error
+    if not finished:
         click.echo(f"stopped after {run.trainer.steps} steps; continue with: {again}")
         context.exit(130)
     return run

@@ -27,7 +27,7 @@ from nblstm.runs import Run
 from nblstm.settings import TextSettings
 
 NAMES = ("model.safetensors", "checkpoint.safetensors")
-POINTS = 32
+POINTS = 36
 
 
 def own_mounts() -> list[str] | None:
@@ -155,7 +155,7 @@ def full(whole: Path, disk: Path) -> None:
         shell(f"umount {disk}")
     steps = [step for step in reached if step is not None]
     assert len(steps) >= 25
-    assert {-1, 0} < set(steps)
+    assert {-1, 0} <= set(steps)
     print(f"full at {len(steps)} points, after the steps {sorted(set(steps))}")
     shell(f"mount -t tmpfs -o size=8k tmpfs {disk}")
     every_command(whole, disk, reason)

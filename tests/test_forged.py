@@ -282,6 +282,25 @@ def test_ten_gigabytes_of_nothing_are_not_read(tmp_path: Path, reader: Any, star
 
 
 @pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("hidden_size", 20_000, "parameters cannot be in a file that holds [0-9,]+ numbers"),
+        ("hidden_size", HUGE, "parameters cannot be in a file that holds"),
+        ("num_layers", 10**6, "1,000,000 layers must have more than [0-9]+ tensors"),
+    ],
+)
+def test_no_memory_is_taken_for_what_a_file_claims(run: Path, name: str, value: int, message: str) -> None:
+    """Gigabytes that this machine may well have."""
+    forge(run / "model.safetensors", "nblstm.CharLM", put(name, value=value))
+    forge(run / "checkpoint.safetensors", FORMAT, put("settings", name, value=value))
+    with pytest.raises(ValueError, match=message):
+        CharLM.load(run / "model.safetensors")
+    with pytest.raises(ValueError, match=message):
+        Run.resume(run, TextJob)
+
+
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("shape", [(3,), (2**32 - 1,), (2**32 - 1,) * 2, (2**32 - 1,) * 200, (0, 2**32 - 1)])
 def test_an_archive_is_not_unpacked_beyond_what_it_says(tmp_path: Path, shape: tuple[int, ...]) -> None:
     header = bytes([0, 0, 8, len(shape)]) + b"".join(extent.to_bytes(4, "big") for extent in shape)

@@ -14,7 +14,8 @@ import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
 from nblstm.kernels import team
-from nblstm.kernels.compilation import CACHE, refuse
+from nblstm.kernels.cache import keep
+from nblstm.kernels.compilation import refuse
 
 SERIAL_BELOW = 1_000_000
 """Multiplications, or operations as costly, below which one thread is faster: ten microseconds' worth."""
@@ -59,12 +60,12 @@ class Driver:
     """
 
     def __init__(self, function: Any) -> None:
-        self.parallel = numba.njit(parallel=True, cache=CACHE, error_model="numpy")(function)
+        self.parallel = keep(numba.njit(parallel=True, error_model="numpy")(function))
         # The cache tells functions apart by their qualified name, not by their options.
         serial = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
         serial.__qualname__ = f"{function.__qualname__}_serial"
         serial.__module__ = function.__module__
-        self.serial = numba.njit(cache=CACHE, error_model="numpy")(serial)
+        self.serial = keep(numba.njit(error_model="numpy")(serial))
         if numba.config.DISABLE_JIT:
             self.parallel = self.serial = refuse
         self.__doc__ = function.__doc__
@@ -85,7 +86,7 @@ class Team:
     """
 
     def __init__(self, function: Any) -> None:
-        self.parallel = numba.njit(parallel=True, cache=CACHE, error_model="numpy")(function)
+        self.parallel = keep(numba.njit(parallel=True, error_model="numpy")(function))
         self.__doc__ = function.__doc__
 
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from nblstm.kernels.compilation import CACHE
+from nblstm.kernels.cache import keep
 from nblstm.kernels.products import rows_times_panels
 from nblstm.kernels.simd import pointer, shift
 from nblstm.kernels.streaming import step_layers
@@ -26,7 +26,8 @@ def draw(logits, V, temperature, uniform):
     return V - 1
 
 
-@njit(cache=CACHE, error_model="numpy")
+@keep
+@njit(error_model="numpy")
 def sample(
     cell, prompt, uniforms, temperature, table, E, layers, weights, H, P, G, h, c, sums, index,
     linear, linear_bias, V, V_padded, logits, drawn,

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from nblstm.kernels.compilation import CACHE
+from nblstm.kernels.cache import keep
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.sweeps import TILE_VECTORS, forward_step
@@ -41,7 +41,8 @@ def copy_rows(count, width, source, source_stride, target, target_stride):
             target[row * target_stride + u] = source[row * source_stride + u]
 
 
-@njit(cache=CACHE, error_model="numpy")
+@keep
+@njit(error_model="numpy")
 def run(cell, descriptor, T, B, x, h, c, y):
     """y (T, B, H) = the last layer's h at every step of x (T, B, I).
 

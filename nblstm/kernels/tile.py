@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from llvmlite.binding import add_symbol
-from numba import cfunc
 from numba.core import cgutils, types
 from numba.core.types.misc import CPointer
 from numba.extending import intrinsic
 
-from nblstm.kernels.compilation import CACHE
+from nblstm.kernels.cache import cfunc
 from nblstm.kernels.fingerprint import FINGERPRINT
 from nblstm.kernels.simd import BYTES, I64, LANES, call_llvm, llvm_vector, prefetch_at, splat, suffix, vector_at
 
@@ -190,7 +189,7 @@ def _compile(dtype: types.Float, source: int) -> list[Any]:
     """The tiles of `dtype` as C functions. `source`, being a variable of theirs, is part of their key in the cache."""
     signatures = _signatures(dtype)
 
-    @cfunc(signatures["rows"], cache=CACHE)
+    @cfunc(signatures["rows"])
     def rows(
         n, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
         start, start_index, start_scale, c, c_index, c_scale,
@@ -200,7 +199,7 @@ def _compile(dtype: types.Float, source: int) -> list[Any]:
             start, start_index, start_scale, c, c_index, c_scale,
         )  # fmt: skip
 
-    @cfunc(signatures["outer"], cache=CACHE)
+    @cfunc(signatures["outer"])
     def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
         _tile_outer(source, n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
 

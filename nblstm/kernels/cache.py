@@ -1,0 +1,101 @@
+"""Compiled kernels on disk: one file for each, named by what it was compiled from and for, behind a digest.
+
+Numba itself keeps an index beside numbered files, and writes both without a lock: where two processes compile two
+kernels of one function at once, both take the same number, and from then on the index leads to the other one's machine
+code. It loads damaged files as well. Here a file that is not exactly what was saved under its name is as good as none.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
+from numba.core.serialize import dumps
+
+from nblstm.kernels.compilation import CACHE, say
+
+SIZE = 32
+"""Bytes of a digest."""
+
+
+class Cache(FunctionCache):
+    """Numba's cache of one function, but for the files; it never fails: what cannot be read or written is compiled."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = Files(Path(self.cache_path), self._impl.filename_base, stamp)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled for a signature, or say once why not."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _say_once(f"nblstm: compiled kernels cannot be kept in {self.cache_path}: {error.strerror}")
+
+
+class Files:
+    """The kernels of one function; `stamp` says which state of its source they are from."""
+
+    def __init__(self, folder: Path, name: str, stamp: Any) -> None:
+        self.folder, self.name, self.stamp = folder, name, stamp
+
+    def load(self, key: Any) -> Any:
+        """What was saved under `key`, or None."""
+        path = self._path(key)
+        try:
+            sealed = path.read_bytes()
+        except OSError:
+            return None
+        digest, content = sealed[:SIZE], sealed[SIZE:]
+        return pickle.loads(content) if digest == _digest(path, content) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write a file in one piece: another process sees all of it or nothing."""
+        content, path = dumps(data), self._path(key)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            temporary.write_bytes(_digest(path, content) + content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _path(self, key: Any) -> Path:
+        """`key` holds types of arguments, the processor, and digests of the function and of what it closes over."""
+        digest = hashlib.sha256(repr((numba.__version__, self.stamp, key)).encode())
+        return self.folder / f"{self.name}.{digest.hexdigest()[:SIZE]}.nbc"
+
+
+def _digest(path: Path, content: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + content).digest()
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    say(line)
+
+
+def keep(compiled: Any) -> Any:
+    """Have one of Numba's functions, for which nothing has been compiled yet, keep its machine code on disk."""
+    if CACHE:
+        compiled._cache = Cache(compiled.__wrapped__)
+    return compiled
+
+
+def cfunc(signature: Any) -> Any:
+    """As Numba's decorator of this name, for a function that keeps its machine code on disk."""
+
+    def compile_(function: Any) -> CFunc:
+        compiled = keep(CFunc(function, (signature.args, signature.return_type), locals={}, options={}))
+        compiled.compile()
+        return compiled
+
+    return compile_

@@ -19,7 +19,8 @@ if side := os.environ.get("NBLSTM_GUARD"):  # before any test makes an array; se
 
     guard.install(side)
 
-collect_ignore = ["torch_peer.py"]  # needs PyTorch; the tests that import it skip without
+# the one needs PyTorch, and the tests that import it skip without; the other is for a type checker, nobody runs it
+collect_ignore = ["torch_peer.py", "typed.py"]
 
 ON_REQUEST = {
     "exhaustive": "takes minutes: pytest -m exhaustive",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_integers, as_size
 
 PSEUDOCOUNT = 0.1
 ORDER = 5
@@ -141,12 +141,12 @@ def ngram_probabilities(
 
 def _places(name: str, tokens: np.ndarray, size: int) -> np.ndarray:
     """`tokens` as int64, after the check that they are places in a vocabulary of that size."""
-    found = np.asarray(tokens)
-    if found.dtype.kind not in "iu" or found.ndim != 1:
-        raise ValueError(f"{name} must be integers (N,), got {found.dtype} {found.shape}")
+    found = as_integers(name, tokens)
+    if found.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), got {found.shape}")
     if found.size and not (found.min() >= 0 and found.max() < size):
         raise ValueError(f"{name} must lie in 0..{size - 1}, got {found.min()}..{found.max()}")
-    return found.astype(np.int64, copy=False)
+    return found
 
 
 def _number(keys: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

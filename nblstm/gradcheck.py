@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_integer, as_number, as_size, check_kind
 from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
 from nblstm.layers.checks import State, join_state
+
+KINDS = (LSTM, RNN, LSTMCell, RNNCell, Linear, Embedding)
 
 
 @dataclass(frozen=True)
@@ -163,12 +165,14 @@ def gradcheck(
     >>> table.error < 1e-7
     True
     """
+    check_kind("layer", layer, *KINDS)
     if layer.dtype != np.float64:
         raise TypeError(
             f"layer must be float64 for centred differences, got {layer.dtype}; build it with dtype='float64'"
         )
     entries = None if entries is None else as_size("entries", entries)
-    rng = np.random.default_rng(seed)
+    step, tolerance = as_number("step", step, positive=True), as_number("tolerance", tolerance, finite=False)
+    rng = np.random.default_rng(as_integer("seed", seed, least=0))
     subject = _Subject(layer, x, state, lengths)
     try:
         upstream = [rng.standard_normal(output.shape) for output in subject.forward()[0]]
@@ -187,7 +191,8 @@ class _Subject:
     """A layer with its input and initial state, as one function from named tensors to a list of outputs."""
 
     def __init__(self, layer: Any, x: np.ndarray, state: State, lengths: np.ndarray | None) -> None:
-        self.layer, self.x, self.lengths, self.saved = layer, x.copy(), lengths, layer.flat_params.copy()
+        self.layer, self.lengths, self.saved = layer, lengths, layer.flat_params.copy()
+        self.x = x.copy() if isinstance(x, np.ndarray) else x  # which the layer then refuses
         self.is_sequence, self.is_cell = isinstance(layer, LSTM | RNN), isinstance(layer, LSTMCell | RNNCell)
         if state is not None and not (self.is_sequence or self.is_cell):
             raise TypeError(f"state must be None for {type(layer).__name__}, which has none")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -40,16 +41,17 @@ class Layer:
         self._editors: list[None] = []  # one for each `editing` under way, in whatever thread
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: the memory itself in place of its views, and no packed weights."""
-        views = {"params": None, "_writable": self._writable.flat, "grads": self.grads.flat, "_packs": None}
-        return self.__dict__ | views | {"_editors": [], "_shapes_of_params": self.params.shapes}
+        """For copies and pickles: without the second view of the parameters, and without packed weights."""
+        return self.__dict__ | {"params": None, "_packs": None, "_editors": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The reverse of `__getstate__`."""
-        shapes = state.pop("_shapes_of_params")
         self.__dict__.update(state)
-        self._writable, self.grads = Block(shapes, state["_writable"]), Block(shapes, state["grads"])
         self.params = self._writable.read_only()
+
+    def __copy__(self) -> Self:
+        """A layer of its own: two that write to one memory would not know when to pack their weights anew."""
+        return copy.deepcopy(self)
 
     @property
     def version(self) -> float:

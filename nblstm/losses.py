@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from nblstm.arguments import as_size, check_array
+from nblstm.arguments import as_integers, as_size, check_array
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.functions import exp
 from nblstm.kernels.simd import (
@@ -107,15 +107,15 @@ def _rows_are_dense(array: np.ndarray) -> bool:
     return array.size == 0 or array.shape[-1] == 1 or array.strides[-1] == array.itemsize
 
 
-def _check_floats(name: str, array: np.ndarray) -> None:
-    check_array(name, array, _FLOAT64 if getattr(array, "dtype", None) == _FLOAT64 else _FLOAT32)
+def _check_floats(name: str, array: np.ndarray) -> np.ndarray:
+    return check_array(name, array, _FLOAT64 if getattr(array, "dtype", None) == _FLOAT64 else _FLOAT32)
 
 
 def _prepare_out(like: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     """`out` after its checks, or a new array for a gradient of the form of `like`."""
     if out is None:
         return np.empty(like.shape, like.dtype)
-    check_array("out", out, like.dtype, like.shape)
+    out = check_array("out", out, like.dtype, like.shape)
     if not out.flags.writeable:
         raise ValueError("out must be writable, got a read-only array")
     return out
@@ -123,11 +123,7 @@ def _prepare_out(like: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 
 def _check_targets(targets: np.ndarray, logits: np.ndarray, ignore_index: int | None) -> np.ndarray:
     """`targets` as a flat array of int64 after the checks of type, shape and range."""
-    if isinstance(targets, np.ma.MaskedArray):
-        raise TypeError("targets must be a plain array, got a masked array; mark what to skip by ignore_index")
-    found = np.asarray(targets)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"targets must be integers, got {found.dtype}")
+    found = as_integers("targets", targets)
     if found.shape != logits.shape[:-1]:
         raise ValueError(f"targets must have shape {logits.shape[:-1]}, one per row of logits, got {found.shape}")
     size = logits.shape[-1]
@@ -139,7 +135,7 @@ def _check_targets(targets: np.ndarray, logits: np.ndarray, ignore_index: int | 
         raise ValueError(
             f"targets must lie in 0..{size - 1}, as logits has {size} columns, got {found[position]} at {position}"
         )
-    return found.astype(np.int64).ravel()
+    return found.ravel()
 
 
 def cross_entropy(
@@ -196,7 +192,7 @@ def cross_entropy(
     array([[ 0.125, -0.375,  0.125,  0.125],
            [ 0.125,  0.125,  0.125, -0.375]])
     """
-    _check_floats("logits", logits)
+    logits = _check_floats("logits", logits)
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits must have shape (..., V) with V at least 1, got {logits.shape}")
     if ignore_index is not None:
@@ -248,8 +244,8 @@ def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None 
     >>> mse_loss(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
     (2.0, array([0., 2.]))
     """
-    _check_floats("prediction", prediction)
-    check_array("target", target, prediction.dtype, prediction.shape)
+    prediction = _check_floats("prediction", prediction)
+    target = check_array("target", target, prediction.dtype, prediction.shape)
     gradient = _prepare_out(prediction, out)
     if gradient.size == 0:
         return math.nan, gradient

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import prange
 
-from nblstm.arguments import as_number, as_rate, as_size
+from nblstm import parameters
+from nblstm.arguments import as_flag, as_number, as_rate, as_size
 from nblstm.clipping import check_layers
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
@@ -88,6 +90,12 @@ class Optimizer:
         self.steps = 0
         self._state = [{name: np.zeros_like(layer.grads.flat) for name in self.moments} for layer in self.layers]
 
+    def __copy__(self) -> Self:
+        """Another optimiser of the same layers, with moments of its own."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _state=copy.deepcopy(self._state))
+        return other
+
     def step(self, lr: float | None = None) -> None:
         """Move the parameters of every layer by its gradients.
 
@@ -136,12 +144,15 @@ class Optimizer:
             The state of another optimiser, of other layers, of another dtype; every name that does not fit is listed.
         """
         kind, tensors = type(self).__name__, self._tensors()
+        if not isinstance(mapping, Mapping):
+            raise TypeError(f"{kind}: a state dict must be a mapping of names to arrays, got {type(mapping).__name__}")
         expected = {f"{kind}.steps": np.array(0, np.int64)} | tensors
         problems = [f"missing: {name}" for name in expected if name not in mapping]
         problems += [f"unexpected: {name}" for name in mapping if name not in expected]
         for name, array in expected.items():
-            found = np.asarray(mapping.get(name, array))
-            if (found.shape, found.dtype) != (array.shape, array.dtype):
+            found = parameters.as_found(mapping.get(name, array))
+            masked = isinstance(mapping.get(name), np.ma.MaskedArray)
+            if masked or (found.shape, found.dtype) != (array.shape, array.dtype):
                 problems.append(f"{name}: expected {array.dtype} {array.shape}, got {found.dtype} {found.shape}")
         if problems:
             raise ValueError(f"{kind}: the state dict does not fit: " + "; ".join(problems))
@@ -192,7 +203,7 @@ class SGD(Optimizer):
         super().__init__(layers, lr)
         self.momentum = as_rate("momentum", momentum)
         self.weight_decay = as_number("weight_decay", weight_decay)
-        self.nesterov = bool(nesterov)
+        self.nesterov = as_flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, got momentum=0")
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
@@ -89,14 +90,17 @@ class Block(Mapping[str, np.ndarray]):
 
     def __setitem__(self, name: str, tensor: np.ndarray) -> None:
         """Copy `tensor` into the memory of the one of that name, whose shape and dtype it must have."""
-        check_array(name, tensor, self.flat.dtype, self._views[name].shape)
-        self._views[name][...] = tensor
+        self._views[name][...] = check_array(name, tensor, self.flat.dtype, self._views[name].shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
     def __len__(self) -> int:
         return len(self._views)
+
+    def __reduce__(self) -> tuple[type[Block], tuple[Shapes, np.ndarray]]:
+        """Copied and pickled by its memory, into which the copy's own views lead."""
+        return Block, (self.shapes, self.flat)
 
     def __repr__(self) -> str:
         return f"Block({self.shapes}, {self.flat.dtype}, {self.flat.size} scalars)"
@@ -114,7 +118,7 @@ def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> 
         raise TypeError(f"{owner}: a state dict must be a mapping of names to arrays, got {type(mapping).__name__}")
     problems = [f"missing: {name} {params.shapes[name]}" for name in params if name not in mapping]
     problems += [f"unexpected: {name}" for name in mapping if name not in params]
-    both = [(name, np.asarray(mapping[name])) for name in params if name in mapping]
+    both = [(name, as_found(mapping[name])) for name in params if name in mapping]
     problems += [
         f"{name}: expected shape {params.shapes[name]}, got {tensor.shape}"
         for name, tensor in both
@@ -129,6 +133,14 @@ def check_fits(owner: str, params: Block, mapping: Mapping[str, np.ndarray]) -> 
         raise TypeError(
             f"{owner}: the state dict must hold {dtype}, but {', '.join(wrong)}; convert with .astype('{dtype}')"
         )
+
+
+def as_found(tensor: Any) -> np.ndarray:
+    """What NumPy makes of `tensor`; of what it cannot read, an object without a shape."""
+    try:
+        return np.asarray(tensor)
+    except (TypeError, ValueError):
+        return np.array(None)
 
 
 def summary(title: str, shapes: Shapes) -> str:

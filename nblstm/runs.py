@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nblstm import environment, parameters, weights
-from nblstm.arguments import as_number, as_size
+from nblstm.arguments import as_number, as_path, as_size, check_kind
 from nblstm.jobs import Job
 from nblstm.plot.sheet import brief
 from nblstm.safeguards import alone, interrupt
@@ -71,7 +71,8 @@ class Run:
         ValueError
             The folder holds something or cannot be written.
         """
-        run = cls(Path(folder), job)
+        check_kind("job", job, Job)
+        run = cls(as_path("folder", folder), job)
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
             occupied = any(run.folder.iterdir())
@@ -102,7 +103,11 @@ class Run:
             No run there or one of another kind, a damaged checkpoint, settings that differ (all are listed), or data
             that have changed.
         """
-        path = Path(folder) / "checkpoint.safetensors"
+        if not isinstance(kind, type) or not issubclass(kind, Job):
+            raise TypeError(f"kind must be a kind of Job, got {kind!r}")
+        if given is not None:
+            check_kind("given", given, Mapping)
+        path = as_path("folder", folder) / "checkpoint.safetensors"
         try:
             tensors, metadata = weights.load(path)
         except OSError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from nblstm.arguments import as_number, as_rate, as_size
+from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
@@ -42,9 +42,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "batch_size", "evaluate_every"):
             self._keep(name, as_size(name, getattr(self, name)))
-        self._keep("seed", as_size("seed", self.seed, least=0))
+        self._keep("seed", as_integer("seed", self.seed, least=0))
         for name, known in (("cell", CELLS), ("formulation", FORMULATIONS)):
-            check_choice(name, getattr(self, name), known)
+            self._keep(name, as_choice(name, getattr(self, name), known))
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:
@@ -56,9 +56,9 @@ class Settings:
         self._keep("learning_rate", as_number("learning_rate", self.learning_rate, positive=True))
         self._keep("clip", as_number("clip", self.clip, positive=True, finite=False))
 
-    def _keep(self, name: str, number: float) -> None:
-        """Python's own number in place of the one given, which may be NumPy's: the run's files hold no such thing."""
-        object.__setattr__(self, name, number)
+    def _keep(self, name: str, value: Any) -> None:
+        """Python's own value in place of the one given, which may be NumPy's: the run's files hold no such thing."""
+        object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,7 @@ class TextSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._keep("window", as_size("window", self.window))
-        if not isinstance(self.text, str):
-            raise TypeError(f"text must be a string, got {self.text!r}")
+        self._keep("text", as_text("text", self.text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +93,7 @@ class SequenceSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.bidirectional, bool):
-            raise TypeError(f"bidirectional must be True or False, got {self.bidirectional!r}")
+        self._keep("bidirectional", as_flag("bidirectional", self.bidirectional))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +105,8 @@ class ImageSettings(SequenceSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("images", self.images, IMAGES)
-        if not isinstance(self.folder, str | None):
-            raise TypeError(f"folder must be a string or None, got {self.folder!r}")
+        self._keep("images", as_choice("images", self.images, IMAGES))
+        if self.folder is not None:
+            self._keep("folder", as_text("folder", self.folder))
         if self.folder is not None and self.images != "mnist":
             raise ValueError(f"folder must be None but for mnist, which can be read from one, got {self.folder!r}")
-
-
-def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """`value` is one of those known."""
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")

@@ -23,6 +23,7 @@ if side := os.environ.get("NBLSTM_GUARD"):  # before any test makes an array; se
 collect_ignore = ["torch_peer.py", "typed.py"]
 
 ON_REQUEST = {
+    "fuzz": "takes minutes: pytest -m fuzz",
     "exhaustive": "takes minutes: pytest -m exhaustive",
     "cold": "compiles from an empty cache: pytest -m cold",
     "restarts": "takes minutes: pytest -m restarts",

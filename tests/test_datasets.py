@@ -174,15 +174,15 @@ def test_baselines_of_tiny_texts(vocabulary_size: int) -> None:
     [
         (np.array([0, 1, 3]), np.zeros(4, int), r"training must lie in 0\.\.2, got 0\.\.3"),
         (np.zeros(4, int), np.array([1, -1]), r"validation must lie in 0\.\.2, got -1\.\.1"),
-        (np.zeros(4), np.zeros(4, int), r"training must be integers \(N,\), got float64 \(4,\)"),
-        (np.zeros(4, int), np.zeros((2, 2), int), r"validation must be integers \(N,\), got int64 \(2, 2\)"),
+        (np.zeros(4), np.zeros(4, int), "training must be integers, got float64"),
+        (np.zeros(4, int), np.zeros((2, 2), int), r"validation must have shape \(N,\), got \(2, 2\)"),
     ],
 )
 def test_what_is_not_in_the_vocabulary_is_not_counted(
     training: np.ndarray, validation: np.ndarray, message: str
 ) -> None:
     for count in (baselines, ngram_probabilities):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             count(training, validation, 3)
 
 

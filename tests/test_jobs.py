@@ -95,9 +95,9 @@ def test_more_in_a_batch_than_there_are_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": "cats"}, "images must be one of digits, mnist, got 'cats'"),
+        ({"images": "cats"}, "images must be 'digits' or 'mnist', got 'cats'"),
         ({"folder": "somewhere"}, "folder must be None but for mnist"),
-        ({"images": "mnist", "folder": Path("files")}, "folder must be a string or None, got"),
+        ({"images": "mnist", "folder": Path("files")}, "folder must be a string, got"),
         ({"bidirectional": 1}, "bidirectional must be True or False, got 1"),
     ],
 )

@@ -235,7 +235,7 @@ def test_bad_targets() -> None:
         cross_entropy(logits, np.array([[0, 1, 2], [3, 4, 5]]))
     with pytest.raises(ValueError, match=r"got -1 at \(0, 1\)"):
         cross_entropy(logits, np.array([[0, -1, 2], [3, 4, 9]]), ignore_index=-100)
-    with pytest.raises(ValueError, match=r"got 18446744073709551615 at \(0, 0\)"):
+    with pytest.raises(ValueError, match=r"targets must be below 2\^63, got 18446744073709551615"):
         cross_entropy(logits, np.full((2, 3), 2**64 - 1, np.uint64))
     with pytest.raises(ValueError, match=r"targets must have shape \(2, 3\), one per row of logits, got \(6,\)"):
         cross_entropy(logits, np.zeros(6, int))

@@ -162,7 +162,7 @@ def test_a_state_dict_that_does_not_fit_is_refused_whole() -> None:
         ({"vocabulary": ""}, "vocabulary must be one or more"),
         ({"vocabulary": ["a", "bc"]}, "vocabulary must be one or more single"),
         ({"vocabulary": "abca"}, "vocabulary must have distinct"),
-        ({"cell": "gru"}, "cell must be one of lstm, peephole, rnn_tanh, rnn_relu, got 'gru'"),
+        ({"cell": "gru"}, "cell must be 'lstm', 'peephole', 'rnn_tanh' or 'rnn_relu', got 'gru'"),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),
         ({"num_layers": 0}, "num_layers must be at least 1"),

@@ -197,7 +197,7 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: TextSett
         Run.resume(run.folder, TextJob)
     progress["trainer"]["position"] = 1.5
     weights.save(path, tensors, {"nblstm.checkpoint": weights.seal(progress, tensors)})
-    with pytest.raises(ValueError, match="damaged checkpoint: position must be an integer"):
+    with pytest.raises(ValueError, match=r"damaged checkpoint: .* position must be an integer"):
         Run.resume(run.folder, TextJob)
     altered = tensors | {"optimizer.Adam.steps": np.array(-1)}
     weights.save(path, altered, metadata)

@@ -126,7 +126,7 @@ def test_a_saved_model_comes_back(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cell": "gru"}, "cell must be one of lstm, peephole, rnn_tanh, rnn_relu, got 'gru'"),
+        ({"cell": "gru"}, "cell must be 'lstm', 'peephole', 'rnn_tanh' or 'rnn_relu', got 'gru'"),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0"),
         ({"num_classes": 0}, "num_classes must be at least 1"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),
@@ -152,7 +152,7 @@ def test_a_network_without_a_loss_is_none() -> None:
     [
         (SequenceClassifier, np.zeros(B + 1, int), "targets must have shape"),
         (SequenceClassifier, np.full(B, OUTPUTS), "targets"),
-        (SequenceRegressor, np.zeros(B), "target must have shape"),
+        (SequenceRegressor, np.zeros(B), "targets must have shape"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(kind: type[SequenceModel], targets: np.ndarray, message: str) -> None:

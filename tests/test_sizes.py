@@ -62,7 +62,7 @@ def test_a_model_on_no_sequences_and_on_no_steps():
     assert logits.shape == (6, 0, 3)
     model.backward(logits, tape)
     assert not any(layer.flat_grads.any() for layer in model.layers)
-    with pytest.raises(ValueError, match="at least one time step"):
+    with pytest.raises(ValueError, match=r"tokens must have shape .* T at least 1"):
         model(np.zeros((0, 2), int))
 
 
@@ -73,7 +73,6 @@ def test_steps_without_rows_take_no_time():
 
 ABSURD = {
     "LSTM": (lambda: nblstm.LSTM(10**12, 10), "LSTM: no memory for 40,000,000,000,480 parameters", "weight_ih_l0"),
-    "past 64 bits": (lambda: nblstm.RNN(10**30, 10), "RNN: no memory for", "weight_ih_l0 (10, 1" + 30 * "0" + ")"),
     # 2^64 and 2^66: in 64 bits 0, for which there is memory
     "Linear": (lambda: nblstm.Linear(2**33, 2**31), "Linear: no memory for 18,446,744,", "weight (2147483648, 85"),
     "Embedding": (lambda: nblstm.Embedding(2**33, 2**33), "Embedding: no memory for 73,786,", "weight (8589934592, 85"),
@@ -88,6 +87,11 @@ ABSURD = {
 def test_absurd_sizes_are_refused_at_once(act, first, then):
     with pytest.raises(MemoryError, match=re.escape(first) + ".*" + re.escape(then)):
         act()
+
+
+def test_sizes_past_64_bits():
+    with pytest.raises(ValueError, match="input_size must be below 2.63, got 1" + 30 * "0"):
+        nblstm.RNN(10**30, 10)
 
 
 def test_too_many_layers():

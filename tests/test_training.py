@@ -128,7 +128,7 @@ def test_evaluation_predicts_every_character_once(size: int, batch_size: int) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros(1, int),), "tokens must be at least two, got 1"),
+        ((np.zeros(1, int),), "tokens must be at least two in one row, got shape"),
         ((np.zeros(5, int), 0), "batch_size must be at least 1"),
         ((np.zeros(5, int), 2, 0), "window must be at least 1"),
     ],
@@ -217,7 +217,7 @@ def test_arrays_that_disagree_are_refused() -> None:
         BatchTrainer(trainer.model, trainer.optimizer, trainer.x.astype("float32"), trainer.targets)
     with pytest.raises(ValueError, match="x must have shape"):
         predict(trainer.model, trainer.x[0])
-    with pytest.raises(ValueError, match=r"target must have shape \(23, 1\), got \(23,\)"):
+    with pytest.raises(ValueError, match=r"targets must have shape \(23, 1\), got \(23,\)"):
         BatchTrainer(trainer.model, trainer.optimizer, trainer.x, trainer.targets[:, 0])
     with pytest.raises(ValueError, match="optimizer must be over the layers of the model"):
         BatchTrainer(trainer.model, batches_of(23, 5).optimizer, trainer.x, trainer.targets)

@@ -135,7 +135,8 @@ def temporal_order(
     """
     check_generator(rng)
     batch, steps = as_size("batch", batch), as_size("steps", steps, least=LEAST_STEPS)
-    if as_size("marks", marks) not in PLACES:
+    marks = as_size("marks", marks)
+    if marks not in PLACES:
         raise ValueError(f"marks must be 2 or 3, got {marks}")
     lengths = _lengths(rng, batch, steps)
     rows = np.arange(batch)

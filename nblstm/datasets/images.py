@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nblstm.arguments import as_choice, as_path
+
 MNIST_URLS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -105,10 +107,9 @@ def mnist(part: str = "train", folder: str | Path | None = None) -> tuple[np.nda
     >>> images.shape, labels[:5]  # doctest: +SKIP
     ((10000, 28, 28), array([7, 2, 1, 0, 4]))
     """
-    if part not in PREFIXES:
-        raise ValueError(f"part must be 'train' or 'test', got {part!r}")
+    part = as_choice("part", part, PREFIXES)
     names = [f"{PREFIXES[part]}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
-    paths = [_fetch(name) if folder is None else _find(Path(folder), name) for name in names]
+    paths = [_fetch(name) if folder is None else _find(as_path("folder", folder), name) for name in names]
     images, labels = map(read_idx, paths)
     if images.ndim != 3 or labels.shape != images.shape[:1] or (images.dtype, labels.dtype) != (np.uint8, np.uint8):
         raise ValueError(
@@ -153,7 +154,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         state = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "no such file"
         raise ValueError(f"path must be an IDX file, got {str(path)!r}: {state}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nblstm.arguments import as_choice
 from nblstm.datasets.text import read_text
 
 LANGUAGES = ("en", "zh")
@@ -54,8 +55,7 @@ def sentences(language: str = "en") -> list[Sentence]:
     >>> sentences()[0], sentences("zh")[0]
     (('I', 'love', 'China'), ('我', '爱', '中国'))
     """
-    if language not in LANGUAGES:
-        raise ValueError(f"language must be 'en' or 'zh', got {language!r}")
+    language = as_choice("language", language, LANGUAGES)
     found = []
     for line in _read(f"sentences-{language}.txt").splitlines():
         subject, verb, thing = line.split()
@@ -89,6 +89,11 @@ def hold_out(sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[Senten
     >>> len(training), len(test), test[:3]
     (360, 72, [('I', 'love', 'China'), ('I', 'drink', 'water'), ('I', 'eat', 'apples')])
     """
+    if not isinstance(sentences, Sequence):
+        raise TypeError(f"sentences must be a list of triples, got {type(sentences).__name__}")
+    for k, triple in enumerate(sentences):
+        if not isinstance(triple, Sequence) or len(triple) != 3 or not all(isinstance(part, str) for part in triple):
+            raise TypeError(f"sentences must be triples of strings, got {triple!r} at position {k}")
     subjects = list(dict.fromkeys(subject for subject, _, _ in sentences))
     objects: dict[str, list[str]] = {}
     for _, verb, thing in sentences:

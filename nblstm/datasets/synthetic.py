@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_integers, as_size
 
 NO_TARGET = -1  # what `nblstm.cross_entropy` leaves out with ignore_index=-1
 
@@ -189,9 +189,7 @@ def _lags(lag: int | np.ndarray, batch: int) -> np.ndarray:
     """`lag` as an array of int64, shape (batch,), of its own."""
     if not isinstance(lag, np.ndarray | list | tuple):
         return np.full(batch, as_size("lag", lag, least=0), np.int64)
-    lags = np.asarray(lag)
-    if lags.dtype.kind not in "iu":
-        raise TypeError(f"lag must be an integer or an array of integers, got an array of {lags.dtype}")
+    lags = as_integers("lag", lag)
     if lags.shape not in ((), (batch,)):
         raise ValueError(f"lag must be one integer or have shape ({batch},), one for each sequence, got {lags.shape}")
     if lags.min() < 0:

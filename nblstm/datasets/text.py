@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_integers, as_path, as_size, as_text
 
 DEFAULT_TEXT = "python-reference"
 TINYSHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -70,7 +70,7 @@ def read_text(path: str | Path) -> str:
     OSError
         The file may not be read.
     """
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         state = "a folder" if path.is_dir() else "no such file"
         raise ValueError(f"text must be {', '.join(KNOWN_TEXTS)} or a UTF-8 file, got {str(path)!r}: {state}")
@@ -93,7 +93,8 @@ def load_text(source: str | Path = DEFAULT_TEXT) -> str:
     >>> load_text("python-reference").startswith('The "assert" statement')
     True
     """
-    return KNOWN_TEXTS[source]() if source in KNOWN_TEXTS else read_text(source)
+    known = isinstance(source, str) and source in KNOWN_TEXTS
+    return KNOWN_TEXTS[str(source)]() if known else read_text(as_path("source", source))
 
 
 def vocabulary_of(text: str) -> str:
@@ -105,7 +106,7 @@ def vocabulary_of(text: str) -> str:
     >>> vocabulary_of("abracadabra")
     'abcdr'
     """
-    return "".join(sorted(set(text)))
+    return "".join(sorted(set(as_text("text", text))))
 
 
 def encode(text: str, vocabulary: Sequence[str]) -> np.ndarray:
@@ -126,8 +127,10 @@ def encode(text: str, vocabulary: Sequence[str]) -> np.ndarray:
     >>> encode("cab", "abc")
     array([2, 0, 1])
     """
+    if not isinstance(vocabulary, Sequence) or not all(isinstance(character, str) for character in vocabulary):
+        raise TypeError(f"vocabulary must be a string or a list of characters, got {vocabulary!r}")
     place = {character: index for index, character in enumerate(vocabulary)}
-    unknown = sorted(set(text) - place.keys())
+    unknown = sorted(set(as_text("text", text)) - place.keys())
     if unknown:
         raise ValueError(
             f"text must keep to the model's {len(place)} characters, but has {', '.join(map(repr, unknown))}"
@@ -146,8 +149,9 @@ def split(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         Fewer than 20 tokens, of which the last tenth holds no pair of a character and its successor.
     """
+    tokens = check_tokens(tokens)
     if len(tokens) < 20:
-        raise ValueError(f"text must have at least 20 characters for a validation part, got {len(tokens)}")
+        raise ValueError(f"tokens must be at least 20 characters for a validation part, got {len(tokens)}")
     boundary = len(tokens) * 9 // 10
     return tokens[:boundary], tokens[boundary:]
 
@@ -187,11 +191,20 @@ def streams(tokens: np.ndarray, batch_size: int, window: int) -> np.ndarray:
            [3, 4, 5, 6]])
     """
     batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
+    tokens = check_tokens(tokens)
     length = (len(tokens) - 1) // batch_size
     if length < window:
         raise ValueError(
-            f"the training part must have at least batch_size * window + 1 = {batch_size * window + 1:,} characters, "
-            f"got {len(tokens):,}; take a longer text, a smaller batch or a shorter window"
+            f"tokens: the training part must have at least batch_size * window + 1 = {batch_size * window + 1:,} "
+            f"characters, got {len(tokens):,}; take a longer text, a smaller batch or a shorter window"
         )
     starts = np.arange(batch_size) * length
     return tokens[starts + np.arange(length + 1)[:, None]]
+
+
+def check_tokens(tokens: np.ndarray) -> np.ndarray:
+    """`tokens` as a plain array of integers (N,)."""
+    found = as_integers("tokens", tokens)
+    if found.ndim != 1:
+        raise ValueError(f"tokens must have shape (N,), got {found.shape}")
+    return found

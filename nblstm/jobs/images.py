@@ -27,6 +27,7 @@ class ImageJob(ClassificationJob):
     measure = "nats per image"
 
     def __init__(self, settings: ImageSettings) -> None:
+        self._check_settings(settings)
         if settings.images == "mnist" and not _has_test_part_alone(settings.folder):
             training, validation = (_by_rows(*datasets.mnist(part, settings.folder)) for part in ("train", "test"))
         else:

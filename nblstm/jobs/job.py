@@ -51,9 +51,13 @@ class Job(ABC):
 
     @abstractmethod
     def __init__(self, settings: Any, *data: Any) -> None:
+        self._check_settings(settings)
+        self.settings = settings
+
+    def _check_settings(self, settings: Any) -> None:
+        """Settings are of this job's own type, not of one that has less or more."""
         if type(settings) is not self.settings_type:
             raise TypeError(f"settings must be {self.settings_type.__name__}, got {type(settings).__name__}")
-        self.settings = settings
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from nblstm.arguments import check_array
+from nblstm.arguments import as_integers, check_array
 from nblstm.layer import Layer
 from nblstm.parameters import Block
 
@@ -24,17 +24,21 @@ GivenPair = tuple[np.ndarray | None, np.ndarray | None]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-class AnyTape(Protocol):
+class AnyTape:
     """What every tape knows of the forward pass that wrote it."""
 
     layer: Any
     version: float
     awaits_backward: bool
 
+    def __reduce__(self) -> NoReturn:
+        """For the copy's backward would use up what it has in common with the original."""
+        raise TypeError("a tape cannot be copied or pickled: it belongs to one forward of its layer, run another")
+
 
 def check_tape(layer: Layer, tape: AnyTape) -> None:
     """`tape` is one that a forward of `layer` made."""
-    if not hasattr(tape, "awaits_backward"):
+    if not isinstance(tape, AnyTape):
         raise TypeError(f"tape must be a tape that forward returned, got {type(tape).__name__}")
     if tape.layer is not layer:
         raise ValueError("tape must be one of this layer's, got another layer's")
@@ -49,7 +53,8 @@ def check_backward(layer: Layer, tape: AnyTape, grads: Block | None) -> Block:
         raise RuntimeError("the parameters were written between forward and backward: run forward again")
     if grads is None:
         return layer.grads
-    if not isinstance(grads, Block) or grads.shapes != layer.grads.shapes or grads.flat.dtype != layer.dtype:
+    fits = isinstance(grads, Block) and grads.shapes == layer.grads.shapes and grads.flat.dtype == layer.dtype
+    if not fits or not grads.flat.flags.writeable:
         raise ValueError("grads must be a block that this layer's new_grads() returned")
     return grads
 
@@ -67,10 +72,10 @@ def state_members(
     else:
         got = f"{len(state)} members" if isinstance(state, (tuple, list)) else type(state).__name__
         raise TypeError(f"{name} must be a pair (h, c), got {got}")
-    for label, member in zip(labels, members, strict=True):
-        if member is not None:
-            check_array(label, member, dtype, shape)
-    return members
+    return [
+        None if member is None else check_array(label, member, dtype, shape)
+        for label, member in zip(labels, members, strict=True)
+    ]
 
 
 def join_state(members: Sequence[np.ndarray]) -> State:
@@ -87,14 +92,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 def check_lengths(lengths: Sequence[int] | np.ndarray, T: int, B: int, name: str = "lengths") -> np.ndarray:
     """Lengths as integers (B,) in 1..T."""
-    try:
-        found = np.asanyarray(lengths)
-    except ValueError:
-        raise TypeError(f"{name} must be integers, one for each sequence, got {lengths!r}") from None
-    if isinstance(found, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array, got a masked array")
-    if found.dtype.kind not in "iu" and found.size:
-        raise TypeError(f"{name} must be integers, got {found.dtype}")
+    found = as_integers(name, lengths)
     if found.shape != (B,):
         raise ValueError(f"{name} must have shape ({B},), got {found.shape}")
     if B and not (found.min() >= 1 and found.max() <= T):

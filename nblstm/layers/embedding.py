@@ -9,11 +9,11 @@ from nblstm.kernels.driver import threads_for
 from nblstm.kernels.embedding import add_rows
 from nblstm.kernels.tag import ANY
 from nblstm.layer import Layer
-from nblstm.layers.checks import check_backward, check_tape, read_only
+from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
 from nblstm.parameters import Block
 
 
-class EmbeddingTape:
+class EmbeddingTape(AnyTape):
     """What `Embedding.forward` leaves for `backward`: the indices, and the buffer of the result."""
 
     def __init__(self, layer: Embedding) -> None:
@@ -63,7 +63,7 @@ class Embedding(Layer):
         TypeError, ValueError
             Not integers, or outside 0 .. num_embeddings - 1.
         """
-        return self.params["weight"][self._check(indices)]
+        return self.params["weight"][self.check("indices", indices)]
 
     def forward(self, indices: np.ndarray, tape: EmbeddingTape | None = None) -> tuple[np.ndarray, EmbeddingTape]:
         """As the call, but y is a read-only view into the tape, valid until its next forward.
@@ -73,10 +73,10 @@ class Embedding(Layer):
         tape = EmbeddingTape(self) if tape is None else tape
         check_tape(self, tape)
         tape.version, tape.awaits_backward = self.version, False  # until this forward has ended well
-        tape.indices = self._check(indices)
+        tape.indices = self.check("indices", indices)
         if tape.y.shape != (*indices.shape, self.embedding_dim):
             tape.y = np.zeros((*indices.shape, self.embedding_dim), self.dtype)
-        np.take(self.params["weight"], indices, axis=0, out=tape.y, mode="clip")
+        np.take(self.params["weight"], tape.indices, axis=0, out=tape.y, mode="clip")
         tape.awaits_backward = True
         return read_only(tape.y), tape
 
@@ -91,18 +91,19 @@ class Embedding(Layer):
             dy of another dtype or shape; a tape of another layer.
         """
         grads = check_backward(self, tape, grads)
-        check_array("dy", dy, self.dtype, tape.y.shape)
+        dy = check_array("dy", dy, self.dtype, tape.y.shape)
         tape.awaits_backward = False
         rows = np.ascontiguousarray(dy).reshape(-1, self.embedding_dim)
         indices = np.ascontiguousarray(tape.indices, np.int64).reshape(-1)
         add_rows(ANY, threads_for(rows.size), indices, rows, grads["weight"])
 
-    def _check(self, indices: np.ndarray) -> np.ndarray:
+    def check(self, name: str, indices: np.ndarray) -> np.ndarray:
+        """`indices`, which must be integers in 0 .. num_embeddings - 1; `name` is what the caller calls them."""
         plain = isinstance(indices, np.ndarray) and not isinstance(indices, np.ma.MaskedArray)
         if not plain or indices.dtype.kind not in "iu":
             got = indices.dtype if plain else type(indices).__name__
-            raise TypeError(f"indices must be an integer array, got {got}")
+            raise TypeError(f"{name} must be an integer array, got {got}")
         if indices.size and not (indices.min() >= 0 and indices.max() < self.num_embeddings):
             wrong = indices[(indices < 0) | (indices >= self.num_embeddings)].flat[0]
-            raise ValueError(f"indices must be in 0..{self.num_embeddings - 1}, got {wrong}")
-        return indices
+            raise ValueError(f"{name} must be in 0..{self.num_embeddings - 1}, got {wrong}")
+        return np.asarray(indices)

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from nblstm.arguments import as_rate, as_seed, as_size
+from nblstm.arguments import as_choice, as_flag, as_float, as_rate, as_seed, as_size
 from nblstm.kernels import products, sweeps, together
 from nblstm.kernels.dropout import dropout
 from nblstm.kernels.simd import BYTES
@@ -39,25 +39,25 @@ class Recurrent(Layer):
         bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None,
         checkpoint: int | None = None, suffixes: bool = True,
     ) -> None:  # fmt: skip
-        if formulation not in FORMULATIONS:
-            raise ValueError(f"formulation must be 'split' or 'concat', got {formulation!r}")
-        if not isinstance(forget_bias, (int, float, np.floating)) or not np.isfinite(forget_bias):
-            raise ValueError(f"forget_bias must be a finite number, got {forget_bias!r}")
-        if forget_bias and not bias:
+        self.formulation = as_choice("formulation", formulation, FORMULATIONS)
+        self.bias, self.forget_bias = as_flag("bias", bias), as_float("forget_bias", forget_bias)
+        if not np.isfinite(self.forget_bias):
+            raise ValueError(f"forget_bias must be finite, got {forget_bias!r}")
+        if self.forget_bias and not self.bias:
             raise ValueError(f"forget_bias={forget_bias} needs bias=True, got bias=False")
         self.input_size, self.hidden_size = as_size("input_size", input_size), as_size("hidden_size", hidden_size)
-        self.num_layers, self.directions = as_size("num_layers", num_layers), 2 if bidirectional else 1
+        self.num_layers, self.bidirectional = as_size("num_layers", num_layers), as_flag("bidirectional", bidirectional)
         if self.num_layers > MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {MOST_LAYERS}, got {num_layers}")
+        self.directions = 1 + self.bidirectional
         self.cell, self.gates = CELLS[cell], GATES[cell]
         self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
-        self.bias, self.dropout, self.formulation = bool(bias), as_rate("dropout", dropout), formulation
-        self.bidirectional, self.forget_bias = bool(bidirectional), forget_bias
+        self.dropout = as_rate("dropout", dropout)
         self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
         if self.dropout and self.num_layers == 1:
             warnings.warn(f"dropout={dropout} has no effect with one layer: it acts between layers", stacklevel=3)
         self.bias_names: tuple[str, ...] = (
-            () if not bias else ("bias_ih", "bias_hh") if formulation == "split" else ("bias",)
+            () if not self.bias else ("bias_ih", "bias_hh") if self.formulation == "split" else ("bias",)
         )
         self.tracks = [
             (f"_l{k}{'_reverse' * d}" * suffixes, self.input_size if k == 0 else self.directions * self.hidden_size)
@@ -168,7 +168,12 @@ class Recurrent(Layer):
 
     def set_dropout_state(self, state: dict) -> None:
         """Continue to draw from where `dropout_state` was taken."""
-        self._dropout_keys.bit_generator.state = state
+        keys = np.random.default_rng(0)
+        try:
+            keys.bit_generator.state = state
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            raise ValueError(f"state must be what dropout_state gave, got another ({error})") from error
+        self._dropout_keys = keys
 
     def inference_packs(self, threads: int) -> Packs:
         """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from nblstm.arguments import as_seed, as_size, check_array
+from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.kernels import products
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
 from nblstm.layer import Layer
-from nblstm.layers.checks import check_backward, check_tape, read_only
+from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
 from nblstm.layers.memory import address, aligned_zeros, in_whole_numbers, padded, strides
 from nblstm.parameters import Block
 
@@ -53,7 +53,7 @@ class LinearPacks:
             self.backward_version = version
 
 
-class LinearTape:
+class LinearTape(AnyTape):
     """What `Linear.forward` leaves for `backward`, and the buffers of both, rows padded to whole vectors."""
 
     packs: LinearPacks
@@ -118,14 +118,14 @@ class Linear(Layer):
         self, in_features: int, out_features: int, bias: bool = True, *, dtype: str = "float32", seed: int | None = None
     ) -> None:
         self.in_features, self.out_features = as_size("in_features", in_features), as_size("out_features", out_features)
-        self.bias = bool(bias)
+        self.bias = as_flag("bias", bias)
         I, O = self.in_features, self.out_features
-        super().__init__({"weight": (O, I)} | ({"bias": (O,)} if bias else {}), dtype)
-        bias_at = self._writable.starts["bias"] if bias else -1
+        super().__init__({"weight": (O, I)} | ({"bias": (O,)} if self.bias else {}), dtype)
+        bias_at = self._writable.starts["bias"] if self.bias else -1
         self.places = np.array([0, I, 0, 0, bias_at, -1])  # see `kernels.products`
         self._packs: LinearPacks | None = None
         with self.editing() as p:
-            p.flat[:] = np.random.default_rng(as_seed(seed)).uniform(-1, 1, p.flat.size) / np.sqrt(in_features)
+            p.flat[:] = np.random.default_rng(as_seed(seed)).uniform(-1, 1, p.flat.size) / np.sqrt(I)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}, {self.out_features}, bias={self.bias})"
@@ -162,7 +162,7 @@ class Linear(Layer):
         return read_only(y), tape
 
     def _run(self, x: np.ndarray, tape: LinearTape) -> np.ndarray:
-        check_array("x", x, self.dtype)
+        x = check_array("x", x, self.dtype)
         if x.ndim < 1 or x.shape[-1] != self.in_features:
             raise ValueError(f"x must have shape (..., {self.in_features}), got {x.shape}")
         tape.shape = x.shape[:-1]
@@ -195,9 +195,9 @@ class Linear(Layer):
         TypeError, ValueError
             dy of another dtype or shape; a tape of another layer.
         """
-        grads = check_backward(self, tape, grads)
+        grads, need_dx = check_backward(self, tape, grads), as_flag("need_dx", need_dx)
         I, O, packs = self.in_features, self.out_features, tape.packs
-        check_array("dy", dy, self.dtype, (*tape.shape, O))
+        dy = check_array("dy", dy, self.dtype, (*tape.shape, O))
         tape.awaits_backward = False
         tape.allocate_back()
         tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy

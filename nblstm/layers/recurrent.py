@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from nblstm.arguments import as_choice, as_flag
 from nblstm.layers.checks import GivenPair, Pair
 from nblstm.layers.sequence import SequenceLayer
+
+NONLINEARITIES = ("tanh", "relu")
 
 
 class LSTM(SequenceLayer[GivenPair, Pair]):
@@ -78,11 +81,11 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            "peephole" if peephole else "lstm", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
-            bidirectional=bidirectional, formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed,
-            checkpoint=checkpoint,
+            "peephole" if as_flag("peephole", peephole) else "lstm", input_size, hidden_size, num_layers, bias=bias,
+            dropout=dropout, bidirectional=bidirectional, formulation=formulation, forget_bias=forget_bias, dtype=dtype,
+            seed=seed, checkpoint=checkpoint,
         )  # fmt: skip
-        self.batch_first = bool(batch_first)
+        self.batch_first = as_flag("batch_first", batch_first)
 
 
 class RNN(SequenceLayer[np.ndarray, np.ndarray]):
@@ -117,17 +120,10 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
         dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
     ) -> None:  # fmt: skip
-        self.nonlinearity = check_nonlinearity(nonlinearity)
+        self.nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(
-            f"rnn_{nonlinearity}", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
+            f"rnn_{self.nonlinearity}", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
             bidirectional=bidirectional, formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed,
             checkpoint=checkpoint,
         )  # fmt: skip
-        self.batch_first = bool(batch_first)
-
-
-def check_nonlinearity(nonlinearity: str) -> str:
-    """`nonlinearity` if it is one of those known."""
-    if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
-    return nonlinearity
+        self.batch_first = as_flag("batch_first", batch_first)

@@ -7,7 +7,7 @@ from typing import Generic
 
 import numpy as np
 
-from nblstm.arguments import check_array
+from nblstm.arguments import as_flag, check_array
 from nblstm.kernels.driver import SERIAL_BELOW
 from nblstm.layers.checks import (
     Given,
@@ -130,12 +130,11 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape; a tape of another layer.
         """
-        grads = check_backward(self, tape, grads)
+        grads, need_dx = check_backward(self, tape, grads), as_flag("need_dx", need_dx)
         shape = (tape.T, tape.B, self.directions * self.hidden_size)
         if dy is not None:
             expected = shape[::2] if tape.unbatched else (shape[1], shape[0], shape[2]) if self.batch_first else shape
-            check_array("dy", dy, self.dtype, expected)
-            dy = self._by_time(dy)
+            dy = self._by_time(check_array("dy", dy, self.dtype, expected))
             dy = in_whole_numbers(dy) if dy.strides[2] == dy.itemsize else np.ascontiguousarray(dy)
         dx = self.run_back(dy, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
         first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
@@ -150,7 +149,7 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         self, x: np.ndarray, state: State, lengths: Sequence[int] | np.ndarray | None
     ) -> tuple[np.ndarray, list[np.ndarray | None], np.ndarray | None, bool]:
         """The arguments of a forward pass, checked: x (T, B, I), states, lengths, and whether x has no batch."""
-        check_array("x", x, self.dtype)
+        x = check_array("x", x, self.dtype)
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
         if x.shape[-1] != self.input_size:

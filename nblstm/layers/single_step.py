@@ -6,7 +6,7 @@ from typing import Generic
 
 import numpy as np
 
-from nblstm.arguments import check_array
+from nblstm.arguments import as_choice, as_flag, check_array
 from nblstm.layers.checks import (
     Given,
     GivenPair,
@@ -20,7 +20,7 @@ from nblstm.layers.checks import (
     state_members,
 )
 from nblstm.layers.engine import Recurrent
-from nblstm.layers.recurrent import check_nonlinearity
+from nblstm.layers.recurrent import NONLINEARITIES
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
@@ -63,14 +63,14 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape; a tape of another layer.
         """
-        grads = check_backward(self, tape, grads)
+        grads, need_dx = check_backward(self, tape, grads), as_flag("need_dx", need_dx)
         dx = self.run_back(None, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
         first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
         members = [read_only(member[0, 0] if tape.unbatched else member[0]) for member in first]
         return None if dx is None else read_only(dx[0, 0] if tape.unbatched else dx[0]), join_state(members)
 
     def _step(self, x: np.ndarray, state: State, tape: Tape) -> list[np.ndarray]:
-        check_array("x", x, self.dtype)
+        x = check_array("x", x, self.dtype)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(f"x must have shape (B, {self.input_size}) or ({self.input_size},), got {x.shape}")
         rows = np.ascontiguousarray(x).reshape(1, -1, self.input_size)
@@ -105,8 +105,9 @@ class LSTMCell(CellLayer[GivenPair, Pair]):
         "split", forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            "peephole" if peephole else "lstm", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
-            formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed, suffixes=False,
+            "peephole" if as_flag("peephole", peephole) else "lstm", input_size, hidden_size, 1, bias=bias, dropout=0.0,
+            bidirectional=False, formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed,
+            suffixes=False,
         )  # fmt: skip
 
 
@@ -126,8 +127,8 @@ class RNNCell(CellLayer[np.ndarray, np.ndarray]):
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, formulation: str =
         "split", dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
-        self.nonlinearity = check_nonlinearity(nonlinearity)
+        self.nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(
-            f"rnn_{nonlinearity}", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
+            f"rnn_{self.nonlinearity}", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
             formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
         )  # fmt: skip

@@ -20,6 +20,8 @@ class Stream:
     """
 
     def __init__(self, layer: Recurrent, state: State = None) -> None:
+        if not hasattr(layer, "inference_packs") or not hasattr(layer, "bidirectional"):
+            raise TypeError(f"layer must be a recurrent layer, got {type(layer).__name__}")
         if layer.bidirectional:
             raise ValueError(f"{layer!r} cannot stream: its reverse direction begins at the end of the sequence")
         L, H, dtype = layer.num_layers, layer.hidden_size, layer.dtype
@@ -47,8 +49,8 @@ class Stream:
             An x of the wrong kind, dtype or shape; the state is then as before.
         """
         if not (type(x) is np.ndarray and x.dtype == self._dtype and x.shape == self._inputs and x.flags.carray):
-            check_array("x", x, self._dtype, self._inputs)
-            x = np.array(x)  # aligned, writable and without gaps, the form that the kernel is compiled for
+            # aligned, writable and without gaps, the form that the kernel is compiled for
+            x = np.array(check_array("x", x, self._dtype, self._inputs))
         packs = self._packs
         if packs.forward_version != self._layer.version:
             packs = self._packs = self._layer.inference_packs(threads=1)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nblstm.arguments import as_size
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.sweeps import TILE_VECTORS
+from nblstm.layers.checks import AnyTape
 from nblstm.layers.memory import aligned_empty, aligned_zeros, padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule, plain_schedule
@@ -64,7 +66,7 @@ class Gradients:
         return buffer
 
 
-class Tape:
+class Tape(AnyTape):
     """What `forward` leaves for `backward`.
 
     `forward` makes one; handed in again it is reused, and then a steady training loop allocates nothing. The arrays
@@ -204,7 +206,8 @@ class Tape:
             raise RuntimeError(f"{what} are there between forward and backward only: backward uses their memory")
 
     def _number(self, layer: int, direction: int) -> int:
-        if not (0 <= layer < self.layer.num_layers and 0 <= direction < self.layer.directions):
+        layer, direction = as_size("layer", layer, least=0), as_size("direction", direction, least=0)
+        if not (layer < self.layer.num_layers and direction < self.layer.directions):
             raise ValueError(
                 f"layer must be in 0..{self.layer.num_layers - 1} and direction in 0..{self.layer.directions - 1}, "
                 f"got {layer} and {direction}"

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm.arguments import as_number, as_seed, as_size
+from nblstm.arguments import as_number, as_seed, as_size, as_text, check_array
 from nblstm.datasets import encode
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
-from nblstm.models.network import Network, check_tape, recurrent_layer
+from nblstm.models.network import Network, check_backward, check_tape, recurrent_layer
 
 INTERRUPTIBLE = 1000  # characters drawn in one go, during which Ctrl-C has to wait
 
@@ -94,12 +94,15 @@ class CharLM(Network):
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
+        if not isinstance(vocabulary, Sequence):
+            raise TypeError(f"vocabulary must be a string or a list of characters, got {type(vocabulary).__name__}")
         if not vocabulary or any(not isinstance(c, str) or len(c) != 1 for c in vocabulary):
             raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
         if len(set(vocabulary)) < len(vocabulary):
             raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
         self.vocabulary = "".join(vocabulary)
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(3)]
+        embedding_size = as_size("embedding_size", embedding_size)
         self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
         self.recurrent = recurrent_layer(
             cell, embedding_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
@@ -114,8 +117,8 @@ class CharLM(Network):
                 "embedding_size": self.embedding.embedding_dim,
                 "hidden_size": self.recurrent.hidden_size,
                 "num_layers": self.recurrent.num_layers,
-                "cell": cell,
-                "formulation": formulation,
+                "cell": self.recurrent.cell.name,
+                "formulation": self.recurrent.formulation,
                 "dropout": self.recurrent.dropout,
                 "dtype": str(self.embedding.dtype),
             },
@@ -139,6 +142,7 @@ class CharLM(Network):
         logits : numpy.ndarray, shape (T, B, V)
         state : ``(h_n, c_n)``, or ``h_n`` for an RNN
         """
+        self._check(tokens, state)
         y, state = self.recurrent(self.embedding(tokens), state)
         return self.linear(y), state
 
@@ -147,6 +151,7 @@ class CharLM(Network):
 
         The arrays returned are views into the tape, valid until its next forward; the state may be handed to that one.
         """
+        self._check(tokens, state)
         if tape is not None:
             check_tape(tape, Tape)
         embedding, recurrent, linear = tape or (None, None, None)
@@ -167,11 +172,19 @@ class CharLM(Network):
         tape : Tape
             From the forward pass.
         """
-        check_tape(tape, Tape)
+        check_backward(self, tape, Tape)
+        check_array("dlogits", dlogits, self.dtype, (*tape.linear.shape, len(self.vocabulary)))
         dy = self.linear.backward(dlogits, tape.linear)
         dx: Any
         dx, _ = self.recurrent.backward(dy, tape.recurrent)
         self.embedding.backward(dx, tape.embedding)
+
+    def _check(self, tokens: np.ndarray, state: Any) -> None:
+        """Both before the first layer writes to its tape: a forward that is refused leaves all three as they were."""
+        shape = self.embedding.check("tokens", tokens).shape
+        if len(shape) not in (1, 2) or shape[0] < 1:
+            raise ValueError(f"tokens must have shape (T, B) with T at least 1, got {shape}")
+        self.recurrent._states("state", state, shape[-1], unbatched=len(shape) == 1)
 
     def sample(self, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int | None = None) -> str:
         """`prompt`, continued by `length` characters drawn one after the other, each read before the next is drawn.
@@ -195,13 +208,16 @@ class CharLM(Network):
             A temperature not above 0, or characters outside the vocabulary, which are named.
         """
         length, temperature = as_size("length", length), as_number("temperature", temperature, positive=True)
-        if not isinstance(prompt, str):
-            raise TypeError(f"prompt must be a string, got {type(prompt).__name__}")
+        prompt = as_text("prompt", prompt)
         if not all(np.isfinite(layer.flat_params).all() for layer in self.layers):
             raise ValueError("the model has weights that are not finite, so nothing can be drawn from it")
         start = prompt or ("\n" if "\n" in self.vocabulary else self.vocabulary[0])
+        try:
+            tokens = encode(start, self.vocabulary)
+        except ValueError as error:
+            raise ValueError(f"prompt: {error}") from None
         uniforms = np.random.default_rng(as_seed(seed)).random(length)
-        drawn = self._draw(encode(start, self.vocabulary), uniforms, temperature)
+        drawn = self._draw(tokens, uniforms, temperature)
         return prompt + "".join(self.vocabulary[token] for token in drawn)
 
     def _draw(self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float) -> np.ndarray:

@@ -9,7 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from nblstm import parameters, weights
+from nblstm.arguments import as_choice, as_float, as_rate, as_size
 from nblstm.layer import Layer
+from nblstm.layers import checks
 from nblstm.layers.recurrent import LSTM, RNN
 from nblstm.parameters import Block
 
@@ -139,18 +141,24 @@ def check_tape(tape: Any, kind: type) -> None:
         raise TypeError(f"tape must be one that forward of such a network returned, got {type(tape).__name__}")
 
 
+def check_backward(network: Network, tape: Any, kind: type) -> None:
+    """All layers may go back: one that refused after another had gone would leave half of the gradients."""
+    check_tape(tape, kind)
+    for layer, part in zip(network.layers, tape, strict=True):
+        checks.check_backward(layer, part, None)
+
+
 def recurrent_layer(
     cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float, **options: Any
 ) -> LSTM | RNN:
     """The layer that one of `CELLS` names; with one layer there is nothing between layers to drop."""
-    if cell not in CELLS:
-        raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
-    between = dropout if num_layers > 1 else 0.0
+    cell, num_layers = as_choice("cell", cell, CELLS), as_size("num_layers", num_layers)
+    between = as_rate("dropout", dropout) if num_layers > 1 else 0.0
     if not cell.startswith("rnn"):
         return LSTM(
             input_size, hidden_size, num_layers, dropout=between, forget_bias=forget_bias,
             peephole=cell == "peephole", **options,
         )  # fmt: skip
-    if forget_bias:
+    if as_float("forget_bias", forget_bias):
         raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
     return RNN(input_size, hidden_size, num_layers, dropout=between, nonlinearity=cell.removeprefix("rnn_"), **options)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm.arguments import as_seed, as_size
+from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models.network import Network, check_tape, recurrent_layer
+from nblstm.models.network import Network, check_backward, check_tape, recurrent_layer
 
 
 class Tape(NamedTuple):
@@ -56,9 +56,9 @@ class SequenceModel(Network, ABC):
                 "hidden_size": self.recurrent.hidden_size,
                 "num_layers": self.recurrent.num_layers,
                 name: self.linear.out_features,
-                "cell": cell,
+                "cell": self.recurrent.cell.name,
                 "bidirectional": self.recurrent.bidirectional,
-                "formulation": formulation,
+                "formulation": self.recurrent.formulation,
                 "dropout": self.recurrent.dropout,
                 "dtype": str(self.recurrent.dtype),
             },
@@ -112,7 +112,9 @@ class SequenceModel(Network, ABC):
         numpy.ndarray, shape (T, B, I), or None
             The gradient of x.
         """
-        check_tape(tape, Tape)
+        check_backward(self, tape, Tape)
+        need_dx = as_flag("need_dx", need_dx)
+        check_array("dz", dz, self.dtype, (*tape.linear.shape, self.linear.out_features))
         dtop: Any = self.linear.backward(dz, tape.linear)
         layer = self.recurrent
         dh_n = np.zeros((layer.num_layers * layer.directions, len(dz), layer.hidden_size), self.dtype)
@@ -195,6 +197,7 @@ class SequenceClassifier(SequenceModel):
 
     def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         """Mean cross-entropy in nats over the classes `targets` (B,), and its gradient; see `cross_entropy`."""
+        z = check_array("z", z, self.dtype, (None, self.linear.out_features))
         return cross_entropy(z, targets)
 
 
@@ -233,4 +236,5 @@ class SequenceRegressor(SequenceModel):
 
     def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         """Mean squared difference from `targets` (B, outputs), and its gradient; see `mse_loss`."""
-        return mse_loss(z, targets)
+        z = check_array("z", z, self.dtype, (None, self.linear.out_features))
+        return mse_loss(z, check_array("targets", targets, self.dtype, z.shape))

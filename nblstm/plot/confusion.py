@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nblstm.arguments import as_integers, check_kind
 from nblstm.plot.colours import BLUE, VERMILION
 from nblstm.plot.sheet import axes_or_new, ink_on, sequential
 
@@ -62,6 +63,8 @@ def confusion_matrix(
     >>> ax.get_title(), [count.get_text() for count in ax.texts]
     ('75.0 % of 4 right', ['1', '2', '1'])
     """
+    if classes is not None:
+        check_kind("classes", classes, Sequence)
     counts = _count(truth, predicted, None if classes is None else len(classes))
     size = len(counts)
     names = [str(k) for k in range(size)] if classes is None else list(classes)
@@ -92,15 +95,12 @@ def confusion_matrix(
 
 def _count(truth: ArrayLike, predicted: ArrayLike, size: int | None) -> np.ndarray:
     """Counts (K, K), rows by `truth`, columns by `predicted`."""
-    given = {"truth": np.asarray(truth), "predicted": np.asarray(predicted)}
+    given = {"truth": as_integers("truth", truth), "predicted": as_integers("predicted", predicted)}
     shapes = [array.shape for array in given.values()]
     if shapes[0] != shapes[1] or len(shapes[0]) != 1 or not shapes[0][0]:
         raise ValueError(
             f"truth and predicted must have one common shape (N,) with N at least 1, got {shapes[0]} and {shapes[1]}"
         )
-    for name, array in given.items():
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name} must be integers, got {array.dtype}")
     most = max(int(array.max()) for array in given.values())
     size = most + 1 if size is None else size
     if size > MOST_CLASSES:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nblstm.arguments import as_flag, check_kind
 from nblstm.plot.colours import BLUE, COLOURS, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION
-from nblstm.plot.sheet import axes_or_new, brief, has_layout
+from nblstm.plot.sheet import as_numbers, as_rates, axes_or_new, brief, has_layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,16 +66,14 @@ def loss_curves(
     >>> ax.get_ylabel()
     'bits per character'
     """
-    steps, training, validation = np.asarray(steps), np.asarray(training, float), np.asarray(validation, float)
+    steps, training = as_numbers("steps", steps), as_numbers("training", training)
+    validation, baselines = as_numbers("validation", validation), as_rates("baselines", baselines)
     if not steps.shape == training.shape == validation.shape or steps.ndim != 1 or not steps.size:
         raise ValueError(
             "steps, training and validation must have one common shape (E,) with E at least 1, "
             f"got {steps.shape}, {training.shape} and {validation.shape}"
         )
-    if ax is None:
-        from matplotlib import pyplot
-
-        ax = pyplot.subplots(figsize=(8, 5), layout="constrained")[1]
+    ax = axes_or_new(ax, 8, 5)
     ax.plot(steps, training, color=BLUE, marker="o", markersize=3.5, label="training, mean since the point before")
     last = f"validation, last {brief(validation[-1], 2)}"
     ax.plot(steps, validation, color=VERMILION, marker="s", markersize=3.5, label=last)
@@ -151,25 +150,34 @@ def curves(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['LSTM', 'RNN']
     """
-    x = np.asarray(x)
+    x, log = as_numbers("x", x), as_flag("log", log)
+    check_kind("lines", lines, Mapping)
+    baselines = as_rates("baselines", {} if baselines is None else baselines)
+    colours = {} if colours is None else colours
+    check_kind("colours", colours, Mapping)
     if x.ndim != 1 or not x.size:
         raise ValueError(f"x must have shape (N,) with N at least 1, got {x.shape}")
     if not lines:
         raise ValueError("lines must hold at least one label with its values, got none")
     values = {label: _as_runs(label, y, x.size) for label, y in lines.items()}
+    from matplotlib.colors import is_color_like
+
+    for label, colour in colours.items():
+        if not is_color_like(colour):
+            raise ValueError(f"colours[{label!r}] must be a colour that Matplotlib knows, got {colour!r}")
     ax = axes_or_new(ax)
     if log:
         ax.set_yscale("log", nonpositive="mask")
     looks = itertools.cycle(zip(PALETTE, DASHES, MARKERS, strict=True))
     for (label, runs), (colour, dashes, marker) in zip(values.items(), looks, strict=False):
-        colour = (colours or {}).get(label, COLOURS.get(label, colour))
+        colour = colours.get(label, COLOURS.get(label, colour))
         ax.plot(
             x, np.median(runs, axis=0), color=colour, linestyle=dashes, marker=marker, markersize=4.5,
             markevery=-(-x.size // 25), label=label,
         )  # fmt: skip
         if len(runs) > 1:
             ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-    _draw_baselines(ax, baselines or {})
+    _draw_baselines(ax, baselines)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.grid(axis="y", alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
@@ -218,14 +226,15 @@ def gradient_over_lag(
     >>> ax.get_yscale()
     'log'
     """
-    if np.ndim(lag) != 1 or not np.size(lag):
-        raise ValueError(f"lag must have shape (N,) with N at least 1, got {np.shape(lag)}")
+    lag = as_numbers("lag", lag)
+    if lag.ndim != 1 or not lag.size:
+        raise ValueError(f"lag must have shape (N,) with N at least 1, got {lag.shape}")
     return curves(lag, lines, xlabel="lag (steps back in time)", ylabel=ylabel, title=title, log=True, ax=ax)
 
 
 def _as_runs(label: str, y: ArrayLike, size: int) -> np.ndarray:
     """`y` as (runs, size)."""
-    runs = np.asarray(y, float)
+    runs = as_numbers(f"lines[{label!r}]", y)
     if runs.ndim not in (1, 2) or runs.shape[-1] != size or not runs.size:
         raise ValueError(
             f"lines[{label!r}] must have shape ({size},) or (runs, {size}), as x has {size} points, got {runs.shape}"

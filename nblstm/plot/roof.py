@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblstm.arguments import as_number
+from nblstm.arguments import as_number, check_kind
 from nblstm.plot.colours import GREY, INK
 from nblstm.plot.curves import MARKERS, PALETTE
 from nblstm.plot.sheet import axes_or_new
@@ -72,19 +72,18 @@ def roofline(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['loops: 0.01 GFLOP/s, 0.025 %', 'tiles: 100 GFLOP/s, 62 %']
     """
-    for name, rates in (("peaks", peaks), ("bandwidths", bandwidths)):
-        if not rates:
-            raise ValueError(f"{name} must hold at least one name with its rate, got none")
-        for label, rate in rates.items():
-            as_number(f"{name}[{label!r}]", rate, positive=True)
+    peaks, bandwidths = _as_rates("peaks", peaks), _as_rates("bandwidths", bandwidths)
+    check_kind("points", points, Mapping)
     for label, pair in points.items():
-        if np.shape(pair) != (2,):
+        if not isinstance(pair, Sequence | np.ndarray) or len(pair) != 2:
             raise ValueError(f"points[{label!r}] must be a pair of intensity and rate, got {pair!r}")
-        for number in pair:
-            as_number(f"points[{label!r}]", number, positive=True)
+    pairs = {
+        label: tuple(as_number(f"points[{label!r}]", number, positive=True) for number in pair)
+        for label, pair in points.items()
+    }
     peak, bandwidth = max(peaks.values()), max(bandwidths.values())
     ridges = [peak / least for least in (bandwidth, min(bandwidths.values()))]
-    intensities = [*ridges, *(intensity for intensity, _ in points.values())]
+    intensities = [*ridges, *(intensity for intensity, _ in pairs.values())]
     left, right = min(intensities) / 6, max(intensities) * 40  # to the right of all points the peaks have their names
     ax = axes_or_new(ax, 9, 4.5)
     ax.set(xscale="log", yscale="log", xlim=(left, right))
@@ -106,14 +105,14 @@ def roofline(
             transform_rotates_text=True, **words,
         )  # fmt: skip
     for (name, (intensity, rate)), colour, marker in zip(
-        points.items(), itertools.cycle(PALETTE), itertools.cycle(MARKERS), strict=False
+        pairs.items(), itertools.cycle(PALETTE), itertools.cycle(MARKERS), strict=False
     ):
         share = 100 * rate / min(peak, intensity * bandwidth)
         ax.plot(
             intensity, rate, marker, color=colour, markersize=8, zorder=3,
             label=f"{name}: {_brief(rate)} GFLOP/s, {_brief(share, 2)} %",
         )  # fmt: skip
-    lowest = min(left * min(bandwidths.values()) / 3, *(rate for _, rate in points.values()), *peaks.values())
+    lowest = min(left * min(bandwidths.values()) / 3, *(rate for _, rate in pairs.values()), *peaks.values())
     ax.set_ylim(lowest / 2, peak * 2.5)
     ax.set(xlabel="arithmetic intensity (operations per byte)", ylabel="rate (GFLOP/s)", title=title)
     ax.grid(alpha=0.25)
@@ -124,6 +123,14 @@ def roofline(
             alignment="left", fontsize=9.5, title_fontsize=9.5, handletextpad=0.2,
         )  # fmt: skip
     return ax
+
+
+def _as_rates(name: str, rates: Mapping[str, float]) -> dict[str, float]:
+    """Rates by name, at least one."""
+    check_kind(name, rates, Mapping)
+    if not rates:
+        raise ValueError(f"{name} must hold at least one name with its rate, got none")
+    return {label: as_number(f"{name}[{label!r}]", rate, positive=True) for label, rate in rates.items()}
 
 
 def _look(top: bool) -> dict[str, Any]:

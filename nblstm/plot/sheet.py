@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nblstm.arguments import as_float, check_kind
 from nblstm.plot.colours import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from numpy.typing import ArrayLike
 
 #: What a letter stands for.
 NAMES = {
@@ -27,10 +29,18 @@ NAMES = {
 def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4) -> Axes:
     """`ax`, or the axes of a new figure of so many inches on a white sheet."""
     if ax is not None:
-        return ax
+        return check_axes(ax)
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(width, height), layout="constrained", facecolor="white")[1]
+
+
+def check_axes(ax: Axes) -> Axes:
+    """`ax`, which must be axes of Matplotlib's."""
+    from matplotlib.axes import Axes
+
+    check_kind("ax", ax, Axes)
+    return ax
 
 
 def has_layout(ax: Axes) -> bool:
@@ -47,6 +57,27 @@ def letter_of(name: str) -> str | None:
     return next((letter for letter, full in NAMES.items() if full.split()[0] in words), None)
 
 
+def as_numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """`values`, anything like an array of numbers, as float64; what is masked is NaN."""
+    try:
+        array = np.asanyarray(values)
+        if array.dtype.kind in "biufO":
+            return np.asarray(np.ma.filled(np.ma.asanyarray(array, float), np.nan))
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise TypeError(f"{name} must be numbers, got {getattr(values, 'dtype', type(values).__name__)}")
+
+
+def as_rates(name: str, rates: Mapping[str, float]) -> dict[str, float]:
+    """Numbers by name."""
+    check_kind(name, rates, Mapping)
+    found = {str(key): as_float(f"{name}[{key!r}]", rate) for key, rate in rates.items()}
+    for key, rate in found.items():
+        if not np.isfinite(rate):
+            raise ValueError(f"{name}[{key!r}] must be finite, got {rate}")
+    return found
+
+
 def sequential(colour: str) -> Colormap:
     """From white to `colour`: the stronger, the larger."""
     from matplotlib.colors import LinearSegmentedColormap
@@ -60,8 +91,13 @@ def scale_of(
     """Colours and limits: sequential from 0 to 1 for gates, diverging about 0 for what has a sign."""
     from matplotlib import colormaps
 
-    if limits is not None and not limits[0] < limits[1]:
-        raise ValueError(f"limits must be a lower number and a higher one, got {limits}")
+    if limits is not None:
+        if not isinstance(limits, Sequence | np.ndarray) or len(limits) != 2:
+            raise TypeError(f"limits must be a pair of numbers, got {limits!r}")
+        low, high = (as_float("limits", limit) for limit in limits)
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(f"limits must be a lower number and a higher one, got {limits}")
+        limits = low, high
     if limits is None:
         finite = values[np.isfinite(values)]
         lowest, highest = float(finite.min(initial=0)), float(finite.max(initial=0))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_flag, as_size, as_text
 from nblstm.plot.colours import INK, VERMILION
-from nblstm.plot.sheet import NAMES, axes_or_new, ink_on, letter_of, scale_of, sequential, visible
+from nblstm.plot.sheet import NAMES, as_numbers, axes_or_new, ink_on, letter_of, scale_of, sequential, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def gates_over_text(
     ('forget gate f at every character', ['a', '·', 'b'])
     """
     _check_text(text)
-    values = np.asarray(gates, float)
+    values = as_numbers("gates", gates)
     if values.ndim != 2 or len(values) != len(text) or not values.size:
         raise ValueError(
             f"gates must have shape ({len(text)}, units), a row for each of the {len(text)} characters of text, "
@@ -72,7 +72,7 @@ def gates_over_text(
         )
     from matplotlib.ticker import MaxNLocator
 
-    letter = letter_of(name)
+    letter = letter_of(as_text("name", name))
     full = NAMES.get(name, name)
     colours, (low, high) = scale_of(values, letter, limits)
     ax = axes_or_new(ax)
@@ -138,7 +138,7 @@ def activation_over_text(
     ['t', 'o', '·', 'b', 'e']
     """
     _check_text(text)
-    values, width = np.asarray(values, float), as_size("width", width)
+    values, width = as_numbers("values", values), as_size("width", width)
     if values.shape != (len(text),):
         raise ValueError(
             f"values must have shape ({len(text)},), one for each of the {len(text)} characters of text, "
@@ -208,7 +208,7 @@ def saliency_over_text(
     ['t', 'o', '·', 'b', 'e']
     """
     _check_text(text)
-    values, width = np.asarray(saliency, float), as_size("width", width)
+    values, width, log = as_numbers("saliency", saliency), as_size("width", width), as_flag("log", log)
     if values.shape != (len(text),):
         raise ValueError(
             f"saliency must have shape ({len(text)},), one for each of the {len(text)} characters of text, "

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array
+from nblstm.arguments import as_integer, as_size, check_array, check_kind
 from nblstm.layers.checks import check_lengths
 from nblstm.models import SequenceModel
 from nblstm.optim import Optimizer
+from nblstm.parameters import as_found
 from nblstm.training.trainer import Trainer
 
 
@@ -70,15 +71,17 @@ class BatchTrainer(Trainer):
         self, model: SequenceModel, optimizer: Optimizer, x: np.ndarray, targets: np.ndarray, batch_size: int = 32, *,
         lengths: Sequence[int] | np.ndarray | None = None, clip: float = math.inf, seed: int = 0,
     ) -> None:  # fmt: skip
+        check_kind("model", model, SequenceModel)
         super().__init__(model, optimizer, clip)
-        check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
+        x = check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
         count = x.shape[1]
-        if np.shape(targets)[:1] != (count,):
-            raise ValueError(f"targets must be one for each of the {count} sequences, got shape {np.shape(targets)}")
+        found = as_found(targets)
+        if found.shape[:1] != (count,):
+            raise ValueError(f"targets must be one for each of the {count} sequences, got shape {found.shape}")
         model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
-        self.x, self.targets = x, np.asarray(targets)
+        self.x, self.targets = x, found
         self.lengths = None if lengths is None else check_lengths(lengths, *x.shape[:2])
-        self.batch_size, self.seed = as_size("batch_size", batch_size), as_size("seed", seed, least=0)
+        self.batch_size, self.seed = as_size("batch_size", batch_size), as_integer("seed", seed, least=0)
         if self.batch_size > count:
             raise ValueError(f"batch_size must be at most the {count} sequences there are, got {batch_size}")
         self._begin_pass(0)
@@ -141,9 +144,9 @@ def predict(
     TypeError, ValueError
         What the model refuses, or a batch size below 1.
     """
-    check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
+    check_kind("model", model, SequenceModel)
+    batch_size = as_size("batch_size", batch_size)
+    x = check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
     steps = None if lengths is None else check_lengths(lengths, *x.shape[:2])
-    parts = [
-        slice(start, start + batch_size) for start in range(0, max(1, x.shape[1]), as_size("batch_size", batch_size))
-    ]
+    parts = [slice(start, start + batch_size) for start in range(0, max(1, x.shape[1]), batch_size)]
     return np.concatenate([model(x[:, part], None if steps is None else steps[part]) for part in parts])

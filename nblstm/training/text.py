@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_size, check_array, check_kind
 from nblstm.losses import cross_entropy
 from nblstm.models import CharLM
 from nblstm.optim import Optimizer
@@ -68,8 +68,11 @@ class TextTrainer(Trainer):
     def __init__(
         self, model: CharLM, optimizer: Optimizer, streams: np.ndarray, window: int, clip: float = math.inf
     ) -> None:
+        check_kind("model", model, CharLM)
         super().__init__(model, optimizer, clip)
-        self.streams = streams
+        self.streams = model.embedding.check("streams", streams)
+        if self.streams.ndim != 2 or not self.streams.size:
+            raise ValueError(f"streams must have shape (L + 1, B), both at least 1, got {self.streams.shape}")
         self.window = as_size("window", window)
         if self.window > len(streams) - 1:
             raise ValueError(f"window must be at most the streams' length of {len(streams) - 1}, got {window}")
@@ -100,12 +103,11 @@ class TextTrainer(Trainer):
         return {str(index): member.copy() for index, member in enumerate(members)}
 
     def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
-        members = tuple(tensors[name] for name in sorted(tensors))
         layer, batch_size = self.model.recurrent, self.streams.shape[1]
-        wanted = (layer.num_layers, batch_size, layer.hidden_size), layer.dtype
-        found = [(member.shape, member.dtype) for member in members]
-        if any(form != wanted for form in found) or len(members) not in (0, 1 + layer.has_cell):
-            raise ValueError(f"the state must be arrays {wanted[0]} of {wanted[1]}, got {found}")
+        shape = (layer.num_layers, batch_size, layer.hidden_size)
+        members = tuple(check_array(f"place.{name}", tensors[name], layer.dtype, shape) for name in sorted(tensors))
+        if len(members) not in (0, 1 + layer.has_cell):
+            raise ValueError(f"the state must be {1 + layer.has_cell} arrays, got {len(members)}")
         position = as_size("position", plain["position"], least=0)
         if position > len(self.streams) - 1 - self.window:
             raise ValueError(f"position must leave a window of {self.window}, got {position}")
@@ -136,9 +138,11 @@ def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: in
     ValueError
         Fewer than two tokens, or a size below 1.
     """
+    check_kind("model", model, CharLM)
     batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
-    if len(tokens) < 2:
-        raise ValueError(f"tokens must be at least two, got {len(tokens)}")
+    tokens = model.embedding.check("tokens", tokens).astype(np.int64)  # which has room for what marks no character
+    if tokens.ndim != 1 or len(tokens) < 2:
+        raise ValueError(f"tokens must be at least two in one row, got shape {tokens.shape}")
     predictions = len(tokens) - 1
     length = math.ceil(predictions / batch_size)
     filled = np.append(tokens, np.full(batch_size * length - predictions, IGNORED, tokens.dtype))

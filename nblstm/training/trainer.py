@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from nblstm.arguments import as_number, as_size
+from nblstm.arguments import as_number, as_size, check_kind
 from nblstm.clipping import clip_grad_norm
 from nblstm.models import Network
 from nblstm.optim import Optimizer
@@ -25,12 +25,21 @@ class Trainer(ABC):
     """
 
     def __init__(self, model: Network, optimizer: Optimizer, clip: float) -> None:
+        check_kind("optimizer", optimizer, Optimizer)
         if any(layer not in model.layers for layer in optimizer.layers):
             raise ValueError("optimizer must be over the layers of the model, got one over others")
         self.model, self.optimizer = model, optimizer
         self.clip = as_number("clip", clip, positive=True, finite=False)
         self.steps = 0
         self._tape: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For deep copies and pickles: without the tape, which is of no use between two steps."""
+        return self.__dict__ | {"_tape": None}
+
+    def __copy__(self) -> NoReturn:
+        """Refused: what a copy carries over from one batch to the next lies in memory of the original."""
+        raise TypeError("a trainer must be copied with copy.deepcopy, which gives the copy a model of its own")
 
     def step(self, lr: float | None = None) -> float:
         """Learn from the next batch; its loss, before the update.
@@ -46,6 +55,7 @@ class Trainer(ABC):
             Loss or gradient is no longer finite; names the first tensor that is not. The parameters are still those of
             the step before; what else changes in a step is not, so go on from a checkpoint.
         """
+        lr = None if lr is None else as_number("lr", lr)
         self.model.zero_grad()
         loss = self._forward_and_backward()
         norm = clip_grad_norm(self.model.layers, self.clip)
@@ -79,10 +89,26 @@ class Trainer(ABC):
         return tensors, {"steps": self.steps, "dropout": self.model.recurrent.dropout_state(), **self._place()}
 
     def load_state_dict(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; from here on every step is the same, bit for bit."""
+        """Take over what `state_dict` gave; from here on every step is the same, bit for bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            What another trainer gave, or nothing that a trainer gives; this one is as before.
+        """
+        check_kind("tensors", tensors, dict)
+        check_kind("plain", plain, dict)
+        before = self.state_dict()
+        try:
+            self._take_over(tensors, plain)
+        except (KeyError, TypeError, ValueError) as error:
+            self._take_over(*before)
+            raise ValueError(f"tensors and plain must be what state_dict of such a trainer gave: {error}") from error
+
+    def _take_over(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
         groups: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "place": {}}
         for name, tensor in tensors.items():
-            group, _, rest = name.partition(".")
+            group, _, rest = str(name).partition(".")
             groups[group][rest] = tensor
         self.model.load_state_dict(groups["model"])
         self.optimizer.load_state_dict(groups["optimizer"])

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from nblstm.arguments import as_path, as_text, check_kind
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
@@ -45,7 +47,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ...     _ = file.write("one line".encode())
     >>> os.remove("notes.txt")
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(as_path("path", path)))
     if target.is_dir():
         raise IsADirectoryError(f"{path} cannot be written: it is a folder, and the name of a file was expected")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -120,11 +122,9 @@ def save(
     import safetensors
     import safetensors.numpy
 
-    for name, tensor in tensors.items():
-        if not isinstance(name, str):
-            raise TypeError(f"tensors must have strings for names, got {name!r}")
-        if not isinstance(tensor, np.ndarray) or isinstance(tensor, np.ma.MaskedArray):
-            raise TypeError(f"tensors[{name!r}] must be a plain NumPy array, got {type(tensor).__name__}")
+    _check_tensors(tensors)
+    if metadata is not None:
+        check_kind("metadata", metadata, Mapping)
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise TypeError(f"metadata must map strings to strings, got {key!r}: {text!r}")
@@ -134,6 +134,8 @@ def save(
         content = safetensors.numpy.save(in_c_order, dict(metadata) if metadata else None)
     except safetensors.SafetensorError as error:
         raise TypeError(f"tensors hold what safetensors cannot store: {error}") from error
+    except UnicodeEncodeError as error:
+        raise ValueError(f"tensors and metadata must have names and words that UTF-8 has: {error}") from error
     with atomic_write(path) as file:
         file.write(content)
 
@@ -163,6 +165,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     """
     import safetensors
 
+    path = as_path("path", path)
     check_file(path, "a safetensors file")
     try:
         with safetensors.safe_open(path, framework="np") as file:
@@ -177,6 +180,15 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         raise ValueError(f"{path} is damaged or no safetensors file for NumPy: {error}") from error
 
 
+def _check_tensors(tensors: Mapping[str, np.ndarray]) -> None:
+    check_kind("tensors", tensors, Mapping)
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise TypeError(f"tensors must have strings for names, got {name!r}")
+        if not isinstance(tensor, np.ndarray) or isinstance(tensor, np.ma.MaskedArray):
+            raise TypeError(f"tensors[{name!r}] must be a plain NumPy array, got {type(tensor).__name__}")
+
+
 def seal(data: Any, tensors: Mapping[str, np.ndarray]) -> str:
     """Plain data as JSON, behind a digest of it and of the tensors that go with it, for one entry of a file's metadata.
 
@@ -188,7 +200,11 @@ def seal(data: Any, tensors: Mapping[str, np.ndarray]) -> str:
     >>> unseal(seal({"steps": 3}, tensors), tensors)
     {'steps': 3}
     """
-    text = json.dumps(data)
+    _check_tensors(tensors)
+    try:
+        text = json.dumps(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"data must be what JSON can hold: {error}") from error
     return f"{_digest(text, tensors)} {text}"
 
 
@@ -200,7 +216,8 @@ def unseal(sealed: str, tensors: Mapping[str, np.ndarray]) -> Any:
     ValueError
         The text or a tensor has changed since, or the text is no JSON.
     """
-    digest, _, text = sealed.partition(" ")
+    _check_tensors(tensors)
+    digest, _, text = as_text("sealed", sealed).partition(" ")
     if digest != _digest(text, tensors):
         raise ValueError("what it holds does not match its digest")
     try:
@@ -212,7 +229,7 @@ def unseal(sealed: str, tensors: Mapping[str, np.ndarray]) -> Any:
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        tensor = tensors[name]
+        tensor = tensors[name].astype(tensors[name].dtype.newbyteorder("="), copy=False)
         digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.arguments import as_choice, as_flag, check_kind
+from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
 
@@ -79,8 +80,11 @@ def from_keras(
     >>> again.params["bias_ih_l1"] - lstm.params["bias_ih_l1"] - lstm.params["bias_hh_l1"] == 0  # doctest: +ELLIPSIS
     array([ True, ...])
     """
-    tracks, D = [], 1 + bidirectional
+    check_kind("layers", layers, Sequence)
+    nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    tracks, D = [], 1 + as_flag("bidirectional", bidirectional)
     for k, arrays in enumerate(layers):
+        check_kind(f"layers[{k}]", arrays, Sequence)
         count, rest = divmod(len(arrays), D)
         if rest or count not in (2, 3):
             expected = "kernel, recurrent_kernel and, if there is one, bias"
@@ -96,4 +100,4 @@ def from_keras(
             tracks.append(Track(*parts))
     if not tracks:
         raise ValueError("layers must hold the weights of at least one layer, got none")
-    return layer_of(tracks, bidirectional=bidirectional, nonlinearity=nonlinearity)
+    return layer_of("layers", tracks, bidirectional=bidirectional, nonlinearity=nonlinearity)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_path, as_size
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN
@@ -87,9 +87,9 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
         No ONNX file, no such node, weights that are not stored in the file, or a node that does what nblstm does not:
         direction "reverse", clip, input_forget, other activations. The node is named.
     """
-    onnx = _require_onnx()
+    onnx, path = _require_onnx(), as_path("path", path)
     check_file(path, "an ONNX file")
-    if (size := Path(path).stat().st_size) > LARGEST:
+    if (size := path.stat().st_size) > LARGEST:
         raise ValueError(f"{path} is damaged or no ONNX file: {size:,} bytes, where at most {LARGEST:,} are possible")
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -316,6 +316,8 @@ def _layer_of_node(onnx: ModuleType, node: Any, name: str, constants: Mapping[st
             bias_ih, bias_hh = both[:gates][order], both[gates:][order]
         peephole = None if P is None else gates_apart(f"P of node {name}", P[d], H, 0)[PEEPHOLES]
         tracks.append(Track(ih[order], hh[order], bias_ih, bias_hh, peephole))
-    layer = layer_of(tracks, bidirectional=D == 2, nonlinearity="relu" if activations[0] == "Relu" else "tanh")
+    layer = layer_of(
+        f"node {name}", tracks, bidirectional=D == 2, nonlinearity="relu" if activations[0] == "Relu" else "tanh"
+    )
     layer.batch_first = batch_first
     return layer

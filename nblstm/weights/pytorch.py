@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.arguments import as_choice, as_text, check_kind
+from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
 NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)(_reverse)?")
@@ -76,12 +77,16 @@ def from_pytorch(state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearit
     >>> bool((found.flat_params == lstm.flat_params).all())
     True
     """
-    names = [name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)]
+    check_kind("state_dict", state_dict, Mapping)
+    prefix, nonlinearity = as_text("prefix", prefix), as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    names = [name.removeprefix(prefix) for name in map(str, state_dict) if name.startswith(prefix)]
     if any(name.startswith("weight_hr_l") for name in names):
         raise ValueError("state_dict must be of a layer without projections (weight_hr), which nblstm does not have")
     found = {match[0]: match for match in map(NAME.fullmatch, names) if match}
     if not found:
-        raise ValueError(f"state_dict must hold names like {prefix}weight_ih_l0, got {', '.join(sorted(state_dict))}")
+        raise ValueError(
+            f"state_dict must hold names like {prefix}weight_ih_l0, got {', '.join(sorted(map(str, state_dict)))}"
+        )
     layers = 1 + max(int(match[2]) for match in found.values())
     bidirectional = any(match[3] for match in found.values())
     bias = any(match[1].startswith("bias") for match in found.values())
@@ -100,4 +105,6 @@ def from_pytorch(state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearit
         units = tensors["weight_hh"].shape[1]
         return Track(*(gates_apart(prefix + kind + suffix, tensor, units, 0) for kind, tensor in tensors.items()))
 
-    return layer_of([track(suffix) for suffix in suffixes], bidirectional=bidirectional, nonlinearity=nonlinearity)
+    return layer_of(
+        "state_dict", [track(suffix) for suffix in suffixes], bidirectional=bidirectional, nonlinearity=nonlinearity
+    )

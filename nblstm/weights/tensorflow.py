@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_number
+from nblstm.arguments import as_number, check_kind
 from nblstm.layers.recurrent import LSTM
 from nblstm.weights.tracks import Track, as_array, layer_of, tracks_of
 
@@ -84,8 +84,12 @@ def from_tensorflow(cells: Sequence[tuple[Any, Any]], forget_bias: float = 1.0) 
     >>> bool(np.abs(again(x)[0] - lstm(x)[0]).max() < 1e-6)
     True
     """
+    check_kind("cells", cells, Sequence)
     tracks, forget_bias = [], as_number("forget_bias", forget_bias)
-    for k, (kernel, bias) in enumerate(cells):
+    for k, cell in enumerate(cells):
+        if not isinstance(cell, Sequence) or len(cell) != 2:
+            raise TypeError(f"cells[{k}] must be a pair of kernel and bias, got {type(cell).__name__}")
+        kernel, bias = cell
         kernel, bias = as_array(f"cells[{k}][0]", kernel, 2), as_array(f"cells[{k}][1]", bias, 1)
         H, inputs = len(bias) // 4, len(kernel) - len(bias) // 4
         if len(bias) % 4 or kernel.shape[1] != len(bias) or inputs < 1:
@@ -97,6 +101,6 @@ def from_tensorflow(cells: Sequence[tuple[Any, Any]], forget_bias: float = 1.0) 
         tracks.append(Track(joined[:, :, :inputs], joined[:, :, inputs:], bias, np.zeros_like(bias)))
     if not tracks:
         raise ValueError("cells must hold at least one cell, got none")
-    layer = layer_of(tracks)
+    layer = layer_of("cells", tracks)
     assert isinstance(layer, LSTM)
     return layer

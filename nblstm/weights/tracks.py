@@ -9,6 +9,7 @@ import numpy as np
 
 from nblstm.arguments import DTYPES
 from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.parameters import as_found
 
 
 class Track(NamedTuple):
@@ -51,18 +52,25 @@ def tracks_of(layer: LSTM | RNN) -> list[Track]:
     ]
 
 
-def layer_of(tracks: Sequence[Track], *, bidirectional: bool = False, nonlinearity: str = "tanh") -> LSTM | RNN:
-    """A layer with these weights; all of them must agree about gates, units, biases, peepholes and dtype."""
+def layer_of(
+    name: str, tracks: Sequence[Track], *, bidirectional: bool = False, nonlinearity: str = "tanh"
+) -> LSTM | RNN:
+    """A layer with these weights, which must agree about gates, units, biases, peepholes and dtype.
+
+    `name` is what the caller has them from.
+    """
     first, directions = tracks[0], 1 + bidirectional
     K, H, inputs = first.ih.shape
     if len(tracks) % directions:
-        raise ValueError(f"both directions of every layer are needed, got weights of {len(tracks)} directions in all")
+        raise ValueError(
+            f"{name} must hold both directions of every layer, got weights of {len(tracks)} directions in all"
+        )
     options: dict[str, Any] = {"peephole": first.peephole is not None} if K == 4 else {"nonlinearity": nonlinearity}
     if K not in (1, 4):
-        raise ValueError(f"the weights must be those of an LSTM, 4 gates, or of an RNN, 1; got {K} (3 is a GRU)")
+        raise ValueError(f"{name} must hold the weights of an LSTM, 4 gates, or of an RNN, 1; got {K} (3 is a GRU)")
     for track in tracks:
         if track.hh.shape != (K, H, H):
-            raise ValueError(f"weights of {H} units must have {H} columns for the state, got {track.hh.shape[2]}")
+            raise ValueError(f"{name} must have {H} columns for the state of {H} units, got {track.hh.shape[2]}")
     layer = (LSTM if K == 4 else RNN)(
         inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, bidirectional=bidirectional,
         dtype=str(first.ih.dtype), seed=0, **options,
@@ -70,21 +78,26 @@ def layer_of(tracks: Sequence[Track], *, bidirectional: bool = False, nonlineari
     state = {}
     for track, (suffix, _) in zip(tracks, layer.tracks, strict=True):
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_peephole")
-        for name, tensor in zip(names, track, strict=True):
+        for part, tensor in zip(names, track, strict=True):
             if tensor is not None:
-                state[name + suffix] = tensor if name == "weight_peephole" else tensor.reshape(K * H, *tensor.shape[2:])
-    layer.load_state_dict(state)
+                state[part + suffix] = tensor if part == "weight_peephole" else tensor.reshape(K * H, *tensor.shape[2:])
+    try:
+        layer.load_state_dict(state)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must hold weights that fit together: {error}") from None
     return layer
 
 
 def as_array(name: str, tensor: Any, dimensions: int) -> np.ndarray:
     """A tensor of any library that NumPy can read, float32 or float64, with so many dimensions."""
-    array = np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
+    if isinstance(tensor, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked array")
+    array = as_found(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
     if array.dtype.newbyteorder("=") not in DTYPES:
         raise TypeError(f"{name} must be float32 or float64, got {array.dtype}; convert it first")
-    if array.ndim != dimensions:
-        raise ValueError(f"{name} must have {dimensions} dimensions, got shape {array.shape}")
-    return array
+    if array.ndim != dimensions or not array.size:
+        raise ValueError(f"{name} must have {dimensions} dimensions, none of them 0, got shape {array.shape}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def gates_apart(name: str, array: np.ndarray, units: int, axis: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nblstm.arguments import as_choice
 from nblstm.plot.colours import COLOURS, GREY, INK
 from nblstm.plot.drawings.lstm import BUS, CONVEYOR, GATES, JOIN, MEET, NEW, OUT, PLACES, SHOW, TALL, WIDE, WORDS
 from nblstm.plot.drawings.pen import Pen
@@ -44,9 +45,7 @@ def draw_backward(kind: str = "lstm", *, ax: Axes | None = None) -> Axes:
     >>> ax.get_title(loc="left")
     'One step of a plain recurrent cell, backward'
     """
-    if kind not in ("lstm", "rnn"):
-        raise ValueError(f"kind must be 'lstm' or 'rnn', got {kind!r}")
-    return _draw_lstm(ax) if kind == "lstm" else _draw_rnn(ax)
+    return _draw_lstm(ax) if as_choice("kind", kind, ("lstm", "rnn")) == "lstm" else _draw_rnn(ax)
 
 
 def _draw_lstm(ax: Axes | None) -> Axes:

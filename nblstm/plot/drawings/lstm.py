@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_size, as_text
 from nblstm.plot.colours import COLOURS, GREY, INK
 from nblstm.plot.drawings.pen import FADED, Pen
 
@@ -72,7 +72,7 @@ def draw_lstm(stage: int = 4, *, highlight: str | None = None, ax: Axes | None =
     stage = as_size("stage", stage)
     if stage not in TITLES:
         raise ValueError(f"stage must be 1, 2, 3 or 4, got {stage}")
-    if highlight is not None and highlight not in list(PARTS[stage]):
+    if highlight is not None and as_text("highlight", highlight) not in list(PARTS[stage]):
         raise ValueError(f"highlight must be one of {', '.join(PARTS[stage])} at stage {stage}, got {highlight!r}")
     pen = LSTMPen(ax, stage, highlight)
     pen.frame()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblstm.plot.colours import GREY, INK
-from nblstm.plot.sheet import has_layout
+from nblstm.plot.sheet import check_axes, has_layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ class Pen:
             inch = max(UNITS, width / WIDEST)
             sheet = pyplot.figure(figsize=(width / inch, whole / inch), layout="none", facecolor="white")
             ax = sheet.add_axes((0, 0, 1, height / whole))
-        self.ax = ax
+        self.ax = check_axes(ax)
         self.strength = 1.0
         ax.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[], facecolor="white")
         ax.grid(False)

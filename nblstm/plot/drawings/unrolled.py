@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_choice, as_flag, as_size
 from nblstm.plot.colours import COLOURS, GREY, INK
 from nblstm.plot.drawings.pen import Pen
 
@@ -55,12 +55,10 @@ def draw_unrolled(
     >>> sum(text.get_text() == "LSTM\ncell" for text in ax.texts)
     4
     """
-    steps = as_size("steps", steps)
-    if cell not in WEIGHTS:
-        raise ValueError(f"cell must be 'rnn' or 'lstm', got {cell!r}")
+    steps, cell = as_size("steps", steps), as_choice("cell", cell, WEIGHTS)
     if truncate_after is not None and not 1 <= as_size("truncate_after", truncate_after) < steps:
         raise ValueError(f"truncate_after must be in 1..{steps - 1}, one less than steps, got {truncate_after}")
-    if bidirectional:
+    if as_flag("bidirectional", bidirectional):
         if truncate_after is not None:
             raise ValueError("truncate_after is for one direction, not for bidirectional=True")
         return _draw_both(steps, cell, ax)

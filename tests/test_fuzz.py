@@ -27,7 +27,7 @@ def run(machine: Any, least: int, seed: int, **settings: Any) -> int:
 
 @pytest.mark.parametrize("machine", [Layers, Models])
 def test_any_order_briefly(machine):
-    assert run(machine, least=60, seed=0, max_examples=6, stateful_step_count=30) >= 60
+    assert run(machine, least=300, seed=0, max_examples=12, stateful_step_count=30) >= 300
 
 
 @pytest.mark.fuzz

@@ -150,6 +150,18 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         weights.save(tmp_path / "file" / "a", {})
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders on this system")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """As the superuser one could have a file in place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match=f"{name} cannot be written: it is a pipe or a device"):
+            weights.save(tmp_path / name, {})
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, mode: str) -> None:  # by hand, as the superuser may write everywhere
         raise PermissionError(13, "Permission denied", str(path))

@@ -38,8 +38,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        The folder is missing or refuses the file, the disk is full, or `path` is a folder; the subclass is the
-        system's own.
+        The folder is missing or refuses the file, the disk is full, or `path` is a folder, a pipe or a device; the
+        subclass is the system's own.
 
     Examples
     --------
@@ -50,6 +50,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(as_path("path", path)))
     if target.is_dir():
         raise IsADirectoryError(f"{path} cannot be written: it is a folder, and the name of a file was expected")
+    if os.path.exists(target) and not os.path.isfile(target):  # the rename would put a file in its place
+        raise OSError(f"{path} cannot be written: it is a pipe or a device, and the name of a file was expected")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         file = open(temporary, "xb")  # noqa: SIM115  (closed below; only errors of opening are reworded here)

@@ -69,7 +69,8 @@ def to_onnx(model: LSTM | RNN | Network, path: str | Path) -> None:
 def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
     """Every LSTM and RNN node of an ONNX file as a layer, by the name of the node, in the order of the graph.
 
-    Each is a layer of its own: ONNX stacks layers by nodes that follow one another.
+    Each is a layer of its own: ONNX stacks layers by nodes that follow one another. Initial states and lengths are not
+    read, even where the file has them: a layer gets them when it is called.
 
     Parameters
     ----------
@@ -97,13 +98,18 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
         raise ValueError(f"{path} is damaged or no ONNX file: {error}") from error
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
+        if node.op_type == "Constant" and [attribute.name for attribute in node.attribute] == ["value"]:
             constants[node.output[0]] = node.attribute[0].t
     found: dict[str, LSTM | RNN] = {}
     for node in model.graph.node:
         if node.op_type in ("LSTM", "RNN"):
-            name = node.name or node.output[0]
-            found[name] = _layer_of_node(onnx, node, name, constants)
+            name = node.name or next(filter(None, node.output), node.op_type)
+            if name in found:
+                raise ValueError(f"{path} must have a name of its own for each LSTM and RNN node, got {name} twice")
+            try:
+                found[name] = _layer_of_node(onnx, node, name, constants)
+            except (AttributeError, KeyError) as error:  # of an attribute or a tensor of a kind that ONNX has not there
+                raise ValueError(f"{path} is damaged: node {name} cannot be read: {error}") from error
     if not found:
         raise ValueError(f"{path} must have at least one LSTM or RNN node, got none")
     return found
@@ -301,6 +307,8 @@ def _layer_of_node(onnx: ModuleType, node: Any, name: str, constants: Mapping[st
     if W is None or R is None:
         raise ValueError(f"node {name} must have W and R")
     H = as_size(f"hidden_size of node {name}", hidden_size or R.shape[2])
+    if P is not None and P.shape[1] != 3 * H:
+        raise ValueError(f"P of node {name} must have 3 blocks of {H}, got shape {P.shape}")
     order, tracks = BACK[gates], []
     for d in range(D):
         ih, hh = (gates_apart(f"{letter} of node {name}", array[d], H, 0) for letter, array in (("W", W), ("R", R)))

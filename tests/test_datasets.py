@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import itertools
+import os
 import sys
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +42,9 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path, content: bytes | Non
         load_text(path)
     with pytest.raises(ValueError, match="a folder"):
         load_text(tmp_path)
+    if os.path.exists("/dev/zero"):
+        with pytest.raises(ValueError, match="a pipe or a device"):
+            load_text("/dev/zero")
 
 
 def test_files_are_read_as_they_are_without_a_byte_order_mark(tmp_path: Path) -> None:

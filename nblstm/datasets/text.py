@@ -72,7 +72,7 @@ def read_text(path: str | Path) -> str:
     """
     path = as_path("path", path)
     if not path.is_file():
-        state = "a folder" if path.is_dir() else "no such file"
+        state = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "no such file"
         raise ValueError(f"text must be {', '.join(KNOWN_TEXTS)} or a UTF-8 file, got {str(path)!r}: {state}")
     try:
         text = path.read_bytes().decode("utf-8-sig")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import check_array
+from nblstm.arguments import as_size, check_array
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -23,7 +23,7 @@ def no_more_than(tensors: Mapping[str, np.ndarray], num_layers: int) -> Iterator
 
     So a file that claims an absurd size costs no more than what it holds.
     """
-    if num_layers > len(tensors):
+    if as_size("num_layers", num_layers) > len(tensors):
         raise ValueError(f"{num_layers:,} layers must have more than {len(tensors)} tensors")
     token = _most.set(sum(tensor.size for tensor in tensors.values()))
     try:

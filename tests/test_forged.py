@@ -109,6 +109,11 @@ def test_a_model_that_lies_about_itself(run: Path, path: tuple[str, ...], value:
     assert "model.safetensors is a damaged CharLM file: " in refused("sample", str(run))
 
 
+def test_a_number_of_layers_that_is_none(run: Path) -> None:
+    forge(run / "model.safetensors", "nblstm.CharLM", put("num_layers", value="x"))
+    assert "CharLM file: num_layers must be an integer, got 'x'" in refused("sample", str(run))
+
+
 @pytest.mark.parametrize(
     "data", [[], 3, "x", {}, {"num_layers": 1}, {"num_layers": "1"}, {"num_layers": HUGE, "hidden_size": HUGE}]
 )

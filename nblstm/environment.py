@@ -65,7 +65,4 @@ def cache() -> dict[Path, int]:
     modules = [module for name, module in sys.modules.items() if name.startswith("nblstm")]
     drivers = [driver for module in modules for driver in vars(module).values() if isinstance(driver, Driver)]
     folders = {Path(driver.parallel.stats.cache_path) for driver in drivers if driver.parallel.stats.cache_path}
-    return {
-        folder: sum(file.stat().st_size for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern))
-        for folder in sorted(folders)
-    }
+    return {folder: sum(file.stat().st_size for file in folder.glob("*.nbc")) for folder in sorted(folders)}

@@ -18,7 +18,7 @@ _most: ContextVar[float] = ContextVar("most", default=math.inf)
 
 
 @contextmanager
-def no_more_than(tensors: Mapping[str, np.ndarray], num_layers: int) -> Iterator[None]:
+def no_more_parameters_than(tensors: Mapping[str, np.ndarray], num_layers: int) -> Iterator[None]:
     """Refuse to make layers with more parameters than a file's tensors hold, before memory is taken for them.
 
     So a file that claims an absurd size costs no more than what it holds.

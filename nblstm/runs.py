@@ -23,6 +23,7 @@ from nblstm.safeguards import alone, interrupt
 from nblstm.schedules import warmup_cosine
 
 FORMAT = "nblstm.checkpoint"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 class Run:
@@ -59,6 +60,7 @@ class Run:
         self.schedule = warmup_cosine(peak, 0, self.ticks, final=peak / 20)
         self.seconds = 0.0
         self.saved = 0  # the step of the last checkpoint
+        self._seen: tuple[int, int] | None = None  # that checkpoint's file, as it was read or written
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.evaluations: list[dict[str, Any]] = []
 
@@ -107,8 +109,9 @@ class Run:
             raise TypeError(f"kind must be a kind of Job, got {kind!r}")
         if given is not None:
             check_kind("given", given, Mapping)
-        path = as_path("folder", folder) / "checkpoint.safetensors"
+        path = as_path("folder", folder) / CHECKPOINT
         try:
+            seen = _identity(path)
             tensors, metadata = weights.load(path)
         except OSError as error:
             raise ValueError(f"resume must name the folder of a run, got {folder}: {error}") from error
@@ -127,7 +130,7 @@ class Run:
         differing = [f"{name} is {known}, got {value}" for name, known, value in believed if value != known]
         if differing:
             raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
-        with parameters.no_more_than(tensors, settings.num_layers):
+        with parameters.no_more_parameters_than(tensors, settings.num_layers):
             run = cls(Path(folder), kind(settings, *data))
         if run.job.digest != digest:
             raise ValueError(f"the data are no longer those that the run in {folder} was begun with")
@@ -138,7 +141,7 @@ class Run:
             run.evaluations = [_evaluation(record) for record in progress["evaluations"]]
             if run.progress > 1:
                 raise ValueError(f"steps must be at most {run.total_steps}, got {run.trainer.steps}")
-            run.saved = run.trainer.steps
+            run.saved, run._seen = run.trainer.steps, seen
         return run
 
     @property
@@ -167,12 +170,14 @@ class Run:
         OSError
             The folder can no longer be written; the last checkpoint is kept.
         ValueError
-            The run is being trained already.
+            The run is being trained already, or has gone on elsewhere since it was resumed here.
         """
         from tqdm import tqdm
 
         size = self.job.size
         with alone(self.folder), interrupt() as interrupted, self._divergence_named():
+            if _identity(self.folder / CHECKPOINT) != self._seen:
+                raise ValueError(f"the run in {self.folder} has gone on since it was resumed here: resume it anew")
             for leftover in self.folder.glob(".*.tmp"):  # of a save during which the run was killed
                 leftover.unlink(missing_ok=True)
             with tqdm(
@@ -250,7 +255,8 @@ class Run:
             "evaluations": self.evaluations,
         }
         progress = weights.seal(shared | {"trainer": plain, "losses": self.losses}, tensors)
-        weights.save(self.folder / "checkpoint.safetensors", tensors, {FORMAT: progress})
+        weights.save(self.folder / CHECKPOINT, tensors, {FORMAT: progress})
+        self._seen = _identity(self.folder / CHECKPOINT)
         self.model.save(self.folder / "model.safetensors")
         report = shared | {
             "finished": self.progress == 1,
@@ -269,6 +275,12 @@ class Run:
         for name, figure in self.job.pictures(self.evaluations).items():
             with weights.atomic_write(self.folder / name) as file:
                 figure.savefig(file, format="png", dpi=120)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What another save changes; the content need not be read for it."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 @contextmanager

@@ -177,6 +177,7 @@ for arguments in (["--help"], ["info"], ["course", "lessons", "--copy-only"], ["
     ]
     sentence = "Error: nblstm's kernels need Numba's compiler, which NUMBA_DISABLE_JIT turns off: unset it"
     assert told == [*["ends with 0"] * 3, *[sentence, "ends with 1"] * 3], result.stderr
+    assert not Path("runs").exists()
 
 
 # -------------------------------------------------------------------------------------------------------------- signals
@@ -253,6 +254,15 @@ def test_a_run_is_trained_by_one_at_a_time(settings: TextSettings, monkeypatch: 
     assert under_way.exists()
     assert Run.resume("run", TextJob).train()  # the next one clears away what nobody works on
     assert not under_way.exists()
+
+
+def test_a_run_that_went_on_elsewhere_is_not_taken_back(settings: TextSettings) -> None:
+    Run.create("run", TextJob(settings))
+    earlier = Run.resume("run", TextJob)
+    assert Run.resume("run", TextJob).train()
+    with pytest.raises(ValueError, match="the run in run has gone on since it was resumed here: resume it anew"):
+        earlier.train()
+    assert Run.resume("run", TextJob).trainer.steps == settings.steps
 
 
 def test_pictures_that_could_not_be_drawn_are_drawn_when_the_run_is_resumed(settings: TextSettings) -> None:

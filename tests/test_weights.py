@@ -213,3 +213,12 @@ def test_bad_tensors_and_metadata(tmp_path: Path, tensors: dict, metadata: dict 
     with pytest.raises(TypeError, match=sentence):
         weights.save(tmp_path / "a", tensors, metadata)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_new_file_has_the_permissions_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "secret.safetensors"
+    weights.save(path, {"x": np.zeros(2)})
+    path.chmod(0o600)
+    weights.save(path, {"x": np.ones(2)})
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+import numba
 from click.core import ParameterSource
 
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, sentence
+from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 from nblstm.settings import IMAGES, LENGTHS, MNIST, ImageSettings, Settings, TextSettings
@@ -179,6 +181,8 @@ def _train(
     """The run that was asked for, trained to its end; the command ends here if Ctrl-C stops it before."""
     from nblstm.runs import Run
 
+    if numba.config.DISABLE_JIT:
+        refuse()  # before there is a folder
     if resume and output:
         raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
     if resume:

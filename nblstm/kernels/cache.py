@@ -27,7 +27,7 @@ SIZE = 32
 
 
 class Cache(FunctionCache):
-    """Numba's cache of one function, but for the files; it never fails: what cannot be read or written is compiled."""
+    """Numba's cache of one function, but for the files: what the system cannot read or write is compiled."""
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)

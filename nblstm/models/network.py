@@ -115,7 +115,7 @@ class Network:
         ((form, kind),) = kinds.items()
         try:
             config = weights.unseal(metadata[form], tensors)
-            with parameters.no_more_than(tensors, config["num_layers"]):
+            with parameters.no_more_parameters_than(tensors, config["num_layers"]):
                 model = kind(**config)
             model.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,8 +23,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     The bytes go to a hidden file in the same folder. At the end they are forced to the disk and the file is renamed
     over `path`, which the operating system does in one piece: a reader sees the old file or the new one, never a
-    part. After an exception, an interrupt included, the old file is as it was and the hidden one is gone; after a
-    power cut or a kill a hidden ``.NAME.*.tmp`` may be left behind.
+    part. The new one has the permissions of the old. After an exception, an interrupt included, the old file is as it
+    was and the hidden one is gone; after a power cut or a kill a hidden ``.NAME.*.tmp`` may be left behind.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise _unwritable(path, error) from error
     try:
         with file:
+            if target.exists():
+                shutil.copymode(target, temporary)  # who had no right to read the old one has none to the new
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -289,16 +289,20 @@ def _layer_of_node(onnx: ModuleType, node: Any, name: str, constants: Mapping[st
     if activations not in [kind * D for kind in known]:
         raise ValueError(f"node {name} has the activations {', '.join(activations)}, which nblstm does not have")
     if attributes.pop("input_forget", 0) or attributes:
-        raise ValueError(f"node {name} has {', '.join(attributes) or 'input_forget'}, which nblstm does not have")
+        raise ValueError(
+            f"node {name} has {', '.join(map(str, attributes)) or 'input_forget'}, which nblstm does not have"
+        )
 
     def constant(place: int, letter: str, dimensions: int) -> np.ndarray | None:
         if place >= len(node.input) or not node.input[place]:
             return None
         if node.input[place] not in constants or constants[node.input[place]].data_location:
             raise ValueError(f"node {name} must have its {letter} stored in the file, got {node.input[place]!r}")
-        array = as_array(
-            f"{letter} of node {name}", onnx.numpy_helper.to_array(constants[node.input[place]]), dimensions
-        )
+        try:
+            stored = onnx.numpy_helper.to_array(constants[node.input[place]])
+        except TypeError as error:  # of no type at all
+            raise ValueError(f"{letter} of node {name} is damaged: {error}") from error
+        array = as_array(f"{letter} of node {name}", stored, dimensions)
         if len(array) != D:
             raise ValueError(f"{letter} of node {name} must have {D} directions, got shape {array.shape}")
         return array

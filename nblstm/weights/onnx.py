@@ -284,7 +284,7 @@ def _layer_of_node(onnx: ModuleType, node: Any, name: str, constants: Mapping[st
     D = 1 + (direction == "bidirectional")
     gates = {"LSTM": 4, "RNN": 1}[node.op_type]
     default = ACTIVATIONS["lstm" if gates == 4 else "tanh"]
-    activations = [text.decode() for text in attributes.pop("activations", [])] or default * D
+    activations = [text.decode() for text in attributes.pop("activations", None) or []] or default * D
     known = [default] if gates == 4 else [ACTIVATIONS["tanh"], ACTIVATIONS["relu"]]
     if activations not in [kind * D for kind in known]:
         raise ValueError(f"node {name} has the activations {', '.join(activations)}, which nblstm does not have")

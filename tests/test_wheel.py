@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 import tomllib
+import urllib.error
 import urllib.request
 import zipfile
 from importlib.metadata import distributions
@@ -144,6 +146,17 @@ def test_strict_checks_of_types(environment: Path, tmp_path: Path) -> None:
     assert run(*mypy, "readme.py", "typed.py", cwd=tmp_path) == "Success: no issues found in 2 source files\n"
 
 
+def page_at(address: str, process: subprocess.Popen) -> bytes:
+    """The page, as soon as there is an answer: JupyterLab tells its address a moment before it listens."""
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as page:
+                return page.read()
+        except urllib.error.URLError:
+            assert process.poll() is None, "JupyterLab has ended"
+            time.sleep(0.2)
+
+
 def test_the_course_in_jupyterlab(environment: Path, tmp_path: Path) -> None:
     """The last of this environment's tests: from now on it has what the message of `nblstm course` told to install."""
     run(environment / "python", "-m", "pip", "install", "--quiet", "nblstm[course]", cwd=tmp_path)
@@ -158,8 +171,7 @@ def test_the_course_in_jupyterlab(environment: Path, tmp_path: Path) -> None:
             addresses = (re.search(r"http://127\.0\.0\.1:\S+/lab\S*", line) for line in process.stderr)
             address = next(filter(None, addresses), None)
             assert address, "JupyterLab never said where it is"
-            with urllib.request.urlopen(address[0], timeout=PATIENCE) as page:
-                assert b"<title>JupyterLab</title>" in page.read()
+            assert b"<title>JupyterLab</title>" in page_at(address[0], process)
         finally:
             deadline.cancel()
             os.killpg(process.pid, signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import tempfile
 from dataclasses import replace
@@ -218,17 +219,20 @@ class Layers(RuleBasedStateMachine):
     def copied(self, which: int, way: str) -> None:
         """A layer of its own: what is written to one leaves the other as it is."""
         subject = self.pick(which)
-        other = WAYS[way](subject.layer)
+        pair = subject.layer, subject.stream  # together: a deep copy of the stream alone has a layer of its own
+        other, stream = map(copy.copy, pair) if way == "copy" else WAYS[way](pair)
         assert not np.shares_memory(other.flat_params, subject.layer.flat_params)
         if subject.passes:
             with refused(ValueError):
                 other.backward(None, subject.passes[0].tape)
             with refused(TypeError):
                 WAYS[way](subject.passes[0].tape)
-        stream = None if subject.stream is None else WAYS[way](subject.stream)
-        if stream is not None:
+        new = Subject(subject.case, other, dict(subject.params), dict(subject.grads))
+        if way == "copy":  # of the same layer
             subject.stream = stream
-        self.add(Subject(subject.case, other, dict(subject.params), dict(subject.grads)))
+        else:
+            new.stream, new.stream_state = stream, subject.stream_state
+        self.add(new)
 
     # -------------------------------------------------------------------------------------------------- forbidden
 

@@ -94,7 +94,7 @@ def seen(value: Any) -> Any:
     if isinstance(value, training.Trainer):
         return seen([value.steps and value.state_dict(), value.step()])
     if isinstance(value, (Optimizer, Job, runs.Run)):
-        hidden = {"layers", "schedule", "folder", "job", "training", "validation"}
+        hidden = {"layers", "schedule", "folder", "job", "training", "validation", "_seen"}  # of the file: its date
         return seen({name: part for name, part in vars(value).items() if name not in hidden})
     if isinstance(value, Settings):
         return dataclasses.asdict(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -69,3 +70,17 @@ def server(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """A gigabyte more than is in use: what would be absurd fails at once, and as a MemoryError, not a sentence."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("needs Linux's limit of memory")
+    import resource  # which not every system has
+
+    used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (used + 2**30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, before)

@@ -77,3 +77,19 @@ def test_damage_is_named_or_harmless(tmp_path: Path, saved: Callable[[Path], Any
     assert refused > len(content)
     path.write_bytes(content)
     assert load().keys() == expected.keys()
+
+
+def test_no_damage_to_run_json_does_any(tmp_path: Path) -> None:
+    """It is written for people: a run goes on, and its model opens, without a look at it."""
+    _, load_checkpoint = saved_checkpoint(tmp_path)
+
+    def load() -> dict[str, np.ndarray]:
+        return load_checkpoint() | Network.load(tmp_path / "run" / "model.safetensors").state_dict()
+
+    path, expected = tmp_path / "run" / "run.json", load()
+    for damaged in damages(path.read_bytes()):
+        path.write_bytes(damaged)
+        found = load()
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            np.testing.assert_array_equal(found[name], tensor)

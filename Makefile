@@ -33,8 +33,8 @@ test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k l
 	@echo '== pytest $(ARGS)'
 	@$(RUN) pytest $(ARGS)
 
-GUARDED := $(patsubst %,tests/test_%.py,sweeps naive gradients tape together short stream cells linear layer losses optim properties inputs \
-    bad_input dropout models sequence_models functions sizes)
+GUARDED := tests/layers tests/models tests/test_naive.py tests/test_losses.py tests/test_optim.py \
+    $(patsubst %,tests/kernels/test_%.py,functions streaming sweeps together)
 
 guard: $(VENV)/.test ## run the tests of kernels and layers with a page without access after every array, then before it (Linux)
 	@NBLSTM_GUARD=after $(RUN) pytest $(or $(ARGS),$(GUARDED))

@@ -13,7 +13,7 @@ import numba
 
 from nblstm.kernels import simd
 from nblstm.kernels.compilation import CACHE
-from nblstm.kernels.driver import SERIAL_BELOW, Driver, threads_for
+from nblstm.kernels.driver import MEETINGS, Driver, all_threads
 
 
 def processor() -> str:
@@ -46,8 +46,9 @@ def describe() -> dict[str, Any]:
         "vector_bits": 8 * simd.BYTES,
         "lanes_float32": simd.LANES[numba.float32],
         "lanes_float64": simd.LANES[numba.float64],
-        "threads": threads_for(SERIAL_BELOW),  # also starts them, without which there is no layer to name
+        "threads": all_threads(),  # also starts them, without which there is no layer to name
         "threading_layer": numba.threading_layer(),
+        "missed_meetings": MEETINGS.missed,  # of threads that share out the units of one sequence, in this process
         "system": platform.platform(),
         "python": platform.python_version(),
         **{package: version_of(package) for package in ("nblstm", "numpy", "numba", "llvmlite")},

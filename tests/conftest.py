@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 
 if side := os.environ.get("NBLSTM_GUARD"):  # before any test makes an array; see `make guard`
-    import guard
+    from support import guard
 
     guard.install(side)
 
-# the one needs PyTorch, and the tests that import it skip without; the other is for a type checker, nobody runs it
-collect_ignore = ["torch_peer.py", "typed.py"]
+collect_ignore = ["support"]  # what it holds is imported by tests, run by them, or read by a type checker
 
 ON_REQUEST = {
     "fuzz": "takes minutes: pytest -m fuzz",
@@ -51,6 +50,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture(params=[0, 10**12], ids=["threads", "serial"])
+def threads_and_serial(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test twice: with threads for the smallest piece of work, and with none."""
+    from nblstm import thread_policy  # after guard mode was installed
+
+    with thread_policy(serial_below=request.param):
+        yield
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

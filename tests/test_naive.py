@@ -5,8 +5,8 @@ from __future__ import annotations
 import naive
 import numpy as np
 import pytest
-import record
-from cases import Case, Problem, assert_agree, grid, run_naive
+from support import record
+from support.cases import Case, Problem, assert_agree, grid, run_naive
 
 
 def random_params(case: Case, rng: np.random.Generator) -> dict[str, np.ndarray]:

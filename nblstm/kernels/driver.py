@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from threading import Lock, RLock
 from types import FunctionType
 from typing import Any
@@ -16,14 +17,17 @@ from numba.core.compiler_lock import global_compiler_lock
 from nblstm.kernels import team
 from nblstm.kernels.cache import keep
 from nblstm.kernels.compilation import refuse
-
-SERIAL_BELOW = 1_000_000
-"""Multiplications, or operations as costly, below which one thread is faster: ten microseconds' worth."""
+from nblstm.kernels.policy import POLICY
 
 
 def threads_for(operations: int) -> int:
-    """Threads to use for so much work: one, or as many as `numba.set_num_threads` allows."""
-    if operations < SERIAL_BELOW or _lost_threads:
+    """Threads to use for so many multiplications, or operations as costly: one, or all."""
+    return 1 if operations < POLICY.serial_below else all_threads()
+
+
+def all_threads() -> int:
+    """As many threads as `numba.set_num_threads` allows; one in a child that a fork has left without."""
+    if _lost_threads:
         return 1
     _threading_layer()  # the first time it starts the threads, and keeps a fork off until then
     return numba.get_num_threads()
@@ -92,25 +96,40 @@ class Team:
     def __call__(self, tag: Any, threads: int, *arguments: Any) -> bool:
         """Run it; `arguments` are those after the note, which is made here. False if nothing was done.
 
-        That is where one thread is asked for, or a team cannot come together. A number of threads that did not once is
-        not tried again: it would cost as long a wait each time.
+        That is where one thread is asked for, or a team cannot come together. So many threads are then not tried again
+        for a while: it would cost as long a wait each time.
         """
-        if threads == 1 or threads in _never_met or _lost_threads or threads > numba.get_num_threads():
+        if threads == 1 or _lost_threads or threads > numba.get_num_threads():
+            return False
+        if MEETINGS.skips.get(threads):
+            MEETINGS.skips[threads] -= 1
             return False
         if _threading_layer() != "omp" or os.name != "posix" or not _one_team.acquire(blocking=False):
             return False
         try:
             note = np.zeros(team.WORDS, np.int64)
+            note[team.PATIENCE] = POLICY.team_patience
             self.parallel(tag, threads, note, *arguments)
         finally:
             _one_team.release()
         met = bool(note[team.APART] == 1)
         if not met:
-            _never_met.add(threads)
+            MEETINGS.missed += 1
+            MEETINGS.skips[threads] = RETRY_AFTER
         return met
 
 
-_never_met: set[int] = set()
+@dataclass
+class Meetings:
+    """How often a team did not come together in this process, and how many calls do without one now, by threads."""
+
+    missed: int = 0
+    skips: dict[int, int] = field(default_factory=dict)
+
+
+MEETINGS = Meetings()
+RETRY_AFTER = 1000
+"""Calls without a team after one that did not come together, which had cost as much as some hundred calls."""
 _one_team = Lock()
 # Numba's own threads abort the process when two callers meet in them; OpenMP and TBB do not. A signal is handled while
 # the lock is held, and its handler may call, too.

@@ -79,8 +79,8 @@ def _overload_expm1(r):
 def exp(x):
     """e^x, as a vector off by at most 1.1 ulp, but 0 where it is below 2^-125.5 (float32) or 2^-1021.5 (float64).
 
-    Measured: 1.095 ulp over every float32 there is, 1.036 over a million float64. See ``tests/ulp.py``, for `sigmoid`
-    and `tanh` too.
+    Measured, like `sigmoid` and `tanh`, by `nblstm.check.accuracy`: 1.095 ulp over every float32 there is, 1.036 over a
+    million float64.
     """
     return np.exp(x)
 

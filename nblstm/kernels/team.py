@@ -11,8 +11,8 @@ from numba.extending import intrinsic
 from nblstm.kernels.simd import I64, shift
 
 APART = 8  # integers that fill a cache line, so that counting does not disturb the word
-WORDS = 2 * APART  # size of the note that a team leaves: its counter, and what was agreed
-PATIENCE = 20_000_000  # looks, tens of milliseconds, before the missing are given up
+WORDS = 2 * APART  # size of the note that a team leaves: its counter and its patience, and what was agreed
+PATIENCE = 1  # where the note says after how many looks the missing are given up
 SPINS = 2_000  # looks before a thread offers its core to others
 
 _yield = types.ExternalFunction("sched_yield", types.int32())
@@ -44,8 +44,8 @@ def _agree(typing_context, p, n):
 
 @njit
 def meet(note, threads):
-    """Whether all `threads` have come; the same answer for each. note (WORDS,) is zeros at first."""
-    word = shift(note, APART)
+    """Whether all `threads` have come; the same answer for each. note (WORDS,) has the patience, else zeros."""
+    word, patience = shift(note, APART), note[PATIENCE]
     if _add(note, 1) + 1 == threads:
         _agree(word, 1)
     looks = 0
@@ -53,7 +53,7 @@ def meet(note, threads):
         looks += 1
         if looks % SPINS == 0:
             _yield()
-        if looks == PATIENCE:
+        if looks == patience:
             _agree(word, 2)
     return _look(word) == 1
 

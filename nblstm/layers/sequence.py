@@ -8,7 +8,7 @@ from typing import Generic
 import numpy as np
 
 from nblstm.arguments import as_flag, check_array
-from nblstm.kernels.driver import SERIAL_BELOW
+from nblstm.kernels.policy import POLICY
 from nblstm.layers.checks import (
     Given,
     Returned,
@@ -58,7 +58,11 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             An argument of the wrong kind, dtype or shape.
         """
         x, states, steps, unbatched = self._as_taken(x, state, lengths)
-        if steps is None and self.directions == 1 and x.shape[0] * x.shape[1] * self.num_parameters < SERIAL_BELOW:
+        if (
+            steps is None
+            and self.directions == 1
+            and x.shape[0] * x.shape[1] * self.num_parameters < POLICY.serial_below
+        ):
             y, members = self._run_short(x, states)
         else:
             tape = Tape(self, keep=False)

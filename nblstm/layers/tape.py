@@ -8,6 +8,7 @@ import numpy as np
 
 from nblstm.arguments import as_size
 from nblstm.kernels.driver import threads_for
+from nblstm.kernels.policy import POLICY
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.checks import AnyTape
@@ -18,8 +19,6 @@ from nblstm.layers.schedule import Schedule, plain_schedule
 if TYPE_CHECKING:
     from nblstm.layers.engine import Recurrent
 
-FEW_ROWS = 3  # for each thread, below which the threads share out the units and not the batch ...
-TEAM_ABOVE = 30_000  # ... if a step has so many multiplications that it is worth meeting at every one
 INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
 
 
@@ -104,7 +103,8 @@ class Tape(AnyTape):
         )  # fmt: skip
         self.threads, self.block = threads, min(T, max(1, INPUT_ROWS * threads // max(B, 1)))
         team = min(threads, panel_count(P, layer.lanes))  # more could not share the units of the backward sweep
-        self.team = team if FEW_ROWS * team > B and B * layer.gates * H * H >= TEAM_ABOVE else 1
+        worth_meeting = B * layer.gates * H * H >= POLICY.team_above
+        self.team = team if POLICY.team_rows * team > B and worth_meeting else 1
         self.hoist = layer.formulation == "split" and self.block > 1
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]

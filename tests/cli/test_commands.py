@@ -1,0 +1,288 @@
+"""The command line: what it prints and writes, what it refuses, and Ctrl-C from outside."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from support.processes import ended, run, run_python, started
+
+from nblstm import CharLM, weights
+from nblstm.cli import main
+from nblstm.environment import version_of
+from nblstm.training import Trainer
+
+SMALL = ["--hidden-size", "9", "--layers", "1", "--batch", "4", "--length", "10", "--steps", "5"]
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A short text, in a folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "roses.txt"
+    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
+    return path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_the_version_installed_or_not() -> None:
+    result = call("--version")
+    assert (result.exit_code, result.output) == (0, f"nblstm {version_of('nblstm')}\n")
+
+
+def test_train_sample_and_train_again(text: Path) -> None:
+    trained = call("train", "roses.txt", *SMALL)
+    assert trained.exit_code == 0, trained.output
+    assert "bits per character (uniform" in trained.output
+    assert "roses has model.safetensors, run.json and loss.png" in trained.output
+    report = json.loads(Path("runs/roses/run.json").read_text())
+    assert report["settings"]["text"] == str(text)
+    assert report["settings"]["hidden_size"] == 9
+
+    first, second = (call("sample", "runs/roses", "--prompt", "a rose", "--length", "40", "--seed", "7") for _ in "ab")
+    assert first.exit_code == 0, first.output
+    assert first.output == second.output
+    assert first.output.startswith("a rose")
+    assert len(first.output) == len("a rose") + 40 + 1
+    by_file = call("sample", "runs/roses/model.safetensors", "--prompt", "a rose", "--length", "40", "--seed", "7")
+    assert by_file.output == first.output
+
+    again = call("train", "roses.txt", *SMALL)
+    assert "parameters in runs/roses-2" in again.output
+    assert call("train", "roses.txt", *SMALL, "--output", "runs/mine").exit_code == 0
+    assert Path("runs/mine/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.txt"], "no such file"),
+        (["train", "."], "a folder"),
+        (["train", "bytes.txt"], "is not UTF-8: byte 0xff at position 0"),
+        (["train", "empty.txt"], "is empty"),
+        (["train", "short.txt"], "at least 20 characters"),
+        (["train", "roses.txt"], "the training part must have at least batch_size * window + 1 = 3,201 characters"),
+        (["train", "roses.txt", *SMALL, "--output", "roses.txt/run"], "output must be a folder that can be written"),
+        (["train", "roses.txt", *SMALL, "--output", "full"], "output must be a new or empty folder"),
+        (["train", "roses.txt", *SMALL, "--epochs", "2"], "at most one of steps, epochs and minutes"),
+        (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
+        (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "learning_rate must be above 0"),
+        (["train", "roses.txt", *SMALL, "--dropout", "1"], "dropout must be in [0, 1)"),
+        (["train", "roses.txt", *SMALL, "--cell", "gru"], "'gru' is not one of"),
+        (["train", "--resume", "nowhere"], "resume must name the folder of a run"),
+        (["train", "--resume", "full", "--output", "other"], "does not go with --output"),
+        (["sample", "nowhere"], "does not exist"),
+        (["sample", "full"], "does not exist"),
+        (["sample", "roses.txt"], "damaged or no safetensors file"),
+        (["sample", "foreign.safetensors"], "must be a model saved by CharLM.save"),
+    ],
+)
+def test_bad_input_ends_with_code_2_and_one_sentence(text: Path, arguments: list[str], message: str) -> None:
+    Path("bytes.txt").write_bytes(b"\xff\xfe")
+    Path("empty.txt").touch()
+    Path("short.txt").write_text("too short")
+    Path("full").mkdir()
+    Path("full/notes.txt").touch()
+    weights.save("foreign.safetensors", {"weight": np.zeros(3)})
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    error = result.output.strip().splitlines()[-1]
+    assert error.startswith("Error: ")
+    assert message in error
+
+
+def test_bad_samples_are_refused(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    unknown = call("sample", "runs/roses", "--prompt", "a ROSE")
+    assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
+    assert "'E', 'O', 'R', 'S'" in unknown.output
+    assert call("sample", "runs/roses", "--temperature", "0").exit_code == 2
+    assert call("sample", "runs/roses", "--length", "0").exit_code == 2
+
+
+@pytest.mark.peers
+def test_export_writes_what_onnx_runtime_runs(text: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: the extra `peers`")
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    result = call("export", "runs/roses", "roses.onnx")
+    assert result.exit_code == 0, result.output
+    assert "roses.onnx has" in result.output
+    model = CharLM.load("runs/roses/model.safetensors")
+    tokens, zeros = np.arange(6).reshape(3, 2), np.zeros((1, 2, 9), np.float32)
+    session = runtime.InferenceSession("roses.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"tokens": tokens, "h_0": zeros, "c_0": zeros})
+    np.testing.assert_allclose(logits, model(tokens)[0], rtol=0, atol=1e-6)
+    for arguments, message in (
+        (("nowhere", "a.onnx"), "does not exist"),
+        (("roses.txt", "a.onnx"), "damaged or no safetensors file"),
+        (("runs/roses", "no/such/folder.onnx"), "cannot be written"),
+    ):
+        refused = call("export", *arguments)
+        assert (refused.exit_code, message in refused.output) == (2, True), refused.output
+
+
+def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    result = call("export", "runs/roses", "roses.onnx")
+    assert (result.exit_code, "pip install onnx" in result.output) == (2, True)
+
+
+def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    other = call("train", "--resume", "runs/roses", "--hidden-size", "10", "--epochs", "3")
+    assert other.exit_code == 2
+    assert "hidden_size is 9, got 10" in other.output
+    assert "epochs is None, got 3" in other.output
+    complete = call("train", "--resume", "runs/roses", "--hidden-size", "9")
+    assert (complete.exit_code, "is complete with 5 steps" in complete.output) == (2, True)
+
+
+def test_ctrl_c_in_classify_says_how_to_go_on(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mnist_files(Path("files"), "train", "t10k")
+    step = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", pressing)
+        result = call("classify", "mnist", "--folder", "files", "--hidden-size", "9", "--batch", "10")
+    assert result.exit_code == 130, result.output
+    command = "nblstm classify mnist --resume runs/mnist"
+    assert f"stopped after 1 steps; continue with: {command}\n" in result.output
+    assert call(*command.split()[1:]).exit_code == 0
+
+
+SMALL_IMAGES = ["--hidden-size", "9", "--steps", "30", "--seed", "3"]
+
+
+def mnist_files(folder: Path, *parts: str) -> None:
+    """Tiny files in the form of MNIST: 40 images of 5 x 4 pixels, bright in the row that is their class."""
+    folder.mkdir()
+    labels = np.arange(40, dtype=np.uint8) % 5
+    images = np.zeros((40, 5, 4), np.uint8)
+    images[np.arange(40), labels] = 255
+    for part in parts:
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(extent.to_bytes(4, "big") for extent in array.shape)
+            (folder / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
+
+
+def test_classify_digits_and_go_on(text: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn: the extra `course`")
+    result = call("classify", "digits", *SMALL_IMAGES)
+    assert result.exit_code == 0, result.output
+    assert "digits: 8 rows of 8 pixels; 1,438 images to train on, 359 held out" in result.output
+    assert "nats per image (frequencies 2.3" in result.output
+    assert "% right; training" in result.output
+    assert "confusion.png" in {path.name for path in Path("runs/digits").iterdir()}
+    complete = call("classify", "digits", "--resume", "runs/digits")
+    assert (complete.exit_code, "is complete with 30 steps" in complete.output) == (2, True)
+    other = call("train", "--resume", "runs/digits")
+    assert (other.exit_code, "must be one of TextJob, got one of ImageJob" in other.output) == (2, True)
+
+
+@pytest.mark.parametrize(("parts", "counts"), [(("train", "t10k"), (40, 40)), (("t10k",), (36, 4))])
+def test_classify_mnist_from_a_folder(text: Path, parts: tuple[str, ...], counts: tuple[int, int]) -> None:
+    mnist_files(Path("files"), *parts)
+    options = ["--folder", "files", "--hidden-size", "16", "--batch", "10", "--epochs", "40"]
+    result = call("classify", "mnist", *options)
+    assert result.exit_code == 0, result.output
+    assert f"{counts[0]} images to train on, {counts[1]} held out" in result.output
+    report = json.loads(Path("runs/mnist/run.json").read_text())
+    assert (report["settings"]["num_layers"], report["settings"]["hidden_size"]) == (2, 16)
+    assert report["evaluations"][-1]["accuracy"] == 1
+    assert "one of" not in call("classify", "mnist", "--resume", "runs/mnist", "--folder", "files").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classify"], "mnist"),
+        (["classify", "cats"], "'cats' is not one of 'digits', 'mnist'"),
+        (["classify", "digits", "--folder", "files"], "folder must be None but for mnist"),
+        (["classify", "mnist", "--folder", "nowhere"], "no such folder"),
+        (["classify", "mnist", "--folder", "files"], "files"),
+        (["classify", "mnist", "--folder", "files", "--batch", "1000"], "batch_size must be at most"),
+    ],
+)
+def test_bad_input_of_classify_ends_with_code_2_and_one_sentence(
+    text: Path, arguments: list[str], message: str
+) -> None:
+    mnist_files(Path("files"), "train")
+    if "--batch" in arguments:
+        mnist_files(Path("more"), "t10k")
+        for path in Path("more").iterdir():
+            path.rename(Path("files") / path.name)
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output.strip().splitlines()[-1]
+
+
+def test_minutes_say_that_they_give_up_reproducibility(text: Path) -> None:
+    result = call("train", "roses.txt", *SMALL[:-2], "--minutes", "0.005")
+    assert result.exit_code == 0, result.output
+    assert "cannot be reproduced" in result.output
+    assert "gives up reproducibility" in " ".join(call("train", "--help").output.split())
+
+
+def test_a_diverged_training_ends_with_code_1(text: Path) -> None:
+    result = call("train", "roses.txt", *SMALL, "--cell", "rnn_relu", "--learning-rate", "1e4")
+    assert result.exit_code == 1
+    assert "Error: training diverged at step" in result.output
+
+
+def test_info(text: Path) -> None:
+    result = call("info")
+    assert result.exit_code == 0, result.output
+    for line in ("processor", "lanes float32", "threads", "threading layer", "python", "numpy", "numba", "cache"):
+        assert f"\n{line} " in f"\n{result.output}"
+
+
+def test_help_of_the_module_comes_without_heavy_imports() -> None:
+    script = (
+        "import sys\nfrom nblstm.cli import main\n"
+        "for command in ([], ['train'], ['sample'], ['export'], ['classify'], ['course'], ['info']):\n"
+        "    main([*command, '--help'], standalone_mode=False)\n"
+        "    print(sys.modules.keys() & {'matplotlib', 'tqdm', 'pooch', 'safetensors', 'nblstm.runs'})"
+    )
+    lines = run_python("-c", script)[0].splitlines()
+    assert sum(line.startswith("Usage: ") for line in lines) == lines.count("set()") == 7
+
+
+def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
+    options = [*SMALL[:-1], "1500", "--dropout", "0.2", "--layers", "2", "--seed", "9"]
+    train = [sys.executable, "-m", "nblstm", "train"]
+    alone = {"NUMBA_NUM_THREADS": "1"}  # they never wait for one another's threads
+    with started(*train, "roses.txt", *options, "--output", "the parts", env=alone, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("step    100:"):
+                process.send_signal(signal.SIGINT)
+                break
+        code, rest, _ = ended(process)
+    assert code == 130
+    assert "continue with: nblstm train --resume 'the parts'" in rest
+    report = json.loads(Path("the parts/run.json").read_text())
+    assert not report["finished"]
+    assert 100 <= report["steps"] < 1500
+
+    run(*train, "--resume", "the parts", env=alone)
+    run(*train, "roses.txt", *options, "--output", "whole", env=alone)
+    expected, found = (weights.load(f"{folder}/model.safetensors")[0] for folder in ("whole", "the parts"))
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert tensor.tobytes() == found[name].tobytes(), name

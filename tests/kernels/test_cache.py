@@ -1,0 +1,100 @@
+"""Compiled kernels on disk: found by the next process, never stale, safe to share, and not needed."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.package_copy import PACKAGE, PROGRAM, all_are, expected, result, run, start
+
+from nblstm.environment import describe
+
+KERNELS = sorted(path.name for path in (PACKAGE / "kernels").glob("*.py"))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with a copy of the package, from which nothing has been compiled yet."""
+    shutil.copytree(PACKAGE, tmp_path / "nblstm", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def forbid_writing(installation: Path) -> None:
+    """Make every folder for compiled files one that cannot be made, not even by root, who may write anywhere."""
+    for folder in (installation / "nblstm", *(installation / "nblstm").glob("*/")):
+        (folder / "__pycache__").touch()
+
+
+@pytest.mark.cold
+def test_every_kernel_is_compiled_once_and_found_by_the_next_process(tmp_path: Path) -> None:
+    """And the first process says what it is doing, the second has nothing to say."""
+    runs = []
+    for _ in range(2):
+        process = start(
+            "-m", "support.all_kernels", at=PACKAGE.parent, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_NUM_THREADS="2"
+        )
+        runs.append(result(process))
+    (first, told), (second, nothing) = runs
+    if describe()["threading_layer"] != "omp":  # and teams, which need OpenMP, are never made
+        first, second = ({name: run[name] for name in run if ".together." not in name} for run in (first, second))
+    assert sum(name.startswith("cfunc") for name in first) == 4
+    assert first.keys() == second.keys()
+    assert {name: counts for name, counts in first.items() if counts != [0, 1]} == {}
+    assert {name: counts for name, counts in second.items() if counts != [1, 0]} == {}
+    assert told.startswith("nblstm: compiling kernels for this processor")
+    assert (told.count("\n"), str(tmp_path) in told) == (1, True)
+    assert nothing == ""
+
+
+@pytest.mark.parametrize("file", KERNELS)
+def test_the_fingerprint_sees_every_edit(file: str, copy: Path) -> None:
+    def fingerprint() -> int:
+        return runpy.run_path(str(copy / "nblstm/kernels/fingerprint.py"))["FINGERPRINT"]
+
+    before = fingerprint()
+    with open(copy / "nblstm/kernels" / file, "a") as source:
+        source.write("# a remark\n")
+    assert fingerprint() != before
+
+
+def test_an_edit_to_another_file_than_the_kernels_own_is_never_missed(copy: Path) -> None:
+    """Sweeps call the equations of cells.py: to Numba's own cache they have not changed. The tiles are keyed alike."""
+    found, _ = run(copy)
+    assert found["y"] == expected()
+    cells = copy / "nblstm/kernels/cells.py"
+    source = cells.read_text()
+    assert source.count("return tanh(z)") == 1
+    cells.write_text(source.replace("return tanh(z)", "return 0 * tanh(z)"))
+    found, _ = run(copy)
+    assert not np.any(found["y"])
+    assert all_are(0, 1, found["cache"])
+    cells.write_text(source)
+    found, told = run(copy)
+    assert found["y"] == expected()
+    assert all_are(1, 0, found["cache"])
+    assert told == ""
+
+
+@pytest.mark.cold
+def test_two_processes_at_once_where_the_installation_cannot_be_written(copy: Path) -> None:
+    """Both compile, into the user's own folder, and leave there what a third one finds."""
+    forbid_writing(copy)
+    home = {"HOME": str(copy)}
+    for found, _ in map(result, [start("-c", PROGRAM, at=copy, **home) for _ in range(2)]):
+        assert found["y"] == expected()
+    found, _ = run(copy, **home)
+    assert found["y"] == expected()
+    assert all_are(1, 0, found["cache"])
+
+
+def test_without_any_folder_to_write_to_the_kernels_run_all_the_same(copy: Path) -> None:
+    forbid_writing(copy)
+    found, told = run(copy, HOME=os.devnull)
+    assert found["y"] == expected()
+    assert not list(copy.rglob("*.nb[ci]"))
+    assert told.startswith("nblstm: compiling kernels for this processor")
+    assert (told.count("\n"), "no folder for them can be written" in told) == (1, True)

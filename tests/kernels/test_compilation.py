@@ -1,0 +1,148 @@
+"""The line on standard error while kernels are compiled: when it is due, once, and whatever standard error is."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numba
+import pytest
+from numba.core.event import Event, EventStatus
+from support.processes import run
+from tqdm import tqdm
+
+from nblstm.kernels import compilation
+from nblstm.kernels.compilation import Notice
+
+
+class Compiler:
+    """Stands for Numba: passes over functions of a module, each of which takes so many seconds of a clock it keeps."""
+
+    def __init__(self, notice: Notice, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.notice, self.time = notice, 0.0
+        monkeypatch.setattr(compilation, "perf_counter", lambda: self.time)
+
+    def start(self, module: str = "nblstm.kernels.sweeps") -> None:
+        self.notice.notify(Event("numba:run_pass", EventStatus.START, {"module": module}))
+
+    def end(self, module: str = "nblstm.kernels.sweeps") -> None:
+        self.notice.notify(Event("numba:run_pass", EventStatus.END, {"module": module}))
+
+    def compile(self, seconds: float, module: str = "nblstm.kernels.sweeps") -> None:
+        self.start(module)
+        self.time += seconds
+        self.end(module)
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    return Compiler(Notice(), monkeypatch)
+
+
+def test_one_line_after_a_second_of_compiling(compiler: Compiler, capsys: pytest.CaptureFixture[str]) -> None:
+    compiler.compile(0.6)
+    compiler.time += 100  # of other work
+    compiler.compile(0.6)
+    assert capsys.readouterr() == ("", "")
+    compiler.compile(0.1)
+    out, error = capsys.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    assert error.startswith("nblstm: compiling kernels for this processor")
+    assert str(compilation.FOLDER) in error
+    compiler.compile(100)
+    compiler.compile(100)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_line_comes_while_a_function_is_compiled_not_after(
+    compiler: Compiler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiler.start()
+    compiler.compile(0.8)  # a function it calls
+    compiler.compile(0.8)
+    assert capsys.readouterr().err == ""
+    compiler.start()
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_functions_of_others_do_not_count(compiler: Compiler, capsys: pytest.CaptureFixture[str]) -> None:
+    compiler.compile(100, "__main__")
+    compiler.compile(0.5)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_folder_it_says_so(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compilation, "FOLDER", None)
+    compiler.start()
+    compiler.compile(2)
+    compiler.start()
+    assert "no folder for them can be written" in capsys.readouterr().err
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed()], ids=["none", "closed"])
+@pytest.mark.parametrize("bars", [False, True])
+def test_no_standard_error_is_no_error(
+    stream: io.StringIO | None, bars: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not bars:
+        monkeypatch.delitem(sys.modules, "tqdm")
+    with monkeypatch.context() as context:
+        context.setattr(sys, "stderr", stream)
+        compilation.say("words")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_progress_bar_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with tqdm(total=2, file=sys.stderr, desc="steps") as bar:
+        compilation.say("words")
+        bar.update()
+    lines = sys.stderr.getvalue().replace("\r", "\n").split("\n")
+    assert "words" in [line.strip() for line in lines]
+
+
+def test_numba_tells_of_its_passes() -> None:
+    """What `Notice` rests on: an event for each pass, with the function's module, and none when nothing compiles."""
+    heard = []
+
+    class Ear(Notice):
+        def on_start(self, event: Event) -> None:
+            heard.append(event.data["module"])
+
+    @numba.njit
+    def square(x):  # type: ignore[no-untyped-def]
+        return x * x
+
+    with numba.core.event.install_listener("numba:run_pass", Ear()):
+        square(3)
+        assert set(heard) == {__name__}
+        heard.clear()
+        square(3)
+        assert heard == []
+
+
+def test_without_numbas_compiler_the_equations_run_as_python_and_a_layer_says_what_it_needs() -> None:
+    script = """
+import numpy as np, nblstm
+from nblstm.kernels.cells import lstm_forward
+print(lstm_forward(*np.zeros((4, 3)), np.ones(3))[4])
+layer = nblstm.LSTM(3, 5)
+for call in (lambda: layer(np.zeros((2, 1, 3), "float32")), lambda: layer.forward(np.zeros((2, 1, 3), "float32")),
+             lambda: layer.stream(), lambda: nblstm.CharLM("ab", 2, 3, 1).sample("a"),
+             lambda: nblstm.Adam([layer]).step()):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+"""
+    out, _ = run(sys.executable, "-c", script, env={"NUMBA_DISABLE_JIT": "1"})
+    sentence = "nblstm's kernels need Numba's compiler, which NUMBA_DISABLE_JIT turns off: unset it"
+    assert out.splitlines() == ["[0.5 0.5 0.5]", *[sentence] * 5]

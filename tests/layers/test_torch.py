@@ -1,0 +1,51 @@
+"""PyTorch, live and in float64: outputs and every gradient of every net of the grid that it has, and both cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.cases import WHOLE_GRID, Problem, assert_agree, run_layer
+
+import nblstm
+
+pytestmark = pytest.mark.peers
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; the extra `peers` brings it")
+
+GRID = [case for case in WHOLE_GRID if case.formulation == "split" and case.cell != "peephole"]
+
+
+@pytest.mark.parametrize("case", GRID, ids=str)
+def test_matches_pytorch(case, rng):
+    from support.torch_peer import run_torch
+
+    layer, problem = case.layer(), Problem.draw(case, rng)
+    assert_agree(run_layer(layer, problem), run_torch(case, layer.params, problem), 1e-11)
+
+
+@pytest.mark.parametrize("nonlinearity", [None, "tanh", "relu"], ids=["lstm", "rnn_tanh", "rnn_relu"])
+def test_cells_match_pytorch(nonlinearity, rng):
+    if nonlinearity:
+        ours = nblstm.RNNCell(3, 7, nonlinearity=nonlinearity, dtype="float64", seed=0)
+        theirs = torch.nn.RNNCell(3, 7, nonlinearity=nonlinearity, dtype=torch.float64)
+    else:
+        ours = nblstm.LSTMCell(3, 7, dtype="float64", seed=0)
+        theirs = torch.nn.LSTMCell(3, 7, dtype=torch.float64)
+    theirs.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in ours.state_dict().items()})
+    x, *state = (rng.standard_normal((5, width)) for width in (3, 7, 7))
+    dstate = [rng.standard_normal((5, 7)) for _ in state]
+    pair = (lambda members: members[0]) if nonlinearity else tuple  # an RNN's state is h alone
+
+    leaves = [torch.from_numpy(array).requires_grad_() for array in (x, *state)]
+    expected = theirs(leaves[0], pair(leaves[1:]))
+    torch.autograd.backward(expected, pair([torch.from_numpy(d) for d in dstate]))
+    found, tape = ours.forward(x, pair(state))
+    dx, d_old = ours.backward(pair(dstate), tape)
+
+    def listed(members):
+        return [members] if nonlinearity else list(members)
+
+    wanted = [*listed(expected), *(leaf.grad for leaf in leaves[: 2 if nonlinearity else 3])]
+    for ours_, theirs_ in zip([*listed(found), dx, *listed(d_old)], wanted, strict=True):
+        np.testing.assert_allclose(ours_, theirs_.detach().numpy(), rtol=1e-11, atol=1e-14)
+    for name, parameter in theirs.named_parameters():
+        np.testing.assert_allclose(ours.grads[name], parameter.grad.numpy(), rtol=1e-11, atol=1e-14)

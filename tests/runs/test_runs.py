@@ -1,0 +1,370 @@
+"""A run and its folder: what is written, stopping and resuming to the same bits, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.small_jobs import QUICK, sequences
+
+from nblstm import CharLM, SequenceClassifier, weights
+from nblstm.jobs import ClassificationJob, Job, RegressionJob, TextJob
+from nblstm.runs import Run
+from nblstm.settings import SequenceSettings, TextSettings
+from nblstm.training import TextTrainer, Trainer, predict
+
+FILES = {"checkpoint.safetensors", "loss.png", "model.safetensors", "run.json"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> TextSettings:
+    """Of a run that takes a second: 40 steps, 17 a pass over the text, an evaluation after each tenth."""
+    path = tmp_path / "text.txt"
+    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
+    return TextSettings(
+        text=str(path),
+        hidden_size=9,
+        batch_size=4,
+        window=10,
+        steps=40,
+        learning_rate=0.02,
+        dropout=0.3,
+        seed=3,
+        evaluate_every=10,
+    )
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C during that step of the next training."""
+    original = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        if self.steps + 1 == step:
+            monkeypatch.setattr(Trainer, "step", original)
+            signal.raise_signal(signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(Trainer, "step", pressing)
+
+
+def measured(folder: Path) -> list[tuple[int, float | None, float]]:
+    """The evaluations in run.json, without their times."""
+    report = json.loads((folder / "run.json").read_text())
+    return [(record["step"], record["training"], record["validation"]) for record in report["evaluations"]]
+
+
+def test_a_run_writes_its_files(tmp_path: Path, settings: TextSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "run", TextJob(settings))
+    assert run.train()
+    assert {path.name for path in run.folder.iterdir()} == FILES
+    report = json.loads((run.folder / "run.json").read_text())
+    assert report["finished"]
+    assert report["steps"] == 40
+    assert TextSettings(**report["settings"]) == settings
+    assert report["baselines"] == run.job.baselines
+    assert report["machine"]["threads"] >= 1
+    assert {"python", "numpy", "numba", "nblstm"} <= report["machine"].keys()
+    assert report["parameters"] == run.model.num_parameters
+    steps, training, validation = zip(*measured(run.folder), strict=True)
+    assert steps == (0, 10, 20, 30, 40)
+    assert training[0] is None
+    assert validation[0] == pytest.approx(run.job.baselines["uniform"], abs=0.5)
+    assert validation[-1] < validation[1] < validation[0] - 0.2
+    model = CharLM.load(run.folder / "model.safetensors")
+    assert model.sample("a rose", 20, seed=0) == run.model.sample("a rose", 20, seed=0)
+    assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    out, err = capsys.readouterr()
+    assert f"step     40: validation {validation[-1]:.3f} bits per character (uniform" in out
+    assert "bits per character" in err
+    assert "characters/s" in err
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn_tanh"])
+@pytest.mark.parametrize("stops", [(1,), (10,), (17, 18), (5, 25, 40)])
+def test_a_resumed_run_is_bit_identical(
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...], cell: str
+) -> None:
+    settings = replace(settings, cell=cell)
+    whole = Run.create(tmp_path / "whole", TextJob(settings))
+    assert whole.train()
+    run = Run.create(tmp_path / "parts", TextJob(settings))
+    for step in stops:
+        stop_at(step, monkeypatch)
+        assert run.train() is (step == 40)
+        assert run.trainer.steps == step
+        run = Run.resume(tmp_path / "parts", TextJob)
+    assert run.train()
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
+        assert expected.keys() == found.keys()
+        for key, tensor in expected.items():
+            assert tensor.tobytes() == found[key].tobytes(), key
+    assert measured(tmp_path / "parts") == measured(tmp_path / "whole")
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background and their shell has turned it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
+def test_the_first_interrupt_is_noted_and_the_second_one_is_not_held_back(
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressing_twice(self: TextTrainer, *_: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    run = Run.create(tmp_path / "run", TextJob(settings))
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(TextTrainer, "step", pressing_twice)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_trains_in_any_thread(tmp_path: Path, settings: TextSettings) -> None:
+    """Python lets the main thread alone say what Ctrl-C does."""
+    runs = [Run.create(tmp_path / name, TextJob(settings)) for name in ("main", "other")]
+    other = threading.Thread(target=runs[1].train)
+    other.start()
+    other.join()
+    assert runs[0].train()
+    assert runs[1].progress == 1
+    assert measured(tmp_path / "other") == measured(tmp_path / "main")
+
+
+def test_other_settings_are_all_listed(tmp_path: Path, settings: TextSettings) -> None:
+    Run.create(tmp_path / "run", TextJob(settings))
+    given = {"hidden_size": 10, "window": 10, "steps": None, "epochs": 2, "text": "python-reference"}
+    with pytest.raises(ValueError, match="with its own settings") as caught:
+        Run.resume(tmp_path / "run", TextJob, given=given)
+    for part in ("hidden_size is 9, got 10", "steps is 40, got None", "epochs is None, got 2", "got python-reference"):
+        assert part in str(caught.value)
+    assert "window" not in str(caught.value)
+
+
+def test_a_changed_text_is_noticed(tmp_path: Path, settings: TextSettings) -> None:
+    Run.create(tmp_path / "run", TextJob(settings))
+    path = Path(settings.text)
+    path.write_text(path.read_text().replace("fox", "cat"))
+    with pytest.raises(ValueError, match="the data are no longer those that the run in"):
+        Run.resume(tmp_path / "run", TextJob)
+
+
+def test_no_folder_is_overwritten(tmp_path: Path, settings: TextSettings) -> None:
+    (tmp_path / "empty").mkdir()
+    Run.create(tmp_path / "empty", TextJob(settings))
+    before = (tmp_path / "empty" / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="output must be a new or empty folder"):
+        Run.create(tmp_path / "empty", TextJob(settings))
+    assert (tmp_path / "empty" / "checkpoint.safetensors").read_bytes() == before
+    for name in ("text.txt", "text.txt/below"):
+        with pytest.raises(ValueError, match="output must be a folder that can be written"):
+            Run.create(tmp_path / name, TextJob(settings))
+
+
+def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: TextSettings) -> None:
+    with pytest.raises(ValueError, match="resume must name the folder of a run"):
+        Run.resume(tmp_path / "nowhere", TextJob)
+    run = Run.create(tmp_path / "run", TextJob(settings))
+    path = run.folder / "checkpoint.safetensors"
+    tensors, metadata = weights.load(path)
+    weights.save(path, tensors, {"format": "pt"})
+    with pytest.raises(ValueError, match="must be a checkpoint written by a run"):
+        Run.resume(run.folder, TextJob)
+    weights.save(
+        path, tensors, {"nblstm.checkpoint": weights.seal({"job": "TextJob", "settings": {"depth": 3}}, tensors)}
+    )
+    with pytest.raises(ValueError, match="damaged checkpoint"):
+        Run.resume(run.folder, TextJob)
+    fewer = {name: tensor for name, tensor in tensors.items() if "linear" not in name}
+    progress = weights.unseal(metadata["nblstm.checkpoint"], tensors)
+    weights.save(path, fewer, {"nblstm.checkpoint": weights.seal(progress, fewer)})
+    with pytest.raises(ValueError, match=r"damaged checkpoint: .*missing: linear\.weight"):
+        Run.resume(run.folder, TextJob)
+    progress["trainer"]["position"] = 1.5
+    weights.save(path, tensors, {"nblstm.checkpoint": weights.seal(progress, tensors)})
+    with pytest.raises(ValueError, match=r"damaged checkpoint: .* position must be an integer"):
+        Run.resume(run.folder, TextJob)
+    altered = tensors | {"optimizer.Adam.steps": np.array(-1)}
+    weights.save(path, altered, metadata)
+    with pytest.raises(ValueError, match="damaged checkpoint: what it holds does not match its digest"):
+        Run.resume(run.folder, TextJob)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match="damaged or no safetensors file"):
+        Run.resume(run.folder, TextJob)
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TextTrainer.step
+
+    def spoiling(self: TextTrainer, *args: Any) -> float:
+        if self.steps == 25:
+            with self.model.linear.editing() as p:
+                p["weight"][0, 0] = math.nan
+        return original(self, *args)
+
+    monkeypatch.setattr(TextTrainer, "step", spoiling)
+    run = Run.create(tmp_path / "run", TextJob(settings))
+    with pytest.raises(FloatingPointError, match=r"step 26: the loss is .* keeps the checkpoint of step 20"):
+        run.train()
+    monkeypatch.undo()
+    resumed = Run.resume(tmp_path / "run", TextJob)
+    assert resumed.trainer.steps == 20
+    assert all(np.isfinite(layer.flat_params).all() for layer in resumed.model.layers)
+    assert resumed.train()
+
+
+def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSettings) -> None:
+    by_epochs = Run.create(tmp_path / "epochs", TextJob(replace(settings, steps=None, epochs=2)))
+    assert by_epochs.total_steps == 2 * 18
+    assert (TextSettings().steps, TextSettings().epochs) == (1700, None)
+    assert (TextSettings(epochs=2).steps, TextSettings(epochs=2).epochs) == (None, 2)
+    assert (SequenceSettings(steps=5).steps, SequenceSettings(steps=5).epochs) == (5, None)
+    assert SequenceSettings().epochs == 40
+    by_minutes = Run.create(tmp_path / "minutes", TextJob(replace(settings, steps=None, minutes=0.01)))
+    assert by_minutes.train()
+    assert by_minutes.seconds >= 0.6
+    assert measured(tmp_path / "minutes")[-1][0] == by_minutes.trainer.steps > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"epochs": 3}, "at most one of steps, epochs and minutes"),
+        ({"steps": None, "epochs": 0}, "epochs must be at least 1"),
+        ({"steps": None, "minutes": 0.0}, "minutes must be above 0"),
+        ({"steps": None, "minutes": math.inf}, "minutes must be above 0 and finite"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"window": -3}, "window must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": math.nan}, "learning_rate must be above 0"),
+        ({"clip": -1.0}, "clip must be above 0"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"text": Path("novel.txt")}, "text must be a string, got"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        replace(TextSettings(), **changes)
+
+
+def test_texts_too_short_for_the_streams_are_refused_before_a_folder_is_made(
+    tmp_path: Path, settings: TextSettings
+) -> None:
+    with pytest.raises(ValueError, match="the training part must have at least"):
+        Run.create(tmp_path / "run", TextJob(replace(settings, window=500)))
+    assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------------------------------- separate sequences
+
+
+@pytest.mark.parametrize("kind", [ClassificationJob, RegressionJob])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("stops", [(1,), (5, 11), (8, 9, 10)])  # ten steps are a pass
+def test_a_resumed_run_over_sequences_is_bit_identical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Job], bidirectional: bool, stops: tuple[int, ...]
+) -> None:
+    settings = replace(QUICK, bidirectional=bidirectional)
+    data = sequences(kind, 83, seed=0), sequences(kind, 30, seed=1)
+    assert Run.create(tmp_path / "whole", kind(settings, *data)).train()
+    run = Run.create(tmp_path / "parts", kind(settings, *data))
+    for step in stops:
+        stop_at(step, monkeypatch)
+        assert not run.train()
+        run = Run.resume(tmp_path / "parts", kind, *data)
+        assert run.trainer.steps == step
+    assert run.train()
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
+        assert {key: tensor.tobytes() for key, tensor in found.items()} == {
+            key: tensor.tobytes() for key, tensor in expected.items()
+        }
+    assert measured(tmp_path / "parts") == measured(tmp_path / "whole")
+
+
+def test_runs_over_sequences_learn_and_say_what_they_measure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, unit in ((ClassificationJob, "nats per sequence"), (RegressionJob, "squared error")):
+        settings = replace(QUICK, hidden_size=16, epochs=20, dropout=0.0, evaluate_every=50)
+        data = sequences(kind, 400, seed=0), sequences(kind, 200, seed=1)
+        run = Run.create(tmp_path / kind.__name__, kind(settings, *data))
+        assert run.train()
+        last = run.evaluations[-1]
+        assert last["validation"] < 0.5 * min(run.job.baselines.values())
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert f"validation {last['validation']:.3f} {unit} (" in line
+        assert "sequences/s" in line
+        files = {path.name for path in run.folder.iterdir()}
+        if kind is ClassificationJob:
+            assert last["accuracy"] > 0.9
+            assert f"{last['accuracy']:.1%} right" in line
+            assert files == FILES | {"confusion.png"}
+            model = SequenceClassifier.load(run.folder / "model.safetensors")
+            found = predict(model, data[1].x, data[1].lengths).argmax(axis=1)
+            assert (found == data[1].targets).mean() == last["accuracy"]
+        else:
+            assert "right" not in line
+            assert files == FILES
+
+
+def test_runs_are_only_resumed_as_what_they_are(tmp_path: Path, settings: TextSettings) -> None:
+    Run.create(tmp_path / "text", TextJob(settings))
+    with pytest.raises(ValueError, match="must be one of RegressionJob, got one of TextJob"):
+        Run.resume(tmp_path / "text", RegressionJob)
+    data = sequences(RegressionJob, 20, seed=0), sequences(RegressionJob, 20, seed=1)
+    Run.create(tmp_path / "numbers", RegressionJob(QUICK, *data))
+    with pytest.raises(ValueError, match="the data are no longer those"):
+        Run.resume(tmp_path / "numbers", RegressionJob, *data[::-1])
+    with pytest.raises(ValueError, match=r"num_layers is 2, got 3"):
+        Run.resume(tmp_path / "numbers", RegressionJob, *data, given={"num_layers": 3})
+    with pytest.raises(ValueError, match=r"depth is no setting, got 3"):
+        Run.resume(tmp_path / "numbers", RegressionJob, *data, given={"depth": 3})
+
+
+def test_numbers_of_numpy_become_those_of_python(tmp_path: Path, settings: TextSettings) -> None:
+    given = replace(settings, hidden_size=np.int64(9), learning_rate=np.float32(0.5), window=np.int8(10))
+    assert given == replace(settings, learning_rate=0.5)
+    Run.create(tmp_path / "run", TextJob(given))
+    Run.resume(tmp_path / "run", TextJob)
+
+
+def test_every_class_has_its_place_in_the_picture(tmp_path: Path) -> None:
+    data = sequences(ClassificationJob, 20, seed=0)
+    seen = data._replace(targets=np.zeros(20, int))
+    job = ClassificationJob(replace(QUICK, epochs=30), data._replace(targets=np.arange(20) // 19 * 4), seen)
+    run = Run.create(tmp_path / "run", job)
+    assert run.train()
+    assert run.evaluations[-1]["accuracy"] == 1  # no answer is 4, and no target of the validation part
+    axes = job.pictures(run.evaluations)["confusion.png"].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2", "3", "4"]
+
+
+def test_small_losses_are_said_with_their_digits_and_none_at_all_is_no_lack_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers, classes = (sequences(kind, 20, seed=0) for kind in (RegressionJob, ClassificationJob))
+    numbers = numbers._replace(targets=numbers.targets / 100)
+    Run.create(tmp_path / "small", RegressionJob(QUICK, numbers, numbers)).train()
+    assert "squared error (mean 0.0009" in capsys.readouterr().out.splitlines()[-1]
+    classes = classes._replace(targets=np.zeros(20, int))
+    Run.create(tmp_path / "alone", ClassificationJob(QUICK, classes, classes)).train()
+    assert "(frequencies 0.00), 100.0% right; training 0.000," in capsys.readouterr().out.splitlines()[-1]

@@ -1,0 +1,244 @@
+"""What the valid calls of `public_calls` are made with: small layers, models, arrays, files, axes."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import nblstm
+from nblstm import jobs, runs, settings, training, weights
+
+Call = tuple[Callable, dict[str, Any]]
+
+
+def call(function: Callable, /, **arguments: Any) -> Call:
+    return function, arguments
+
+
+T, B, I, H, V = 4, 3, 2, 5, 6
+
+
+def numbers(*shape: int, dtype: str = "float32", seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def tokens(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, V, shape)
+
+
+def policy_in_force(**thresholds: int) -> dict[str, int]:
+    """The thresholds while they are set."""
+    with nblstm.thread_policy(**thresholds) as policy:
+        return dict(vars(policy))
+
+
+def pair(*shape: int) -> tuple[np.ndarray, np.ndarray]:
+    return numbers(*shape, seed=1), numbers(*shape, seed=2)
+
+
+X, LENGTHS, CLASSES = numbers(T, B, I), np.array([4, 2, 3]), np.array([2, 0, 1])
+NUMBERS = numbers(B, dtype="float64")
+
+
+def lstm(**options: Any) -> nblstm.LSTM:
+    return nblstm.LSTM(I, H, seed=0, **options)
+
+
+def cell() -> nblstm.LSTMCell:
+    return nblstm.LSTMCell(I, H, seed=0)
+
+
+def linear() -> nblstm.Linear:
+    return nblstm.Linear(I, H, seed=0)
+
+
+def embedding() -> nblstm.Embedding:
+    return nblstm.Embedding(V, H, seed=0)
+
+
+def characters() -> nblstm.CharLM:
+    return nblstm.CharLM("abcdef", 3, H, 1, seed=0)
+
+
+def classifier() -> nblstm.SequenceClassifier:
+    return nblstm.SequenceClassifier(I, H, 1, 3, seed=0)
+
+
+def regressor() -> nblstm.SequenceRegressor:
+    return nblstm.SequenceRegressor(I, H, 1, 2, seed=0)
+
+
+def forward(owner: Any, *given: Any, **arguments: Any) -> Call:
+    """The forward of `owner` that reuses the tape of an earlier one."""
+    return owner.forward, {**arguments, "tape": owner.forward(*given)[-1]}
+
+
+def backward(owner: Any, *given: Any, **arguments: Any) -> Call:
+    """The backward of `owner` after a forward, which adds to gradients of zeros."""
+    return owner.backward, {**arguments, "tape": owner.forward(*given)[-1]}
+
+
+def layer_backward(owner: Any, *given: Any, **arguments: Any) -> Call:
+    return backward(owner, *given, **arguments, grads=owner.new_grads())
+
+
+def trained(name: str) -> Call:
+    """A method of a trainer of texts."""
+    model = characters()
+    trainer = training.TextTrainer(model, nblstm.SGD(model.layers), tokens(9, 2), 4)
+    trainer.step()
+    tensors, plain = trainer.state_dict()
+    return getattr(trainer, name), {"step": {"lr": 0.5}, "load_state_dict": {"tensors": tensors, "plain": plain}}[name]
+
+
+def text_trainer() -> Call:
+    model = characters()
+    return training.TextTrainer, {
+        "model": model,
+        "optimizer": nblstm.SGD(model.layers),
+        "streams": tokens(9, 2),
+        "window": 4,
+        "clip": 1.5,
+    }
+
+
+def batch_trainer() -> Call:
+    model = classifier()
+    return training.BatchTrainer, {
+        "model": model,
+        "optimizer": nblstm.SGD(model.layers),
+        "x": X,
+        "targets": CLASSES,
+        "batch_size": 2,
+        "lengths": LENGTHS,
+        "clip": 1.5,
+        "seed": 3,
+    }
+
+
+def job_data(classes: bool) -> dict[str, Any]:
+    """Settings and two parts of sequences."""
+    training, validation = (np.arange(8) % 3, CLASSES) if classes else (numbers(8, 2), numbers(B, 2))
+    return {
+        "settings": settings.SequenceSettings(hidden_size=2, batch_size=2),
+        "training": jobs.Sequences(numbers(T, 8, I), training),
+        "validation": jobs.Sequences(X, validation),
+    }
+
+
+class Files:
+    """Files to read, and names for new ones, in a folder that goes with the process."""
+
+    def __init__(self) -> None:
+        self.keeper = tempfile.TemporaryDirectory()
+        self.path, self.count = Path(self.keeper.name), itertools.count()
+        (self.path / "text").write_text("to be or not to be " * 5, encoding="utf-8")
+        (self.path / "idx").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+        for part in ("train", "t10k"):
+            images = bytes([0, 0, 8, 3, *(0, 0, 0, 1), *(0, 0, 0, 2), *(0, 0, 0, 2), *range(4)])
+            (self.path / f"{part}-images-idx3-ubyte").write_bytes(images)
+            (self.path / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *(0, 0, 0, 1), 7]))
+        weights.save(self.path / "tensors", {"x": np.arange(3.0)})
+        characters().save(self.path / "model")
+        job = jobs.RegressionJob(**job_data(classes=False))
+        runs.Run.create(self.path / "run", job)
+
+    def __getitem__(self, name: str) -> str:
+        return str(self.path / name)
+
+    def new(self) -> str:
+        return self[f"new{next(self.count)}"]
+
+
+FILES = Files()
+TENSORS = {"x": np.arange(3.0), "y": numbers(2, 2)}
+
+
+def write(path: str) -> None:
+    with weights.atomic_write(path) as file:
+        file.write(b"written")
+
+
+def create_run(folder: Any, job: Any) -> Any:
+    """`Run.create`, and the folder gone again."""
+    run = runs.Run.create(folder, job)
+    shutil.rmtree(run.folder)
+    return run
+
+
+def resume_run(**arguments: Any) -> Any:
+    data = job_data(classes=False)
+    return runs.Run.resume(
+        arguments.pop("folder"), arguments.pop("kind"), data["training"], data["validation"], **arguments
+    )
+
+
+def axes() -> Any:
+    return Figure(figsize=(4, 3)).subplots()
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+RECURRENT = {
+    "input_size": I,
+    "hidden_size": H,
+    "num_layers": 2,
+    "bias": True,
+    "batch_first": True,
+    "dropout": 0.25,
+    "bidirectional": True,
+    "formulation": "concat",
+    "dtype": "float64",
+    "seed": 3,
+    "checkpoint": 2,
+}
+CELL = {"input_size": I, "hidden_size": H, "bias": True, "formulation": "concat", "dtype": "float64", "seed": 3}
+MODEL = {
+    "hidden_size": H,
+    "num_layers": 2,
+    "cell": "lstm",
+    "formulation": "concat",
+    "dropout": 0.25,
+    "forget_bias": 0.5,
+    "dtype": "float64",
+    "seed": 3,
+}
+SETTINGS = {
+    "hidden_size": 8,
+    "num_layers": 2,
+    "cell": "rnn_tanh",
+    "formulation": "concat",
+    "batch_size": 2,
+    "steps": 3,
+    "epochs": None,
+    "minutes": None,
+    "learning_rate": 0.1,
+    "dropout": 0.25,
+    "clip": 1.5,
+    "seed": 4,
+    "evaluate_every": 5,
+}
+LINES = {"a": NUMBERS, "b": numbers(2, B, dtype="float64")}
+RATES = {"a": 2.0, "b": 1.5}
+
+
+def with_gradients() -> nblstm.LSTM:
+    layer = lstm()
+    layer.flat_grads[:] = numbers(layer.num_parameters)
+    return layer
+
+
+def onnx_file() -> str:
+    path = FILES["onnx"]
+    if not Path(path).exists():
+        weights.to_onnx(lstm(), path)
+    return path

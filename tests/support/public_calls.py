@@ -1,0 +1,275 @@
+"""One valid call of every public function and method: what the tests of arguments start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+import nblstm
+from nblstm import baselines, datasets, jobs, plot, settings, training, weights
+from nblstm.layers.stream import Stream
+from support.ingredients import (
+    CELL,
+    CLASSES,
+    FILES,
+    LENGTHS,
+    LINES,
+    MODEL,
+    NUMBERS,
+    RATES,
+    RECURRENT,
+    SETTINGS,
+    TENSORS,
+    B,
+    Call,
+    H,
+    I,
+    T,
+    V,
+    X,
+    axes,
+    backward,
+    batch_trainer,
+    call,
+    cell,
+    characters,
+    classifier,
+    create_run,
+    embedding,
+    forward,
+    job_data,
+    layer_backward,
+    linear,
+    lstm,
+    numbers,
+    onnx_file,
+    pair,
+    policy_in_force,
+    regressor,
+    resume_run,
+    rng,
+    text_trainer,
+    tokens,
+    trained,
+    with_gradients,
+    write,
+)
+
+# By the qualified name: what is called, and its arguments, all made anew. All arguments are there, also those that
+# have defaults; None where another argument excludes it.
+CALLS: dict[str, Callable[[], Call]] = {
+    "LSTM.__init__": lambda: call(nblstm.LSTM, **RECURRENT, peephole=True, forget_bias=0.5),
+    "RNN.__init__": lambda: call(nblstm.RNN, **RECURRENT, nonlinearity="relu"),
+    "LSTMCell.__init__": lambda: call(nblstm.LSTMCell, **CELL, peephole=True, forget_bias=0.5),
+    "RNNCell.__init__": lambda: call(nblstm.RNNCell, **CELL, nonlinearity="relu"),
+    "Linear.__init__": lambda: call(nblstm.Linear, in_features=I, out_features=H, bias=True, dtype="float64", seed=3),
+    "Embedding.__init__": lambda: call(nblstm.Embedding, num_embeddings=V, embedding_dim=H, dtype="float64", seed=3),
+    "SequenceLayer.__call__": lambda: call(lstm(), x=X, state=pair(1, B, H), lengths=LENGTHS),
+    "SequenceLayer.forward": lambda: forward(lstm(peephole=True), X, x=X, state=pair(1, B, H), lengths=LENGTHS),
+    "SequenceLayer.backward": lambda: layer_backward(
+        lstm(peephole=True), X, dy=numbers(T, B, H), dstate=pair(1, B, H), need_dx=True
+    ),
+    "Recurrent.to_formulation": lambda: call(lstm().to_formulation, formulation="concat"),
+    "Layer.load_state_dict": lambda: call(lstm().load_state_dict, mapping=lstm(forget_bias=1.0).state_dict()),
+    "Recurrent.set_dropout_state": lambda: call(lstm().set_dropout_state, state=lstm().dropout_state()),
+    "Recurrent.stream": lambda: call(lstm(num_layers=2).stream, state=pair(2, H)),
+    "Stream.__init__": lambda: call(Stream, layer=lstm(), state=pair(1, H)),
+    "Stream.__call__": lambda: call(lstm().stream(), x=numbers(I)),
+    "Tape.hidden": lambda: call(lstm().forward(X)[-1].hidden, layer=0, direction=0),
+    "Tape.cells": lambda: call(lstm().forward(X)[-1].cells, layer=0, direction=0),
+    "Tape.gates": lambda: call(lstm().forward(X)[-1].gates, layer=0, direction=0),
+    "CellLayer.__call__": lambda: call(cell(), x=X[0], state=pair(B, H)),
+    "CellLayer.forward": lambda: forward(nblstm.RNNCell(I, H, seed=0), X[0], x=X[0], state=numbers(B, H)),
+    "CellLayer.backward": lambda: layer_backward(cell(), X[0], dstate=pair(B, H), need_dx=True),
+    "Linear.__call__": lambda: call(linear(), x=X),
+    "Linear.forward": lambda: forward(linear(), X[0], x=X),
+    "Linear.backward": lambda: layer_backward(linear(), X, dy=numbers(T, B, H), need_dx=True),
+    "Embedding.__call__": lambda: call(embedding(), indices=tokens(T, B)),
+    "Embedding.forward": lambda: forward(embedding(), tokens(T), indices=tokens(T, B)),
+    "Embedding.backward": lambda: layer_backward(embedding(), tokens(T, B), dy=numbers(T, B, H)),
+    "CharLM.__init__": lambda: call(nblstm.CharLM, **MODEL, vocabulary="abc", embedding_size=3),
+    "CharLM.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
+    "CharLM.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
+    "CharLM.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
+    "CharLM.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
+    "Network.save": lambda: call(characters().save, path=FILES.new()),
+    "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"]),
+    "Network.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
+    "SequenceClassifier.__init__": lambda: call(
+        nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3
+    ),
+    "SequenceRegressor.__init__": lambda: call(
+        nblstm.SequenceRegressor, **MODEL, input_size=I, bidirectional=True, output_size=3
+    ),
+    "SequenceModel.__call__": lambda: call(classifier(), x=X, lengths=LENGTHS),
+    "SequenceModel.forward": lambda: forward(classifier(), X, x=X, lengths=LENGTHS),
+    "SequenceModel.backward": lambda: backward(classifier(), X, dz=numbers(B, 3), need_dx=True),
+    "SequenceClassifier.loss": lambda: call(classifier().loss, z=numbers(B, 3), targets=CLASSES),
+    "SequenceRegressor.loss": lambda: call(regressor().loss, z=numbers(B, 2), targets=numbers(B, 2, seed=1)),
+    "cross_entropy": lambda: call(
+        nblstm.cross_entropy,
+        logits=numbers(T, B, V),
+        targets=tokens(T, B),
+        ignore_index=2,
+        out=numbers(T, B, V, seed=1),
+    ),
+    "mse_loss": lambda: call(
+        nblstm.mse_loss, prediction=numbers(B, 2), target=numbers(B, 2, seed=1), out=numbers(B, 2, seed=2)
+    ),
+    "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
+    "thread_policy": lambda: call(policy_in_force, serial_below=5, team_rows=4, team_above=3, team_patience=2),
+    "warmup_cosine": lambda: call(nblstm.warmup_cosine, peak=0.5, warmup=2, total=5, final=0.125),
+    "SGD.__init__": lambda: call(nblstm.SGD, layers=[lstm()], lr=0.5, momentum=0.5, weight_decay=0.25, nesterov=True),
+    "RMSprop.__init__": lambda: call(nblstm.RMSprop, layers=[lstm()], lr=0.5, alpha=0.5, eps=0.25, weight_decay=0.25),
+    "Adam.__init__": lambda: call(nblstm.Adam, layers=[lstm()], lr=0.5, betas=(0.5, 0.25), eps=0.25, weight_decay=0.25),
+    "AdamW.__init__": lambda: call(
+        nblstm.AdamW, layers=[lstm()], lr=0.5, betas=(0.5, 0.25), eps=0.25, weight_decay=0.25
+    ),
+    "Optimizer.step": lambda: call(nblstm.Adam([with_gradients()]).step, lr=0.5),
+    "Optimizer.load_state_dict": lambda: call(
+        (optimizer := nblstm.Adam([lstm()])).load_state_dict, mapping=optimizer.state_dict()
+    ),
+    "gradcheck": lambda: call(
+        nblstm.gradcheck,
+        layer=nblstm.RNN(1, 2, dtype="float64", seed=0),
+        x=numbers(2, 2, 1, dtype="float64"),
+        state=numbers(1, 2, 2, dtype="float64"),
+        lengths=np.array([1, 2]),
+        entries=2,
+        step=0.0001,
+        tolerance=1e-06,
+        seed=2,
+    ),
+    "to_pytorch": lambda: call(weights.to_pytorch, layer=lstm()),
+    "from_pytorch": lambda: call(
+        weights.from_pytorch,
+        state_dict={f"a.{name}": tensor for name, tensor in lstm().state_dict().items()},
+        prefix="a.",
+        nonlinearity="tanh",
+    ),
+    "to_keras": lambda: call(weights.to_keras, layer=lstm(bidirectional=True)),
+    "from_keras": lambda: call(
+        weights.from_keras, layers=weights.to_keras(lstm(bidirectional=True)), bidirectional=True, nonlinearity="tanh"
+    ),
+    "to_tensorflow": lambda: call(weights.to_tensorflow, layer=lstm(), forget_bias=0.5),
+    "from_tensorflow": lambda: call(weights.from_tensorflow, cells=weights.to_tensorflow(lstm()), forget_bias=0.5),
+    "to_onnx": lambda: call(weights.to_onnx, model=lstm(), path=FILES.new()),
+    "from_onnx": lambda: call(weights.from_onnx, path=onnx_file()),
+    "atomic_write": lambda: call(write, path=FILES.new()),
+    "save": lambda: call(weights.save, path=FILES.new(), tensors=TENSORS, metadata={"a": "b"}),
+    "load": lambda: call(weights.load, path=FILES["tensors"]),
+    "seal": lambda: call(weights.seal, data={"a": 1}, tensors=TENSORS),
+    "unseal": lambda: call(weights.unseal, sealed=weights.seal(3, TENSORS), tensors=TENSORS),
+    "adding": lambda: call(datasets.adding, rng=rng(), batch=2, steps=20),
+    "brackets": lambda: call(datasets.brackets, rng=rng(), batch=2, steps=5, max_depth=3),
+    "echo": lambda: call(datasets.echo, rng=rng(), batch=2, steps=5, lag=2, symbols=3),
+    "remember": lambda: call(datasets.remember, rng=rng(), batch=3, lag=LENGTHS, symbols=3),
+    "spike_timing": lambda: call(datasets.spike_timing, rng=rng(), batch=2, steps=9, gap=2),
+    "temporal_order": lambda: call(datasets.temporal_order, rng=rng(), batch=2, steps=20, marks=3),
+    "encode": lambda: call(datasets.encode, text="cab", vocabulary="abc"),
+    "hold_out": lambda: call(datasets.hold_out, sentences=datasets.sentences()[:12]),
+    "load_text": lambda: call(datasets.load_text, source=FILES["text"]),
+    "read_text": lambda: call(datasets.read_text, path=FILES["text"]),
+    "read_idx": lambda: call(datasets.read_idx, path=FILES["idx"]),
+    "mnist": lambda: call(datasets.mnist, part="test", folder=str(FILES.path)),
+    "sentences": lambda: call(datasets.sentences, language="zh"),
+    "split": lambda: call(datasets.split, tokens=tokens(30)),
+    "streams": lambda: call(datasets.streams, tokens=tokens(30), batch_size=3, window=4),
+    "vocabulary_of": lambda: call(datasets.vocabulary_of, text="banana"),
+    "TextTrainer.__init__": text_trainer,
+    "BatchTrainer.__init__": batch_trainer,
+    "Trainer.step": lambda: trained("step"),
+    "Trainer.load_state_dict": lambda: trained("load_state_dict"),
+    "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
+    "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
+    "TextSettings.__init__": lambda: call(settings.TextSettings, **SETTINGS, text="file", window=7),
+    "SequenceSettings.__init__": lambda: call(settings.SequenceSettings, **SETTINGS, bidirectional=True),
+    "ImageSettings.__init__": lambda: call(
+        settings.ImageSettings, **SETTINGS, bidirectional=True, images="mnist", folder="here"
+    ),
+    "TextJob.__init__": lambda: call(
+        jobs.TextJob,
+        settings=settings.TextSettings(text=FILES["text"], hidden_size=2, num_layers=1, batch_size=1, window=5),
+    ),
+    "ImageJob.__init__": lambda: call(
+        jobs.ImageJob,
+        settings=settings.ImageSettings(hidden_size=2, images="mnist", folder=str(FILES.path), batch_size=1),
+    ),
+    "RegressionJob.__init__": lambda: call(jobs.RegressionJob, **job_data(classes=False)),
+    "ClassificationJob.__init__": lambda: call(jobs.ClassificationJob, **job_data(classes=True)),
+    "Run.create": lambda: call(create_run, folder=FILES.new(), job=jobs.RegressionJob(**job_data(classes=False))),
+    "Run.resume": lambda: call(resume_run, folder=FILES["run"], kind=jobs.RegressionJob, given={"hidden_size": 2}),
+    "baselines": lambda: call(baselines.baselines, training=tokens(30), validation=tokens(20), vocabulary_size=V),
+    "ngram_probabilities": lambda: call(
+        baselines.ngram_probabilities, training=tokens(30), validation=tokens(20), vocabulary_size=V, order=3
+    ),
+    "activation_over_text": lambda: call(
+        plot.activation_over_text,
+        text="a b",
+        values=NUMBERS,
+        title="t",
+        width=2,
+        limits=(-1.5, 2.5),
+        label="l",
+        ax=axes(),
+    ),
+    "gates_over_text": lambda: call(
+        plot.gates_over_text,
+        text="a b",
+        gates=numbers(B, 2, dtype="float64"),
+        name="i",
+        title="t",
+        limits=(-1.5, 2.5),
+        ax=axes(),
+    ),
+    "saliency_over_text": lambda: call(
+        plot.saliency_over_text,
+        text="a b",
+        saliency=NUMBERS**2,
+        predicted="c",
+        title="t",
+        width=2,
+        log=True,
+        label="l",
+        ax=axes(),
+    ),
+    "confusion_matrix": lambda: call(
+        plot.confusion_matrix,
+        truth=CLASSES,
+        predicted=CLASSES[::-1].copy(),
+        classes=["a", "b", "c"],
+        title="t",
+        ax=axes(),
+    ),
+    "curves": lambda: call(
+        plot.curves,
+        x=NUMBERS,
+        lines=LINES,
+        xlabel="x",
+        ylabel="y",
+        title="t",
+        baselines=RATES,
+        log=False,
+        colours={"a": "red", "b": "#00ff00"},
+        ax=axes(),
+    ),
+    "gradient_over_lag": lambda: call(
+        plot.gradient_over_lag, lag=NUMBERS, lines=LINES, ax=axes(), title="t", ylabel="y"
+    ),
+    "loss_curves": lambda: call(
+        plot.loss_curves, steps=LENGTHS, training=NUMBERS, validation=NUMBERS, baselines=RATES, ax=axes(), measure="m"
+    ),
+    "roofline": lambda: call(
+        plot.roofline, points={"p": (2.0, 0.5)}, peaks=RATES, bandwidths=RATES, title="t", ax=axes()
+    ),
+    "weight_blocks": lambda: call(plot.weight_blocks, layer=lstm(), ax=axes()),
+    "draw_backward": lambda: call(plot.draw_backward, kind="rnn", ax=axes()),
+    "draw_lstm": lambda: call(plot.draw_lstm, stage=2, highlight="i", ax=axes()),
+    "draw_neuron": lambda: call(plot.draw_neuron, activation="tanh", ax=axes()),
+    "draw_rnn_cell": lambda: call(plot.draw_rnn_cell, ax=axes()),
+    "draw_two_formulations": lambda: call(plot.draw_two_formulations, ax=axes()),
+    "draw_unrolled": lambda: call(
+        plot.draw_unrolled, steps=4, cell="lstm", truncate_after=2, bidirectional=False, ax=axes()
+    ),
+}

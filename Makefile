@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train course test guard lessons gallery processors oldest wheel lint format types peers bench clean
+.PHONY: help train course test load guard lessons gallery processors oldest wheel lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -30,8 +30,11 @@ course: $(VENV)/.course ## copy the lessons to nblstm-course/, a folder of yours
 	@$(VENV)/bin/nblstm course $(ARGS)
 
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
-	@echo '== pytest $(ARGS)'
+	@echo '== pytest $(ARGS)$(if $(ARGS),,: everything but what takes minutes, see CONTRIBUTING.md; about MINUTES minutes on two cores, MORE more where kernels must be compiled first)'
 	@$(RUN) pytest $(ARGS)
+
+load: $(VENV)/.test ## run all tests three times beside four busy processes, then on one core: none may depend on speed (Linux; an hour)
+	@$(VENV)/bin/python tools/test_under_load.py $(ARGS)
 
 GUARDED := tests/layers tests/models tests/test_naive.py tests/test_losses.py tests/test_optim.py \
     $(patsubst %,tests/kernels/test_%.py,functions streaming sweeps together)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import sys
 import threading
@@ -33,7 +34,14 @@ ON_REQUEST = {
     "wheel": "builds and installs packages: make wheel",
 }
 
-hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=25, database=None)
+hypothesis.settings.register_profile(
+    "seeded",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a matter of the machine
+)
 hypothesis.settings.load_profile("seeded")
 
 
@@ -44,6 +52,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if item.get_closest_marker(marker):
                     item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was skipped, a line for each reason; and how long each lesson took, which no test judges."""
+    places = [report.longrepr for report in terminalreporter.getreports("skipped")]
+    reasons = collections.Counter(place[2].removeprefix("Skipped: ") for place in places if isinstance(place, tuple))
+    passed = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]
+    parts = {
+        "skipped": [f"{count:5} {reason}" for reason, count in reasons.most_common()],
+        "seconds of each lesson": [properties["seconds"] for properties in passed if "seconds" in properties],
+    }
+    for title, lines in parts.items():
+        if lines:
+            terminalreporter.section(title)
+            terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_all_sides_agree(peer: type[Peer], dtype: str, shape: Shape) -> None:
 
 
 def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
+    pytest.importorskip("torch", reason="needs PyTorch: the extra `bench`")
     model = CharLM("abcdefg", 5, 9, 2, seed=0)
     streams = rng.integers(7, size=(3 * 4 + 1, 2))
     trainer = TextTrainer(model, Adam(model.layers, lr=0.01), streams, 4, clip=0.1)
@@ -48,7 +48,7 @@ def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) ->
 
 
 def test_the_stream_in_pytorch_is_the_same(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed; the extra `bench` brings it")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `bench`")
     cell = LSTMCell(3, 5, seed=0)
     ours, theirs = cell.stream(), torch_stream(cell)
     for x in rng.standard_normal((6, 3)).astype("float32"):

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.notebooks import Notebook
+from support.processes import LIMIT, last_lines, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,8 +34,6 @@ pytestmark = [
 COURSE = Path(__file__).resolve().parents[2] / "course"
 LESSONS = ("05_the_lstm_gate_by_gate.ipynb", "16_characters.ipynb")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 240
-"""Seconds that a notebook may take beyond what it says, as there may be kernels to compile."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
@@ -56,7 +53,7 @@ BROKEN = [
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """JupyterLab on a learner's copy of the course, with a notebook in it that is meant to fail."""
-    pytest.importorskip("jupyterlab", reason="needs JupyterLab, of the extra `lessons`")
+    pytest.importorskip("jupyterlab", reason="needs JupyterLab: the extra `lessons`")
     folder = tmp_path_factory.mktemp("learner")
     broken = [
         {"cell_type": "code", "id": str(k), "metadata": {}, "source": source, "outputs": [], "execution_count": None}
@@ -91,24 +88,25 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token=only-this-test&reset"  # without what was open before
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
+            process.wait(LIMIT)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()
+    def answers() -> bool:
+        assert process.poll() is None, f"expected JupyterLab to go on, it ended:\n{last_lines(log.read_text())}"
         try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.25)
-    raise AssertionError(f"no answer from JupyterLab in a minute:\n{log.read_text()}")
+            with urllib.request.urlopen(url, timeout=LIMIT):
+                return True
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+    wait_until(answers, "JupyterLab answers")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Headless Chromium, the system's own: Playwright's are not downloaded."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, of the extra `lessons`")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: the extra `lessons`")
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         pytest.skip(f"needs Chromium, found none of {', '.join(NAMES)}")
@@ -130,7 +128,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def page(chromium: Any, pictures: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     page = chromium.new_page(viewport={"width": 1366, "height": 900})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * LIMIT)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
@@ -147,11 +145,8 @@ def menu(page: Page, *names: str) -> None:
         page.locator(".lm-Menu:visible .lm-Menu-itemLabel").get_by_text(name, exact=True).click()
 
 
-def run_all(page: Page, url: str, budget: int = 0) -> None:
-    """Open a notebook, run all cells, and wait for the last; after an error JupyterLab runs no more.
-
-    `budget` is the number of seconds that the notebook says it takes.
-    """
+def run_all(page: Page, url: str) -> None:
+    """Open a notebook, run all cells, and wait for the last; after an error JupyterLab runs no more."""
     page.goto(url)
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.get_by_text("(ipykernel) | Idle").wait_for()  # before its kernel is there, JupyterLab asks which one to take
@@ -164,7 +159,6 @@ def run_all(page: Page, url: str, budget: int = 0) -> None:
                 && !prompts.some(prompt => prompt.textContent.includes('*'))
                 && indicator.dataset.status === 'idle';
         }""",
-        timeout=1000 * (budget + PATIENCE),
         polling=500,
     )
 
@@ -191,15 +185,15 @@ def picture_beside(page: Page, slider: int) -> str:
     return page.locator(SLIDER).nth(slider).evaluate(script)
 
 
-def move(page: Page, slider: int, key: str = "ArrowRight", times: int = 3) -> bool:
-    """Move a slider by the keyboard; whether another picture came of it within ten seconds."""
+def move(page: Page, slider: int, key: str = "ArrowRight", times: int = 3, limit: float = LIMIT) -> bool:
+    """Move a slider by the keyboard; whether another picture came of it within so many seconds."""
     handle = page.locator(SLIDER).nth(slider)
     before, value = picture_beside(page, slider), handle.get_attribute("aria-valuenow")
     handle.focus()
     for _ in range(times):
         page.keyboard.press(key)
     assert handle.get_attribute("aria-valuenow") != value, "the handle itself did not move"
-    for _ in range(40):
+    for _ in range(round(4 * limit)):
         page.wait_for_timeout(250)
         if picture_beside(page, slider) != before:
             return True
@@ -233,7 +227,7 @@ def put_on(page: Page, theme: str) -> None:
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson[:2])
 def test_lesson_in_the_browser(address: str, page: Page, pictures: Path, lesson: str) -> None:
-    run_all(page, address.format(lesson), Notebook(COURSE / lesson).budget)
+    run_all(page, address.format(lesson))
     assert errors(page) == []
     shown = sizes(page)
     assert len(shown) >= 3
@@ -242,7 +236,7 @@ def test_lesson_in_the_browser(address: str, page: Page, pictures: Path, lesson:
     sliders = page.locator(SLIDER).count()
     assert sliders
     for slider in range(sliders):
-        assert move(page, slider) or move(page, slider, "ArrowLeft", 6), f"slider {slider} changes nothing"
+        assert move(page, slider, limit=60) or move(page, slider, "ArrowLeft", 6), f"slider {slider} changes nothing"
     assert errors(page) == []
 
     put_on(page, "Light")
@@ -266,4 +260,4 @@ def test_the_browser_sees_what_is_broken(address: str, page: Page) -> None:
         page.keyboard.press("Control+Enter")
     page.locator(SLIDER).wait_for()
     assert "UserWarning: this cell is meant to warn" in "".join(errors(page))
-    assert not move(page, 0)
+    assert not move(page, 0, limit=5)

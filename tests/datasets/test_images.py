@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_digits_of_scikit_learn() -> None:
-    pytest.importorskip("sklearn", reason="needs scikit-learn, of the extra `course`")
+    pytest.importorskip("sklearn", reason="needs scikit-learn: the extra `course`")
     images, labels = digits()
     assert (images.shape, images.dtype, labels.shape, labels.dtype) == ((1797, 8, 8), np.float32, (1797,), np.int64)
     np.testing.assert_array_equal(np.unique(images), np.arange(17, dtype=np.float32) / 16)

@@ -31,7 +31,7 @@ def test_threads_in_forked_processes() -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_threads_in_processes_of_every_kind(layer: str, kind: str) -> None:
     if kind == "loky":
-        pytest.importorskip("joblib", reason="joblib comes with scikit-learn, of the extra course")
+        pytest.importorskip("joblib", reason="needs joblib, which comes with scikit-learn: the extra `course`")
     elif kind not in multiprocessing.get_all_start_methods():
         pytest.skip(f"there is no {kind} on this system")
     assert run(layer, "-m", "support.pools", kind) == "True True\n"

@@ -11,7 +11,7 @@ from support.cases import BOTH, Case, Problem, Results, assert_agree, grid
 import nblstm
 
 pytestmark = pytest.mark.peers
-onnx = pytest.importorskip("onnx", reason="onnx is not installed; the extra `peers` brings it")
+onnx = pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
 
 GATES = {"lstm": [0, 3, 1, 2], "peephole": [0, 3, 1, 2], "rnn_tanh": [0], "rnn_relu": [0]}  # i, o, f, c from i, f, g, o
 
@@ -89,7 +89,7 @@ def test_matches_the_reference_evaluator(case, rng):
     "case", grid(cell=GATES, bidirectional=BOTH, lengths=BOTH, sizes=[(5, 3, 2, 7), (9, 6, 4, 20)]), ids=str
 )
 def test_matches_onnx_runtime(case, rng):
-    runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed; the extra `peers` brings it")
+    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: the extra `peers`")
     layer, problem = case.layer("float32"), Problem.draw(case, rng, "float32")
     given = feeds(case, layer, problem)
     session = runtime.InferenceSession(model(case, given).SerializeToString(), providers=["CPUExecutionProvider"])

@@ -9,7 +9,7 @@ from support.cases import WHOLE_GRID, Problem, assert_agree, run_layer
 import nblstm
 
 pytestmark = pytest.mark.peers
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; the extra `peers` brings it")
+torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
 
 GRID = [case for case in WHOLE_GRID if case.formulation == "split" and case.cell != "peephole"]
 

@@ -54,7 +54,7 @@ def build(out: Path, *options: str) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The sdist, and the wheel built from it."""
-    pytest.importorskip("build", reason="needs build, of the extra `wheel`")
+    pytest.importorskip("build", reason="needs build: the extra `wheel`")
     return build(tmp_path_factory.mktemp("built") / "dist")
 
 
@@ -137,7 +137,7 @@ def test_the_commands(environment: Path, tmp_path: Path) -> None:
 
 def test_strict_checks_of_types(environment: Path, tmp_path: Path) -> None:
     """The README's examples, and a script that says which types the public functions return."""
-    pytest.importorskip("mypy", reason="needs mypy, of the extra `wheel`")
+    pytest.importorskip("mypy", reason="needs mypy: the extra `wheel`")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "readme.py").write_text("\n".join(blocks), encoding="utf-8")
     shutil.copy(ROOT / "tests" / "support" / "typed.py", tmp_path)

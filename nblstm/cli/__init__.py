@@ -1,4 +1,4 @@
-"""The command line: ``nblstm train``, ``sample``, ``export``, ``classify``, ``course``, ``bench`` and ``info``."""
+"""The command line ``nblstm``: its commands, in the modules beside this one."""
 
 from nblstm.cli import tools, training
 from nblstm.cli.group import Refused, main

@@ -47,7 +47,7 @@ def run(cell, descriptor, T, B, x, h, c, y):
     """y (T, B, H) = the last layer's h at every step of x (T, B, I).
 
     h and c (layers, B, H), c empty for cells without, are the initial state and become the last. All arrays are flat.
-    All that stays the same from call to call comes in `descriptor`, since each argument costs a tenth of a microsecond.
+    All that stays the same from call to call comes in `descriptor`, since each argument costs some 0.05 microseconds.
     """
     d, x_, y_ = pointer(descriptor), pointer(x), pointer(y)
     layers, I, H, P, G = d[0], d[1], d[2], d[3], d[4]

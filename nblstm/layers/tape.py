@@ -167,7 +167,7 @@ class Tape(AnyTape):
 
     def hidden(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """h by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""
-        return self._picture(self.tracks[self._number(layer, direction)].h)
+        return self._by_batch(self.tracks[self._number(layer, direction)].h)
 
     def cells(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """c by step (T + 1, B, H), the initial state first, until backward runs; a copy like that of `gates`.
@@ -180,7 +180,7 @@ class Tape(AnyTape):
         if not self.layer.has_cell:
             raise ValueError("cells are those of an LSTM: an RNN has no cell state")
         self._check_kept("cells")
-        return self._picture(self.tracks[self._number(layer, direction)].c)
+        return self._by_batch(self.tracks[self._number(layer, direction)].c)
 
     def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """Activated gates i, f, g, o by step (T, B, 4, H), or an RNN's weighted sums (T, B, 1, H); until backward runs.
@@ -197,7 +197,7 @@ class Tape(AnyTape):
         buffer = self.tracks[self._number(layer, direction)].gates
         blocks = buffer.reshape(self.T, self.B, owner.padded_units // owner.lanes, owner.gates, owner.lanes)
         by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.gates, owner.padded_units)
-        return self._picture(by_gate)
+        return self._by_batch(by_gate)
 
     def _check_kept(self, what: str) -> None:
         if not self.whole:
@@ -214,12 +214,12 @@ class Tape(AnyTape):
             )
         return layer * self.layer.directions + direction
 
-    def _picture(self, buffer: np.ndarray) -> np.ndarray:
+    def _by_batch(self, buffer: np.ndarray) -> np.ndarray:
         """A copy with rows in the order of the batch, zeros past the end of each sequence."""
-        picture = buffer[..., : self.layer.hidden_size].copy()
+        found = buffer[..., : self.layer.hidden_size].copy()
         slots = np.arange(len(buffer))[:, None] - (
             len(buffer) - self.T
         )  # states have one more slot than there are steps
-        picture[slots >= self.schedule.lengths] = 0
-        picture[:, self.schedule.order] = picture.copy()
-        return picture
+        found[slots >= self.schedule.lengths] = 0
+        found[:, self.schedule.order] = found.copy()
+        return found

@@ -1,4 +1,4 @@
-"""Kernels compiled twice, with threads and without: starting threads costs more than a small piece of work."""
+"""How kernels are called: with threads or, for small work, without; by a team of threads that meet; after a fork."""
 
 from __future__ import annotations
 
@@ -104,14 +104,20 @@ class Team:
         if MEETINGS.skips.get(threads):
             MEETINGS.skips[threads] -= 1
             return False
-        if _threading_layer() != "omp" or os.name != "posix" or not _one_team.acquire(blocking=False):
+        if _threading_layer() != "omp" or os.name != "posix":
             return False
+        held: list[bool] = []
         try:
+            # Taken and noted in one operation: an interrupt between the two would leave the lock taken for ever.
+            held.extend(map(_one_team.acquire, (False,)))
+            if not held[0]:
+                return False
             note = np.zeros(team.WORDS, np.int64)
             note[team.PATIENCE] = POLICY.team_patience
             self.parallel(tag, threads, note, *arguments)
         finally:
-            _one_team.release()
+            if True in held:
+                _one_team.release()
         met = bool(note[team.APART] == 1)
         if not met:
             MEETINGS.missed += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
 
 import naive
@@ -96,3 +98,31 @@ def test_one_caller_at_a_time_has_a_team(few, outcomes):
         driver._one_team.release()
     assert outcomes
     assert set(outcomes) == {False}
+
+
+def test_an_interrupt_leaves_teams_to_the_next_caller(monkeypatch):
+    """After any of the calls that it makes, which is where Python lets one in."""
+    monkeypatch.setattr(driver, "_threading_layer", lambda: "omp")
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
+    team = driver.Team(lambda: None)
+    monkeypatch.setattr(team, "parallel", lambda tag, threads, note: note.fill(1))
+    done = 0
+    for nth in itertools.count():
+        calls = itertools.count()
+
+        def interrupt(frame, event, _, calls=calls, nth=nth):
+            if event == "c_return" and frame.f_code is driver.Team.__call__.__code__ and next(calls) == nth:
+                raise KeyboardInterrupt
+
+        sys.setprofile(interrupt)
+        try:
+            assert team(None, 2)
+            done += 1
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        assert not driver._one_team.locked()
+        if done:
+            break
+    assert nth > 3

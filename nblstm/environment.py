@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from nblstm.kernels.compilation import CACHE
 from nblstm.kernels.driver import MEETINGS, Driver, all_threads
 
 
+@functools.cache
 def processor() -> str:
     """The processor's name as the system gives it, and as the compiler knows it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
@@ -24,6 +26,7 @@ def processor() -> str:
     return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
 
 
+@functools.cache
 def version_of(package: str) -> str:
     """The version of an installed package, or "not installed", as nblstm itself where it runs from its sources."""
     try:

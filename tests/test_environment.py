@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numba
+import pytest
 
 from nblstm import environment
+from nblstm.kernels import driver
 from nblstm.layers.linear import Linear
 
 
@@ -16,6 +18,19 @@ def test_describe_names_machine_and_versions() -> None:
     assert found["threads"] == numba.get_num_threads()
     assert found["threading_layer"] in ("omp", "tbb", "workqueue")
     assert found["numba"] == numba.__version__
+
+
+def test_only_what_may_change_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = environment.describe()
+    monkeypatch.setattr(environment, "version", None)  # which reads files
+    monkeypatch.setattr(environment, "Path", None)
+    monkeypatch.setattr(driver.MEETINGS, "missed", 7)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        assert environment.describe() == before | {"threads": 1, "missed_meetings": 7}
+    finally:
+        numba.set_num_threads(threads)
 
 
 def test_a_version_and_none() -> None:

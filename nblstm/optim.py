@@ -122,9 +122,11 @@ class Optimizer:
         """One step for one layer; `scalar` makes a number of the layer's dtype."""
         raise NotImplementedError
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What `state_dict` copies: the moments themselves, and the number of steps."""
         kind = type(self).__name__
-        return {f"{kind}.{i}.{name}": array for i, state in enumerate(self._state) for name, array in state.items()}
+        moments = {f"{kind}.{i}.{name}": array for i, state in enumerate(self._state) for name, array in state.items()}
+        return {f"{kind}.steps": np.array(self.steps, np.int64)} | moments
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of all that steps have changed: the moments, and the number of steps as an array without dimensions.
@@ -132,8 +134,7 @@ class Optimizer:
         The names begin with the optimiser's own ("Adam.steps", "Adam.0.m" for the first layer). What the constructor
         was given, such as `lr`, is not among them.
         """
-        steps = {f"{type(self).__name__}.steps": np.array(self.steps, np.int64)}
-        return steps | {name: array.copy() for name, array in self._tensors().items()}
+        return {name: array.copy() for name, array in self.tensors().items()}
 
     def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
         """Copy all that `state_dict` gave, or, if anything does not fit, nothing.
@@ -143,10 +144,9 @@ class Optimizer:
         ValueError
             The state of another optimiser, of other layers, of another dtype; every name that does not fit is listed.
         """
-        kind, tensors = type(self).__name__, self._tensors()
+        kind, expected = type(self).__name__, self.tensors()
         if not isinstance(mapping, Mapping):
             raise TypeError(f"{kind}: a state dict must be a mapping of names to arrays, got {type(mapping).__name__}")
-        expected = {f"{kind}.steps": np.array(0, np.int64)} | tensors
         problems = [f"missing: {name}" for name in expected if name not in mapping]
         problems += [f"unexpected: {name}" for name in mapping if name not in expected]
         for name, array in expected.items():
@@ -157,7 +157,7 @@ class Optimizer:
         if problems:
             raise ValueError(f"{kind}: the state dict does not fit: " + "; ".join(problems))
         self.steps = as_size(f"{kind}.steps", int(mapping[f"{kind}.steps"]), least=0)
-        for name, array in tensors.items():
+        for name, array in expected.items():
             array[...] = mapping[name]
 
 

@@ -49,13 +49,16 @@ class Network:
         return self.layers[0].dtype
 
     @property
+    def params(self) -> dict[str, np.ndarray]:
+        """All parameters, named as by a PyTorch module with the same parts: the layers' own read-only views."""
+        return {
+            f"{part}.{name}": tensor for part, layer in self._parts.items() for name, tensor in layer.params.items()
+        }
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all parameters."""
-        return {
-            f"{part}.{name}": shape
-            for part, layer in self._parts.items()
-            for name, shape in layer.params.shapes.items()
-        }
+        return {name: tensor.shape for name, tensor in self.params.items()}
 
     @property
     def num_parameters(self) -> int:
@@ -73,11 +76,7 @@ class Network:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter, named as by a PyTorch module with the same parts."""
-        return {
-            f"{part}.{name}": tensor
-            for part, layer in self._parts.items()
-            for name, tensor in layer.state_dict().items()
-        }
+        return {name: tensor.copy() for name, tensor in self.params.items()}
 
     def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
         """Copy every parameter from `mapping`, or, if anything does not fit, none.

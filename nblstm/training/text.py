@@ -100,7 +100,7 @@ class TextTrainer(Trainer):
 
     def _tensors_of_place(self) -> dict[str, np.ndarray]:
         members = () if self.state is None else self.state if isinstance(self.state, tuple) else (self.state,)
-        return {str(index): member.copy() for index, member in enumerate(members)}
+        return {str(index): member for index, member in enumerate(members)}
 
     def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
         layer, batch_size = self.model.recurrent, self.streams.shape[1]

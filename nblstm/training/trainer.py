@@ -78,14 +78,12 @@ class Trainer(ABC):
         FloatingPointError
             Names the tensor.
         """
-        if name := _not_finite(self.state_dict()[0].items()):
+        if name := _not_finite(self._tensors().items()):
             raise FloatingPointError(f"step {self.steps}: {name} is not finite")
 
     def state_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that a later `step` depends on: tensors by name, and the rest as plain data that JSON can hold."""
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
-        tensors |= {f"place.{name}": tensor for name, tensor in self._tensors_of_place().items()}
+        tensors = {name: tensor.copy() for name, tensor in self._tensors().items()}
         return tensors, {"steps": self.steps, "dropout": self.model.recurrent.dropout_state(), **self._place()}
 
     def load_state_dict(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
@@ -122,7 +120,7 @@ class Trainer(ABC):
 
     def _in_order_of_use(self) -> Iterator[tuple[str, np.ndarray]]:
         """What the step under way has read and computed, by name: weights, the batch, gradients."""
-        weights = self.model.state_dict()
+        weights = self.model.params
         yield from weights.items()
         yield from self._batch()
         gradients = [gradient for layer in self.model.layers for gradient in layer.grads.values()]
@@ -140,6 +138,12 @@ class Trainer(ABC):
     @abstractmethod
     def _place(self) -> dict[str, Any]:
         """Which batch is next, as plain data."""
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        """What `state_dict` copies."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.params.items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()}
+        return tensors | {f"place.{name}": tensor for name, tensor in self._tensors_of_place().items()}
 
     def _tensors_of_place(self) -> dict[str, np.ndarray]:
         """Which arrays the next batch needs besides."""

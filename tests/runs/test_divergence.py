@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from support.small_jobs import QUICK, sequences
 
-from nblstm import Adam, SequenceClassifier, SequenceRegressor, clip_grad_norm, weights
+from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, clip_grad_norm, weights
 from nblstm.jobs import ClassificationJob
+from nblstm.models import Network
 from nblstm.optim import Optimizer
 from nblstm.runs import Run
 from nblstm.settings import SequenceSettings
-from nblstm.training import BatchTrainer, Trainer
+from nblstm.training import BatchTrainer, TextTrainer, Trainer
 
 SETTINGS = replace(QUICK, epochs=None, steps=12)  # an evaluation after each fifth
 
@@ -69,6 +70,29 @@ def test_the_sequence_is_named(poison: float) -> None:
     if math.isnan(poison):  # an infinite x only opens and shuts gates
         with pytest.raises(FloatingPointError, match=r"step 2: the loss is nan, .* not finite: x of sequence 8$"):
             trainer.step()
+
+
+def test_all_that_a_checkpoint_holds_is_looked_at_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = CharLM("abc", 3, 5, 1, seed=0)
+    trainer = TextTrainer(model, Adam(model.layers), np.arange(40).reshape(20, 2) % 3, 6)
+    trainer.step()
+    for owner in (Trainer, Network, Optimizer):
+        monkeypatch.setattr(owner, "state_dict", None)  # which copies
+    trainer.check_finite()
+
+    def refused(name: str) -> bool:
+        with pytest.raises(FloatingPointError, match=rf"^step 1: {re.escape(name)} is not finite$"):
+            trainer.check_finite()
+        return True
+
+    trainer.state = tuple(np.array(member) for member in trainer.state)
+    trainer.state[1][0, 1, 4] = math.nan
+    assert refused("place.1")
+    trainer.optimizer.tensors()["Adam.2.v"][3] = math.inf
+    assert refused("optimizer.Adam.2.v")
+    with model.recurrent.editing() as p:
+        p["bias_hh_l0"][7] = math.nan
+    assert refused("model.lstm.bias_hh_l0")
 
 
 def test_a_gradient_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from nblstm.arguments import as_path, as_size
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.single_step import CellLayer
 from nblstm.weights.files import atomic_write, check_file
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
@@ -144,7 +145,11 @@ class _Graph:
         elif isinstance(model, SequenceModel):
             self._add_sequences(model)
         else:
-            raise TypeError(f"model must be a layer or a model of nblstm, got {type(model).__name__}")
+            way = ": load its parameters, _l0 after each name, into a layer" if isinstance(model, CellLayer) else ""
+            raise TypeError(
+                "model must be an LSTM, RNN, CharLM, SequenceClassifier or SequenceRegressor, "
+                f"got {type(model).__name__}{way}"
+            )
 
     def model(self) -> Any:
         """All of it as one model, which ONNX's checker accepts."""

@@ -11,7 +11,7 @@ import pytest
 from support import record_exchange
 from support.record_exchange import GOLDEN, KERAS_CASES, B, H, I, T, drawn
 
-from nblstm import LSTM, RNN, CharLM, SequenceClassifier, SequenceRegressor, weights
+from nblstm import LSTM, RNN, CharLM, LSTMCell, SequenceClassifier, SequenceRegressor, weights
 
 FORMS: list[tuple[type[LSTM | RNN], dict[str, Any]]] = [
     (LSTM, {}),
@@ -278,8 +278,14 @@ def test_files_that_are_no_onnx_are_refused(tmp_path: Path) -> None:
         weights.from_onnx(tmp_path / "a.onnx")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         weights.from_onnx(tmp_path / "b.onnx")
-    with pytest.raises(TypeError, match="model must be a layer or a model of nblstm, got dict"):
+    which = "model must be an LSTM, RNN, CharLM, SequenceClassifier or SequenceRegressor, got"
+    with pytest.raises(TypeError, match=f"{which} dict$"):
         weights.to_onnx({}, tmp_path / "c.onnx")  # type: ignore[arg-type]
+    cell = LSTMCell(2, 3, seed=0)
+    with pytest.raises(TypeError, match=f"{which} LSTMCell: load its parameters, _l0 after each name, into a layer$"):
+        weights.to_onnx(cell, tmp_path / "c.onnx")  # type: ignore[arg-type]
+    layer = LSTM(2, 3, seed=1)
+    layer.load_state_dict({f"{name}_l0": tensor for name, tensor in cell.params.items()})
 
 
 def test_a_missing_onnx_is_named_with_the_command_that_brings_it(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Self
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from nblstm.arguments import as_choice, as_flag, as_float, as_rate, as_seed, as_size
 from nblstm.kernels import products, sweeps, together
 from nblstm.kernels.dropout import dropout
+from nblstm.kernels.policy import POLICY
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.kernels.units import GATES
@@ -18,6 +18,7 @@ from nblstm.layer import Layer
 from nblstm.layers.checks import State
 from nblstm.layers.memory import address, padded, strides
 from nblstm.layers.packs import Packs
+from nblstm.layers.steps import run_short
 from nblstm.layers.stream import Stream
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
@@ -54,8 +55,6 @@ class Recurrent(Layer):
         self.has_cell, self.peephole = self.gates == 4, cell == "peephole"
         self.dropout = as_rate("dropout", dropout)
         self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
-        if self.dropout and self.num_layers == 1:
-            warnings.warn(f"dropout={dropout} has no effect with one layer: it acts between layers", stacklevel=3)
         self.bias_names: tuple[str, ...] = (
             () if not self.bias else ("bias_ih", "bias_hh") if self.formulation == "split" else ("bias",)
         )
@@ -207,6 +206,16 @@ class Recurrent(Layer):
         return Stream(self, state)
 
     # -------------------------------------------------------------------------------------------------------- forward
+
+    def infer(
+        self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """All layers over x (T, B, I), keeping nothing: y and the last states; short work is one compiled call."""
+        work = x.shape[0] * x.shape[1] * self.num_parameters
+        if lengths is None and self.directions == 1 and work < POLICY.serial_below:
+            return run_short(self, x, states)
+        tape = Tape(self, keep=False)
+        return self.run(x, states, lengths, tape), [tape.h_n, tape.c_n][: 1 + self.has_cell]
 
     def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
         """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""

@@ -83,9 +83,8 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         super().__init__(
             "peephole" if as_flag("peephole", peephole) else "lstm", input_size, hidden_size, num_layers, bias=bias,
             dropout=dropout, bidirectional=bidirectional, formulation=formulation, forget_bias=forget_bias, dtype=dtype,
-            seed=seed, checkpoint=checkpoint,
+            seed=seed, checkpoint=checkpoint, batch_first=batch_first,
         )  # fmt: skip
-        self.batch_first = as_flag("batch_first", batch_first)
 
 
 class RNN(SequenceLayer[np.ndarray, np.ndarray]):
@@ -124,6 +123,5 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
         super().__init__(
             f"rnn_{self.nonlinearity}", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
             bidirectional=bidirectional, formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint, batch_first=batch_first,
         )  # fmt: skip
-        self.batch_first = as_flag("batch_first", batch_first)

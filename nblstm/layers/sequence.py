@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
 from nblstm.arguments import as_flag, check_array
-from nblstm.kernels.policy import POLICY
 from nblstm.layers.checks import (
     Given,
     Returned,
@@ -29,7 +29,12 @@ from nblstm.parameters import Block
 class SequenceLayer(Recurrent, Generic[Given, Returned]):
     """A recurrent layer over whole sequences: call it, or go forward and backward."""
 
-    batch_first: bool
+    def __init__(self, *arguments: Any, batch_first: bool, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.batch_first = as_flag("batch_first", batch_first)
+        if self.dropout and self.num_layers == 1:
+            message = f"dropout={self.dropout} has no effect with one layer: it acts between layers"
+            warnings.warn(message, stacklevel=3)  # where the caller makes the layer
 
     def __call__(
         self, x: np.ndarray, state: Given | None = None, lengths: Sequence[int] | np.ndarray | None = None
@@ -58,15 +63,7 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             An argument of the wrong kind, dtype or shape.
         """
         x, states, steps, unbatched = self._as_taken(x, state, lengths)
-        if (
-            steps is None
-            and self.directions == 1
-            and x.shape[0] * x.shape[1] * self.num_parameters < POLICY.serial_below
-        ):
-            y, members = self._run_short(x, states)
-        else:
-            tape = Tape(self, keep=False)
-            y, members = self.run(x, states, steps, tape), [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        y, members = self.infer(x, states, steps)
         return self._as_given(y, unbatched), join_state([member[:, 0] if unbatched else member for member in members])
 
     def forward(
@@ -167,19 +164,6 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             raise ValueError("lengths must be None for x without a batch, whose length is its number of steps")
         steps = None if lengths is None else check_lengths(lengths, T, B)
         return x, self._states("state", state, B, unbatched), steps, unbatched
-
-    def _run_short(self, x: np.ndarray, states: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """One direction over x (T, B, I) in a single compiled call: fresh y and last states, those that there are."""
-        T, B, _ = x.shape
-        if not x.flags.carray:
-            x = np.array(x, order="C")
-        form = (self.num_layers, B, self.hidden_size)
-        members = [np.zeros(form, self.dtype) if state is None else np.array(state, order="C") for state in states]
-        y = np.empty((T, B, self.hidden_size), self.dtype)
-        h, c = (member.reshape(-1) for member in [*members, np.empty(0, self.dtype)][:2])  # an RNN has no c
-        packs = self.inference_packs(threads=1)  # kept by this name: another thread may publish others meanwhile
-        packs.steps(T if B else 0, B, x.reshape(-1), h, c, y.reshape(-1))
-        return y, members
 
     def _by_time(self, array: np.ndarray) -> np.ndarray:
         """A view (T, B, ...) of an array as the caller gives it."""

@@ -42,14 +42,19 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape.
         """
-        return join_state(self._step(x, state, Tape(self, keep=False)))
+        rows, states, unbatched = self._as_taken(x, state)
+        _, last = self.infer(rows, states, None)
+        return self._as_given(last, unbatched)
 
     def forward(self, x: np.ndarray, state: Given | None = None, tape: Tape | None = None) -> tuple[Returned, Tape]:
         """One step in training: the new state, as read-only views into the tape, and the tape for `backward`."""
         if tape is None:
             tape = Tape(self)
         check_tape(self, tape)
-        return join_state([read_only(member) for member in self._step(x, state, tape)]), tape
+        rows, states, tape.unbatched = self._as_taken(x, state)
+        self.run(rows, states, None, tape)
+        last = [read_only(member) for member in (tape.h_n, tape.c_n)[: 1 + self.has_cell]]
+        return self._as_given(last, tape.unbatched), tape
 
     def backward(
         self, dstate: Given | None, tape: Tape, need_dx: bool = True, grads: Block | None = None
@@ -65,20 +70,21 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
         """
         grads, need_dx = check_backward(self, tape, grads), as_flag("need_dx", need_dx)
         dx = self.run_back(None, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
-        first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
-        members = [read_only(member[0, 0] if tape.unbatched else member[0]) for member in first]
-        return None if dx is None else read_only(dx[0, 0] if tape.unbatched else dx[0]), join_state(members)
+        first = [read_only(member) for member in (tape.gradients.dh_0, tape.gradients.dc_0)[: 1 + self.has_cell]]
+        dx = None if dx is None else read_only(dx[0, 0] if tape.unbatched else dx[0])
+        return dx, self._as_given(first, tape.unbatched)
 
-    def _step(self, x: np.ndarray, state: State, tape: Tape) -> list[np.ndarray]:
+    def _as_taken(self, x: np.ndarray, state: State) -> tuple[np.ndarray, list[np.ndarray | None], bool]:
+        """The arguments of a step, checked: x (1, B, I), the members of the state, and whether x has no batch."""
         x = check_array("x", x, self.dtype)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(f"x must have shape (B, {self.input_size}) or ({self.input_size},), got {x.shape}")
         rows = np.ascontiguousarray(x).reshape(1, -1, self.input_size)
-        states = self._states("state", state, rows.shape[1], x.ndim == 1)
-        tape.unbatched = x.ndim == 1
-        self.run(rows, states, None, tape)
-        last = [tape.h_n, tape.c_n][: 1 + self.has_cell]
-        return [member[0, 0] if tape.unbatched else member[0] for member in last]
+        return rows, self._states("state", state, rows.shape[1], x.ndim == 1), x.ndim == 1
+
+    def _as_given(self, members: list[np.ndarray], unbatched: bool) -> Returned:
+        """A state in the caller's form, from members (1, B, H)."""
+        return join_state([member[0, 0] if unbatched else member[0] for member in members])
 
     def _states(self, name: str, state: State, B: int, unbatched: bool) -> list[np.ndarray | None]:
         """The members of a state, each None or (1, B, H)."""

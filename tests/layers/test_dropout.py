@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
 
 import nblstm
+from nblstm import weights
 
 T, B, I, H = 40, 9, 3, 30
 
@@ -53,6 +56,19 @@ def test_the_last_layer_is_never_dropped(x):
     with pytest.warns(UserWarning, match="dropout=0.5 has no effect with one layer"):
         one = nblstm.RNN(I, H, 1, dropout=0.5, seed=3, dtype="float64")
     assert np.array_equal(one.forward(x)[0], one(x)[0])
+
+
+def test_only_who_makes_the_layer_is_warned():
+    with pytest.warns(UserWarning, match="has no effect with one layer") as told:
+        lstm = nblstm.LSTM(I, H, dropout=0.5, seed=3, dtype="float64")
+    assert [warning.filename for warning in told] == [__file__]
+    others = [lstm.to_formulation("concat"), lstm.to_formulation("split"), copy.copy(lstm)]
+    others += [copy.deepcopy(lstm), pickle.loads(pickle.dumps(lstm))]  # here a warning is an error
+    assert [other.dropout for other in others] == [0.5] * len(others)
+    for to in (weights.to_pytorch, weights.to_keras, weights.to_tensorflow):
+        assert to(others[0])
+    lstm.stream()
+    nblstm.gradcheck(lstm, np.ones((2, 1, I)), entries=1)
 
 
 def test_every_layer_and_every_pass_has_its_own_mask(x):

@@ -7,6 +7,8 @@ import pytest
 from support.cases import assert_agree, named
 
 import nblstm
+from nblstm.layers.steps import Steps
+from nblstm.layers.tape import Tape
 
 B, I, H = 3, 2, 7
 CELLS = {
@@ -54,6 +56,35 @@ def test_calling_is_forward_without_a_tape(pair, rng):
     cell, layer = pair
     x, state = rng.standard_normal((B, I)), states(layer, rng)
     assert np.array_equal(cell(x, state), cell.forward(x, state)[0])
+
+
+@pytest.mark.parametrize("rows", [B, 1, None])
+@pytest.mark.parametrize("stateful", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("formulation", ["split", "concat"])
+@pytest.mark.parametrize(("make_cell", "make_layer", "options"), CELLS.values(), ids=CELLS)
+def test_a_call_is_one_compiled_call(
+    make_cell, make_layer, options, formulation, dtype, stateful, rows, rng, monkeypatch
+):
+    """Without a tape, and with the bits of `forward`, of a layer, and of the long way that much work takes."""
+    form = {"formulation": formulation, "dtype": dtype} | options
+    cell, layer = make_cell(I, H, seed=1, **form), make_layer(I, H, seed=2, **form)
+    layer.load_state_dict({f"{name}_l0": tensor for name, tensor in cell.params.items()})
+    batch = () if rows is None else (rows,)
+    x = rng.standard_normal((*batch, I)).astype(dtype)
+    members = tuple(rng.standard_normal((1 + cell.has_cell, *batch, H)).astype(dtype))
+    state = None if not stateful else members if cell.has_cell else members[0]
+    expected = [lift(cell.forward(x, state)[0]), layer.forward(x[None], None if state is None else lift(state))[1]]
+    with nblstm.thread_policy(serial_below=0):
+        expected += [lift(cell(x, state))]
+    calls, step = [], Steps.__call__
+    monkeypatch.setattr(Steps, "__call__", lambda *arguments: (calls.append(arguments), step(*arguments)))
+    monkeypatch.setattr(Tape, "__init__", None)
+    found = cell(x, state)
+    assert len(calls) == 1
+    expected += [layer(x[None], None if state is None else lift(state))[1]]
+    assert [np.array_equal(lift(found), one) for one in expected] == [True] * 4
+    assert np.asarray(found).dtype == dtype
 
 
 def test_no_state_is_zeros(pair, rng):

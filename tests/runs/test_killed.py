@@ -29,7 +29,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def train_in_a_child(folder: Path, saves: int) -> int:
-    """The process that goes on with the run; when it has saved so often it stands still in the middle of the next save."""
+    """The process that goes on with the run; after so many saves it stands still in the middle of the next one."""
     child = os.fork()
     if not child:
         tqdm.set_lock(threading.RLock())  # its own is shared with the children, and stays locked when one is killed

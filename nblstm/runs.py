@@ -112,7 +112,7 @@ class Run:
         path = as_path("folder", folder) / CHECKPOINT
         try:
             seen = _identity(path)
-            tensors, metadata = weights.load(path)
+            tensors, metadata = weights.load_with_metadata(path)
         except OSError as error:
             raise ValueError(f"resume must name the folder of a run, got {folder}: {error}") from error
         if FORMAT not in metadata:

@@ -176,7 +176,7 @@ def test_resuming_from_a_file_changes_no_bit(
     for part in (all_gradients[:9], all_gradients[9:]):
         optimizer = kind(halves, **options)
         if (tmp_path / "state").exists():
-            optimizer.load_state_dict(weights.load(tmp_path / "state")[0])
+            optimizer.load_state_dict(weights.load(tmp_path / "state"))
         for gradient in part:
             halves[0].flat_grads[:], halves[1].flat_grads[:] = gradient[:18], gradient[18:]
             optimizer.step()

@@ -35,6 +35,8 @@ class Recurrent(Layer):
     input's width.
     """
 
+    batch_first = False  # layers over sequences may have it otherwise
+
     def __init__(
         self, cell: str, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float,
         bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None,
@@ -107,9 +109,10 @@ class Recurrent(Layer):
     def __repr__(self) -> str:
         settings = {
             "num_layers": (self.num_layers, 1), "nonlinearity": (self.cell.name.removeprefix("rnn_"), "tanh"),
-            "bias": (self.bias, True), "dropout": (self.dropout, 0.0), "bidirectional": (self.bidirectional, False),
-            "peephole": (self.peephole, False), "formulation": (self.formulation, "split"),
-            "dtype": (self.dtype.name, "float32"), "checkpoint": (self.checkpoint, None),
+            "bias": (self.bias, True), "batch_first": (self.batch_first, False), "dropout": (self.dropout, 0.0),
+            "bidirectional": (self.bidirectional, False), "peephole": (self.peephole, False),
+            "formulation": (self.formulation, "split"), "dtype": (self.dtype.name, "float32"),
+            "checkpoint": (self.checkpoint, None),
         }  # fmt: skip
         if self.has_cell:
             del settings["nonlinearity"]

@@ -107,7 +107,7 @@ class Network:
         ValueError
             A damaged file, or one that holds something else.
         """
-        tensors, metadata = weights.load(path)
+        tensors, metadata = weights.load_with_metadata(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
         if len(kinds) != 1:
             raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")

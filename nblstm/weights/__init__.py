@@ -1,12 +1,12 @@
 """Weights in files of our own, and in the forms that other libraries have: PyTorch, Keras, TensorFlow, ONNX."""
 
-from nblstm.weights.files import atomic_write, load, save, seal, unseal
+from nblstm.weights.files import atomic_write, load, load_with_metadata, save, seal, unseal
 from nblstm.weights.keras import from_keras, to_keras
 from nblstm.weights.onnx import from_onnx, to_onnx
 from nblstm.weights.pytorch import from_pytorch, to_pytorch
 from nblstm.weights.tensorflow import from_tensorflow, to_tensorflow
 
 __all__ = [
-    "atomic_write", "from_keras", "from_onnx", "from_pytorch", "from_tensorflow", "load", "save", "seal", "to_keras",
-    "to_onnx", "to_pytorch", "to_tensorflow", "unseal",
+    "atomic_write", "from_keras", "from_onnx", "from_pytorch", "from_tensorflow", "load", "load_with_metadata", "save",
+    "seal", "to_keras", "to_onnx", "to_pytorch", "to_tensorflow", "unseal",
 ]  # fmt: skip

@@ -119,9 +119,8 @@ def save(
     Examples
     --------
     >>> save("pair.safetensors", {"x": np.arange(3.0)}, {"made": "by hand"})
-    >>> tensors, metadata = load("pair.safetensors")
-    >>> tensors["x"], metadata
-    (array([0., 1., 2.]), {'made': 'by hand'})
+    >>> load("pair.safetensors")
+    {'x': array([0., 1., 2.])}
     >>> os.remove("pair.safetensors")
     """
     import safetensors
@@ -145,8 +144,8 @@ def save(
         file.write(content)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read a safetensors file, whoever wrote it.
+def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file, whoever wrote it: what `save` was given.
 
     Parameters
     ----------
@@ -155,10 +154,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
 
     Returns
     -------
-    tensors : dict of str to numpy.ndarray
-        Fresh arrays under the names they were saved by.
-    metadata : dict of str to str
-        The text saved with them, empty where there is none.
+    dict of str to numpy.ndarray
+        Fresh arrays under the names they were saved by, for a layer's ``load_state_dict``, say.
 
     Raises
     ------
@@ -167,6 +164,26 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     ValueError
         The file is no safetensors file, is cut short, or holds a type that NumPy does not have, bfloat16 say. The
         format has no checksum, so a flipped bit within a tensor goes unnoticed; `seal` adds one.
+    """
+    tensors, _ = load_with_metadata(path)
+    return tensors
+
+
+def load_with_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a safetensors file and the text saved with them, read together; errors as those of `load`.
+
+    Returns
+    -------
+    tensors : dict of str to numpy.ndarray
+    metadata : dict of str to str
+        Empty where there is none.
+
+    Examples
+    --------
+    >>> save("pair.safetensors", {"x": np.arange(3.0)}, {"made": "by hand"})
+    >>> load_with_metadata("pair.safetensors")
+    ({'x': array([0., 1., 2.])}, {'made': 'by hand'})
+    >>> os.remove("pair.safetensors")
     """
     import safetensors
 

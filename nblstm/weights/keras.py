@@ -1,4 +1,4 @@
-"""The weights of Keras 3: of `LSTM` and `SimpleRNN`, stacked, and in `Bidirectional`."""
+"""The weights of Keras: of `LSTM`, `SimpleRNN` and the old `CuDNNLSTM`, stacked, and in `Bidirectional`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_choice, as_flag, check_kind
+from nblstm.arguments import as_choice, as_flag, as_text, check_kind
 from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
@@ -53,9 +53,14 @@ def to_keras(layer: LSTM | RNN) -> list[list[np.ndarray]]:
 
 
 def from_keras(
-    layers: Sequence[Sequence[Any]], *, bidirectional: bool = False, nonlinearity: str = "tanh"
-) -> LSTM | RNN:
+    layers: Sequence[Sequence[Any]], *, bidirectional: bool = False, batch_first: bool = True,
+    activation: str = "tanh", recurrent_activation: str = "sigmoid",
+) -> LSTM | RNN:  # fmt: skip
     """The layer that computes what a stack of Keras layers does.
+
+    The weights do not say which activations they were trained with. Since Keras 2.3, and in the ``tf.keras`` of
+    TensorFlow 2, the gates of an ``LSTM`` have ``recurrent_activation="sigmoid"`` by default, those of nblstm; before,
+    and in TensorFlow 1, they had "hard_sigmoid", which is another function. A ``CuDNNLSTM`` always had "sigmoid".
 
     Parameters
     ----------
@@ -64,24 +69,40 @@ def from_keras(
         of a ``Bidirectional`` those of the forward direction, then those of the backward one.
     bidirectional : bool
         Whether the layers are ``Bidirectional`` with ``merge_mode="concat"``, the default.
-    nonlinearity : {"tanh", "relu"}
-        Of a ``SimpleRNN``, its `activation`. An ``LSTM`` must have its default activations.
+    batch_first : bool
+        Whether the layer takes (B, T, I), as Keras does, or (T, B, I).
+    activation : {"tanh", "relu"}
+        That of the Keras layers; "relu" of a ``SimpleRNN`` only.
+    recurrent_activation : {"sigmoid"}
+        That of ``LSTM`` layers; any other is refused.
 
     Raises
     ------
     ValueError
-        Lists of another length, or shapes that disagree.
+        Lists of another length, shapes that disagree, layers of unequal units, or activations that nblstm does not
+        have.
+
+    Notes
+    -----
+    The weights of ``CuDNNLSTM`` are known by their bias of 8H: two halves, which are added. cuDNN reads each gate's
+    part of a kernel as a matrix (H, I), row by row, where the array's own shape is (I, H).
 
     Examples
     --------
     >>> from nblstm import LSTM
     >>> lstm = LSTM(3, 5, num_layers=2, bidirectional=True, seed=0)
     >>> again = from_keras(to_keras(lstm), bidirectional=True)
+    >>> again
+    LSTM(3, 5, num_layers=2, batch_first=True, bidirectional=True)
     >>> again.params["bias_ih_l1"] - lstm.params["bias_ih_l1"] - lstm.params["bias_hh_l1"] == 0  # doctest: +ELLIPSIS
     array([ True, ...])
     """
     check_kind("layers", layers, Sequence)
-    nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    activation, batch_first = as_choice("activation", activation, NONLINEARITIES), as_flag("batch_first", batch_first)
+    if as_text("recurrent_activation", recurrent_activation) != "sigmoid":
+        raise ValueError(
+            f"recurrent_activation must be 'sigmoid', the only one that nblstm has, got {recurrent_activation!r}"
+        )
     tracks, D = [], 1 + as_flag("bidirectional", bidirectional)
     for k, arrays in enumerate(layers):
         check_kind(f"layers[{k}]", arrays, Sequence)
@@ -90,14 +111,24 @@ def from_keras(
             expected = "kernel, recurrent_kernel and, if there is one, bias"
             raise ValueError(f"layers[{k}] must hold {expected}, {D} times over, got {len(arrays)} arrays")
         for d in range(D):
-            name = f"layers[{k}][{{}}]"
-            ih, hh = (as_array(name.format(d * count + n), arrays[d * count + n], 2).T for n in (0, 1))
-            H = hh.shape[1]
-            parts = [gates_apart(name.format(d * count + n), array, H, 0) for n, array in enumerate((ih, hh))]
-            if count == 3:
-                bias = gates_apart(name.format(d * 3 + 2), as_array(name.format(d * 3 + 2), arrays[d * 3 + 2], 1), H, 0)
-                parts += [bias, np.zeros_like(bias)]
-            tracks.append(Track(*parts))
+            names = [f"layers[{k}][{d * count + n}]" for n in range(count)]
+            tracks.append(_track(names, arrays[d * count : (d + 1) * count]))
     if not tracks:
         raise ValueError("layers must hold the weights of at least one layer, got none")
-    return layer_of("layers", tracks, bidirectional=bidirectional, nonlinearity=nonlinearity)
+    if activation != "tanh" and len(tracks[0].ih) == 4:
+        raise ValueError(f"activation must be 'tanh' for an LSTM, got {activation!r}, which nblstm has for an RNN only")
+    return layer_of("layers", tracks, bidirectional=bidirectional, batch_first=batch_first, nonlinearity=activation)
+
+
+def _track(names: Sequence[str], arrays: Sequence[Any]) -> Track:
+    """Kernel, recurrent_kernel and bias, if there is one, of one layer in one direction."""
+    kernel, recurrent_kernel = (as_array(name, array, 2) for name, array in zip(names[:2], arrays, strict=False))
+    H = len(recurrent_kernel)
+    ih, hh = (gates_apart(name, array.T, H, 0) for name, array in zip(names, (kernel, recurrent_kernel), strict=False))
+    if len(arrays) == 2:
+        return Track(ih, hh)
+    bias = gates_apart(names[2], as_array(names[2], arrays[2], 1), H, 0)
+    if len(ih) == 4 and len(bias) == 8:  # of CuDNNLSTM
+        ih, hh = (gates.swapaxes(1, 2).reshape(gates.shape) for gates in (ih, hh))
+        bias = bias[:4] + bias[4:]
+    return Track(ih, hh, bias, np.zeros_like(bias))

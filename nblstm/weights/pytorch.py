@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
-from nblstm.arguments import as_choice, as_text, check_kind
+from nblstm.arguments import as_choice, as_flag, as_text
 from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
 NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+
+
+class Module(Protocol):
+    """A `torch.nn.Module`, as far as it is needed here."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Its weights by name."""
 
 
 def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
@@ -48,25 +56,33 @@ def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
     return layer.to_formulation("split").state_dict()
 
 
-def from_pytorch(state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearity: str = "tanh") -> LSTM | RNN:
-    """The layer whose weights a state dict of PyTorch's holds.
+def from_pytorch(
+    state_dict: Mapping[str, Any] | Module, *, prefix: str = "", batch_first: bool | None = None,
+    nonlinearity: str | None = None,
+) -> LSTM | RNN:  # fmt: skip
+    """The layer whose weights a state dict of PyTorch's, or a module, holds.
 
-    Sizes, layers, directions and biases follow from names and shapes. What a state dict does not hold, ``batch_first``
-    and dropout, is at its default.
+    Sizes, layers, directions and biases follow from names and shapes. A state dict says nothing of `batch_first`, of an
+    RNN's `nonlinearity` and of dropout; a module does, and the layer has what the module has.
 
     Parameters
     ----------
-    state_dict : mapping of str to tensor
-        In memory, or read from a safetensors file by `nblstm.weights.load`.
+    state_dict : mapping of str to tensor, or torch.nn.Module
+        A state dict in memory, or read from a safetensors file by `nblstm.weights.load`; or the module itself.
     prefix : str
         What stands before the layer's names, ``"encoder.lstm."`` for instance; other names are passed over.
-    nonlinearity : {"tanh", "relu"}
-        Of an RNN.
+    batch_first : bool, optional
+        Whether the layer takes (B, T, I). None is what the module has, and False for a state dict.
+    nonlinearity : {"tanh", "relu"}, optional
+        Of an RNN. None is what the module has, and "tanh" for a state dict.
 
     Raises
     ------
     ValueError
-        No weights of an LSTM or RNN under this prefix, some missing, shapes that disagree, or projections.
+        No weights of an LSTM or RNN under this prefix, some missing, shapes that disagree, projections, or peepholes,
+        which are none of PyTorch's.
+    TypeError
+        Weights that are neither float32 nor float64.
 
     Examples
     --------
@@ -77,16 +93,18 @@ def from_pytorch(state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearit
     >>> bool((found.flat_params == lstm.flat_params).all())
     True
     """
-    check_kind("state_dict", state_dict, Mapping)
-    prefix, nonlinearity = as_text("prefix", prefix), as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    prefix = as_text("prefix", prefix)
+    state_dict, said = _opened(state_dict, prefix)
+    said["batch_first"] = as_flag("batch_first", said["batch_first"] if batch_first is None else batch_first)
+    said["nonlinearity"] = as_choice("nonlinearity", nonlinearity or said["nonlinearity"], NONLINEARITIES)
     names = [name.removeprefix(prefix) for name in map(str, state_dict) if name.startswith(prefix)]
     if any(name.startswith("weight_hr_l") for name in names):
         raise ValueError("state_dict must be of a layer without projections (weight_hr), which nblstm does not have")
+    if any(name.startswith("weight_peephole_l") for name in names):
+        raise ValueError("state_dict must be PyTorch's, which has no peepholes (weight_peephole): use load_state_dict")
     found = {match[0]: match for match in map(NAME.fullmatch, names) if match}
     if not found:
-        raise ValueError(
-            f"state_dict must hold names like {prefix}weight_ih_l0, got {', '.join(sorted(map(str, state_dict)))}"
-        )
+        raise ValueError(f"state_dict must hold names like {prefix}weight_ih_l0, {_instead(map(str, state_dict))}")
     layers = 1 + max(int(match[2]) for match in found.values())
     bidirectional = any(match[3] for match in found.values())
     bias = any(match[1].startswith("bias") for match in found.values())
@@ -105,6 +123,30 @@ def from_pytorch(state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearit
         units = tensors["weight_hh"].shape[1]
         return Track(*(gates_apart(prefix + kind + suffix, tensor, units, 0) for kind, tensor in tensors.items()))
 
-    return layer_of(
-        "state_dict", [track(suffix) for suffix in suffixes], bidirectional=bidirectional, nonlinearity=nonlinearity
-    )
+    if layers == 1:
+        said["dropout"] = 0.0  # it acts between layers
+    return layer_of("state_dict", [track(suffix) for suffix in suffixes], bidirectional=bidirectional, **said)
+
+
+def _opened(source: Mapping[str, Any] | Module, prefix: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The state dict, and what it does not say: by the module whose names begin with `prefix`, or the defaults."""
+    said = {"batch_first": False, "nonlinearity": "tanh", "dropout": 0.0}
+    if isinstance(source, Mapping):
+        return source, said
+    torch = sys.modules.get("torch")  # who hands in a module has imported it
+    if torch is None or not isinstance(source, torch.nn.Module):
+        raise TypeError(f"state_dict must be a mapping or a module of PyTorch's, got {type(source).__name__}")
+    owner = dict(source.named_modules()).get(prefix.removesuffix("."))
+    if isinstance(owner, torch.nn.RNNBase):
+        said |= {name: getattr(owner, name) for name in said if hasattr(owner, name)}
+    return source.state_dict(), said
+
+
+def _instead(names: Iterable[str]) -> str:
+    """What a state dict has where the names looked for are not: the layer under other prefixes, or other names."""
+    names = sorted(names)
+    prefixes = [name.removesuffix("weight_ih_l0") for name in names if name.endswith("weight_ih_l0")]
+    if not prefixes:
+        return f"got {', '.join(names[:9])}{', ...' * (len(names) > 9)}"
+    several = f" or {len(prefixes) - 1} more" if len(prefixes) > 1 else ""
+    return f"found under the prefix {prefixes[0]!r}{several}: prefix={prefixes[0]!r}"

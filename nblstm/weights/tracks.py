@@ -53,8 +53,9 @@ def tracks_of(layer: LSTM | RNN) -> list[Track]:
 
 
 def layer_of(
-    name: str, tracks: Sequence[Track], *, bidirectional: bool = False, nonlinearity: str = "tanh"
-) -> LSTM | RNN:
+    name: str, tracks: Sequence[Track], *, bidirectional: bool = False, batch_first: bool = False,
+    dropout: float = 0.0, nonlinearity: str = "tanh",
+) -> LSTM | RNN:  # fmt: skip
     """A layer with these weights, which must agree about gates, units, biases, peepholes and dtype.
 
     `name` is what the caller has them from.
@@ -68,12 +69,17 @@ def layer_of(
     options: dict[str, Any] = {"peephole": first.peephole is not None} if K == 4 else {"nonlinearity": nonlinearity}
     if K not in (1, 4):
         raise ValueError(f"{name} must hold the weights of an LSTM, 4 gates, or of an RNN, 1; got {K} (3 is a GRU)")
-    for track in tracks:
+    for n, track in enumerate(tracks):
+        if track.ih.shape[1] != H:
+            raise ValueError(
+                f"{name} must have as many units in every layer, got {H} in layer 0 and {track.ih.shape[1]} in layer "
+                f"{n // directions}: convert them one by one"
+            )
         if track.hh.shape != (K, H, H):
             raise ValueError(f"{name} must have {H} columns for the state of {H} units, got {track.hh.shape[2]}")
     layer = (LSTM if K == 4 else RNN)(
-        inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, bidirectional=bidirectional,
-        dtype=str(first.ih.dtype), seed=0, **options,
+        inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, batch_first=batch_first,
+        dropout=dropout, bidirectional=bidirectional, dtype=str(first.ih.dtype), seed=0, **options,
     )  # fmt: skip
     state = {}
     for track, (suffix, _) in zip(tracks, layer.tracks, strict=True):
@@ -94,7 +100,9 @@ def as_array(name: str, tensor: Any, dimensions: int) -> np.ndarray:
         raise TypeError(f"{name} must be a plain array, got a masked array")
     array = as_found(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
     if array.dtype.newbyteorder("=") not in DTYPES:
-        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}; convert it first")
+        # PyTorch's bfloat16 is none that NumPy can read, which makes an object of it.
+        dtype = str(tensor.dtype).removeprefix("torch.") if hasattr(tensor, "detach") else array.dtype
+        raise TypeError(f"{name} must be float32 or float64, got {dtype}; convert it first")
     if array.ndim != dimensions or not array.size:
         raise ValueError(f"{name} must have {dimensions} dimensions, none of them 0, got shape {array.shape}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -118,7 +118,7 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model = small()
     model.save(path)
-    tensors, metadata = weights.load(path)
+    tensors, metadata = weights.load_with_metadata(path)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(ValueError, match="damaged or no safetensors file"):
         CharLM.load(path)

@@ -94,7 +94,7 @@ def stop_and_go_on(folder: Path, whole: Path, reason: str, mend: Callable[[], ob
     assert Run.resume(folder, TextJob).train()
     assert is_clean(folder)
     for name in NAMES:
-        expected, found = (weights.load(run / name)[0] for run in (whole, folder))
+        expected, found = (weights.load(run / name) for run in (whole, folder))
         assert expected.keys() == found.keys()
         assert all(tensor.tobytes() == found[key].tobytes() for key, tensor in expected.items())
     return reached
@@ -190,7 +190,7 @@ def read_only(whole: Path, disk: Path) -> None:
     shell(f"mount -o remount,rw {disk}")
     assert Run.resume(disk / "run", TextJob).train()
     for name in NAMES:
-        expected, found = (weights.load(path / name)[0] for path in (whole, disk / "run"))
+        expected, found = (weights.load(path / name) for path in (whole, disk / "run"))
         assert {k: v.tobytes() for k, v in expected.items()} == {k: v.tobytes() for k, v in found.items()}
 
 

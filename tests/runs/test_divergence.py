@@ -149,7 +149,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def tensors(folder: Path) -> dict[str, bytes]:
-    return {name: tensor.tobytes() for name, tensor in weights.load(folder / "checkpoint.safetensors")[0].items()}
+    return {name: tensor.tobytes() for name, tensor in weights.load(folder / "checkpoint.safetensors").items()}
 
 
 def poisoned_weights(run: Run) -> None:

@@ -103,7 +103,7 @@ def test_a_resumed_run_is_bit_identical(
         run = Run.resume(tmp_path / "parts", TextJob)
     assert run.train()
     for name in ("model.safetensors", "checkpoint.safetensors"):
-        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
+        expected, found = (weights.load(tmp_path / folder / name) for folder in ("whole", "parts"))
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
             assert tensor.tobytes() == found[key].tobytes(), key
@@ -181,7 +181,7 @@ def test_folders_that_hold_no_run_are_refused(tmp_path: Path, settings: TextSett
         Run.resume(tmp_path / "nowhere", TextJob)
     run = Run.create(tmp_path / "run", TextJob(settings))
     path = run.folder / "checkpoint.safetensors"
-    tensors, metadata = weights.load(path)
+    tensors, metadata = weights.load_with_metadata(path)
     weights.save(path, tensors, {"format": "pt"})
     with pytest.raises(ValueError, match="must be a checkpoint written by a run"):
         Run.resume(run.folder, TextJob)
@@ -293,7 +293,7 @@ def test_a_resumed_run_over_sequences_is_bit_identical(
         assert run.trainer.steps == step
     assert run.train()
     for name in ("model.safetensors", "checkpoint.safetensors"):
-        expected, found = (weights.load(tmp_path / folder / name)[0] for folder in ("whole", "parts"))
+        expected, found = (weights.load(tmp_path / folder / name) for folder in ("whole", "parts"))
         assert {key: tensor.tobytes() for key, tensor in found.items()} == {
             key: tensor.tobytes() for key, tensor in expected.items()
         }

@@ -184,7 +184,7 @@ class Layers(RuleBasedStateMachine):
         subject = self.pick(which)
         path = Path(self.folder.name) / "layer"
         weights.save(path, subject.layer.state_dict(), {"cell": subject.case.cell})
-        tensors, metadata = weights.load(path)
+        tensors, metadata = weights.load_with_metadata(path)
         assert metadata == {"cell": subject.case.cell}
         layer = subject.case.layer(subject.layer.dtype.name, seed)
         layer.load_state_dict(tensors)

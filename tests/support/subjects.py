@@ -94,7 +94,10 @@ def there_and_back(subject: Subject, form: str, folder: str) -> Any:
     ways: dict[str, Callable[[], Any]] = {
         "pytorch": lambda: weights.from_pytorch(weights.to_pytorch(layer), **nonlinearity),
         "keras": lambda: weights.from_keras(
-            weights.to_keras(layer), bidirectional=subject.case.bidirectional, **nonlinearity
+            weights.to_keras(layer),
+            bidirectional=subject.case.bidirectional,
+            batch_first=False,
+            activation=nonlinearity.get("nonlinearity", "tanh"),
         ),
         "tensorflow": lambda: weights.from_tensorflow(weights.to_tensorflow(layer)),
         "onnx": lambda: through_onnx(layer, Path(folder) / "layer.onnx"),

@@ -52,7 +52,7 @@ for optimizer in (nblstm.SGD([lstm], 0.1), nblstm.Adam([lstm]), nblstm.AdamW([ls
     assert_type(optimizer.state_dict(), dict[str, np.ndarray])
 
 nblstm.weights.save("lstm.safetensors", lstm.state_dict())
-assert_type(nblstm.weights.load("lstm.safetensors")[0], dict[str, np.ndarray])
+assert_type(nblstm.weights.load("lstm.safetensors"), dict[str, np.ndarray])
 assert_type(nblstm.weights.from_pytorch(nblstm.weights.to_pytorch(rnn)), nblstm.LSTM | nblstm.RNN)
 assert_type(nblstm.weights.to_keras(lstm), list[list[np.ndarray]])
 assert_type(nblstm.weights.from_onnx("model.onnx"), dict[str, nblstm.LSTM | nblstm.RNN])

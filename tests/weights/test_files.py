@@ -34,7 +34,7 @@ def tensors() -> dict[str, np.ndarray]:
 def test_what_is_saved_comes_back(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     path = tmp_path / "a.safetensors"
     weights.save(path, tensors, {"name": "naïve ☃", "json": json.dumps({"a": [1, 2]})})
-    found, metadata = weights.load(path)
+    found, metadata = weights.load_with_metadata(path)
     assert metadata == {"name": "naïve ☃", "json": '{"a": [1, 2]}'}
     assert set(found) == set(tensors)
     for name, tensor in tensors.items():
@@ -45,9 +45,9 @@ def test_what_is_saved_comes_back(tmp_path: Path, tensors: dict[str, np.ndarray]
 
 def test_no_metadata_is_an_empty_dict(tmp_path: Path) -> None:
     weights.save(tmp_path / "a", {"x": np.ones(2)})
-    assert weights.load(tmp_path / "a")[1] == {}
+    assert weights.load_with_metadata(tmp_path / "a")[1] == {}
     weights.save(str(tmp_path / "none"), {})
-    assert weights.load(str(tmp_path / "none")) == ({}, {})
+    assert weights.load_with_metadata(str(tmp_path / "none")) == ({}, {})
 
 
 def test_a_layer_travels_through_a_file(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_layer_travels_through_a_file(tmp_path: Path) -> None:
         p.flat[:] = np.random.default_rng(0).standard_normal(18)
     weights.save(tmp_path / "layer", layer.state_dict())
     other = Layer({"weight": (3, 5), "bias": (3,)}, "float64")
-    other.load_state_dict(weights.load(tmp_path / "layer")[0])
+    other.load_state_dict(weights.load(tmp_path / "layer"))
     np.testing.assert_array_equal(other.flat_params, layer.flat_params)
 
 
@@ -71,7 +71,7 @@ def test_pytorch_opens_our_files_and_we_open_its(tmp_path: Path, tensors: dict[s
 
     lstm = torch.nn.LSTM(3, 4)
     save_file(lstm.state_dict(), tmp_path / "theirs", {"from": "torch"})
-    found, metadata = weights.load(tmp_path / "theirs")
+    found, metadata = weights.load_with_metadata(tmp_path / "theirs")
     assert metadata == {"from": "torch"}
     assert set(found) == set(lstm.state_dict())
     for name, tensor in lstm.state_dict().items():
@@ -110,7 +110,7 @@ with atomic_write({str(path)!r}) as file:
     os._exit(9)
 """
     run_python("-c", program, code=9)
-    np.testing.assert_array_equal(weights.load(path)[0]["x"], np.arange(4.0))
+    np.testing.assert_array_equal(weights.load(path)["x"], np.arange(4.0))
     assert sorted(name.endswith(".tmp") for name in os.listdir(tmp_path)) == [False, True]
 
 
@@ -124,7 +124,7 @@ def test_a_failed_save_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
         weights.save(path, {"x": np.zeros(4)})
-    np.testing.assert_array_equal(weights.load(path)[0]["x"], np.arange(4.0))
+    np.testing.assert_array_equal(weights.load(path)["x"], np.arange(4.0))
     assert os.listdir(tmp_path) == ["model.safetensors"]
 
 

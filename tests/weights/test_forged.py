@@ -55,7 +55,7 @@ def run(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def forge(path: Path, form: str, change: Callable[[Any], Any], tensors: dict[str, np.ndarray] | None = None) -> None:
     """Change what a file says, and seal it again."""
-    found, metadata = weights.load(path)
+    found, metadata = weights.load_with_metadata(path)
     data = change(weights.unseal(metadata[form], found))
     tensors = found if tensors is None else tensors
     weights.save(path, tensors, {form: weights.seal(data, tensors)})
@@ -124,7 +124,7 @@ def test_json_that_is_none_or_too_much(run: Path, text: str) -> None:
         ("model.safetensors", "nblstm.CharLM", lambda: Network.load(run / "model.safetensors")),
         ("checkpoint.safetensors", FORMAT, lambda: Run.resume(run, TextJob)),
     ):
-        tensors, _ = weights.load(run / name)
+        tensors = weights.load(run / name)
         sealed = weights.seal(None, tensors).split()[0]
         digest = weights.files._digest(text, tensors)
         assert len(digest) == len(sealed)
@@ -136,7 +136,7 @@ def test_json_that_is_none_or_too_much(run: Path, text: str) -> None:
 @pytest.mark.parametrize("change", ["missing", "extra", "shape", "dtype", "empty", "twice"])
 def test_a_model_with_other_tensors(run: Path, change: str) -> None:
     path = run / "model.safetensors"
-    tensors, metadata = weights.load(path)
+    tensors, metadata = weights.load_with_metadata(path)
     altered = {
         "missing": {name: tensor for name, tensor in tensors.items() if name != "linear.bias"},
         "extra": tensors | {"linear.more": np.zeros(3, "float32")},
@@ -156,7 +156,7 @@ def test_a_model_with_other_tensors(run: Path, change: str) -> None:
 
 def test_weights_that_are_not_numbers_load_and_are_refused_where_they_would_count(run: Path) -> None:
     path = run / "model.safetensors"
-    tensors, _ = weights.load(path)
+    tensors = weights.load(path)
     tensors["linear.bias"][0] = np.nan
     forge(path, "nblstm.CharLM", lambda data: data, tensors)
     assert np.isnan(Network.load(path).state_dict()["linear.bias"][0])
@@ -209,7 +209,7 @@ def test_a_checkpoint_that_lies_about_itself(run: Path, path: tuple[str, ...], v
     ],
 )
 def test_a_checkpoint_with_other_tensors(run: Path, name: str, tensor: np.ndarray) -> None:
-    tensors, _ = weights.load(run / "checkpoint.safetensors")
+    tensors = weights.load(run / "checkpoint.safetensors")
     forge(run / "checkpoint.safetensors", FORMAT, lambda data: data, tensors | {name: tensor})
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors is a damaged checkpoint: .+"):
         Run.resume(run, TextJob)

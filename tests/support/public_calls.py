@@ -160,7 +160,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "to_tensorflow": lambda: call(weights.to_tensorflow, layer=lstm(), forget_bias=0.5),
     "from_tensorflow": lambda: call(weights.from_tensorflow, cells=weights.to_tensorflow(lstm()), forget_bias=0.5),
-    "to_onnx": lambda: call(weights.to_onnx, model=lstm(), path=FILES.new()),
+    "to_onnx": lambda: call(weights.to_onnx, model=lstm(), path=FILES.new(), lengths=True),
     "from_onnx": lambda: call(weights.from_onnx, path=onnx_file()),
     "atomic_write": lambda: call(write, path=FILES.new()),
     "save": lambda: call(weights.save, path=FILES.new(), tensors=TENSORS, metadata={"a": "b"}),

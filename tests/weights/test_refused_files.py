@@ -90,22 +90,6 @@ def onnx_model() -> Any:
 
 
 @pytest.mark.peers
-def test_onnx_reads_no_other_file(onnx_model: Any, tmp_path: Path) -> None:
-    """Weights may lie in a file that the model names; it could name any."""
-    onnx, model = onnx_model
-    (tmp_path / "secret").write_bytes(bytes(4 * 60))
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for location in ("secret", "../secret", str(tmp_path / "secret"), "/etc/passwd"):
-        del tensor.external_data[:]
-        tensor.external_data.add(key="location", value=location)
-        (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
-        with pytest.raises(ValueError, match="node lstm must have its W stored in the file"):
-            weights.from_onnx(tmp_path / "model.onnx")
-
-
-@pytest.mark.peers
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (-5, 20, 5), (HUGE, 20, 5), (20000, 80000, 0), (2**62, 20, 5)])
 def test_onnx_with_absurd_sizes(onnx_model: Any, tmp_path: Path, sizes: tuple[int, int, int]) -> None:

@@ -1,0 +1,22 @@
+"""What reading and writing share: the package onnx itself, ONNX's order of the gates and names of the activations."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+GATES = {4: [0, 3, 1, 2], 1: [0]}  # i, o, f, c from i, f, g, o: c is our g
+BACK = {4: [0, 2, 3, 1], 1: [0]}
+PEEPHOLES = [0, 2, 1]  # i, o, f from i, f, o, and back
+ACTIVATIONS = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "tanh": ["Tanh"], "relu": ["Relu"]}
+LARGEST = 2**31 - 1  # bytes that the format, Protocol Buffers, can hold
+
+
+def require_onnx() -> ModuleType:
+    """The package onnx, which few need."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            f"this needs the package onnx, which cannot be imported ({error}): pip install onnx"
+        ) from error
+    return onnx

@@ -96,7 +96,8 @@ def from_pytorch(
     prefix = as_text("prefix", prefix)
     state_dict, said = _opened(state_dict, prefix)
     said["batch_first"] = as_flag("batch_first", said["batch_first"] if batch_first is None else batch_first)
-    said["nonlinearity"] = as_choice("nonlinearity", nonlinearity or said["nonlinearity"], NONLINEARITIES)
+    activation = said["nonlinearity"] if nonlinearity is None else nonlinearity
+    said["nonlinearity"] = as_choice("nonlinearity", activation, NONLINEARITIES)
     names = [name.removeprefix(prefix) for name in map(str, state_dict) if name.startswith(prefix)]
     if any(name.startswith("weight_hr_l") for name in names):
         raise ValueError("state_dict must be of a layer without projections (weight_hr), which nblstm does not have")

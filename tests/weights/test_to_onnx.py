@@ -12,7 +12,7 @@ import pytest
 from support.forms import BOTH, depths, directions, forms, made
 from support.record_exchange import B, H, I, T
 
-from nblstm import LSTM, RNN, LSTMCell, CharLM, SequenceClassifier, SequenceRegressor, weights
+from nblstm import LSTM, RNN, CharLM, LSTMCell, SequenceClassifier, SequenceRegressor, weights
 
 
 def run_onnx(path: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from nblstm.parameters import Block
 
 
 class EmbeddingTape(AnyTape):
-    """What `Embedding.forward` leaves for `backward`: the indices, and the buffer of the result."""
+    """What `Embedding.forward` leaves for `backward`: the indices (N,), and the buffer of the result."""
 
     def __init__(self, layer: Embedding) -> None:
         self.layer = layer
@@ -66,17 +66,16 @@ class Embedding(Layer):
         return self.params["weight"][self.check("indices", indices)]
 
     def forward(self, indices: np.ndarray, tape: EmbeddingTape | None = None) -> tuple[np.ndarray, EmbeddingTape]:
-        """As the call, but y is a read-only view into the tape, valid until its next forward.
-
-        `indices` are kept by reference and must not change before backward.
-        """
+        """As the call, but y is a read-only view into the tape, valid until its next forward."""
         tape = EmbeddingTape(self) if tape is None else tape
         check_tape(self, tape)
         tape.version, tape.awaits_backward = self.version, False  # until this forward has ended well
-        tape.indices = self.check("indices", indices)
+        # A copy: backward writes where they say, and what a caller does to his own array must not lead it elsewhere.
+        tape.indices = np.array(self.check("indices", indices), np.int64).reshape(-1)
         if tape.y.shape != (*indices.shape, self.embedding_dim):
             tape.y = np.zeros((*indices.shape, self.embedding_dim), self.dtype)
-        np.take(self.params["weight"], tape.indices, axis=0, out=tape.y, mode="clip")
+        rows = tape.y.reshape(-1, self.embedding_dim)
+        np.take(self.params["weight"], tape.indices, axis=0, out=rows, mode="clip")
         tape.awaits_backward = True
         return read_only(tape.y), tape
 
@@ -92,10 +91,10 @@ class Embedding(Layer):
         """
         grads = check_backward(self, tape, grads)
         dy = check_array("dy", dy, self.dtype, tape.y.shape)
-        tape.awaits_backward = False
         rows = np.ascontiguousarray(dy).reshape(-1, self.embedding_dim)
-        indices = np.ascontiguousarray(tape.indices, np.int64).reshape(-1)
-        add_rows(ANY, threads_for(rows.size), indices, rows, grads["weight"])
+        tape.awaits_backward = False
+        table = grads.flat.reshape(self.num_embeddings, self.embedding_dim)
+        add_rows(ANY, threads_for(rows.size), tape.indices, rows, table)
 
     def check(self, name: str, indices: np.ndarray) -> np.ndarray:
         """`indices`, which must be integers in 0 .. num_embeddings - 1; `name` is what the caller calls them."""

@@ -166,10 +166,10 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         return x, self._states("state", state, B, unbatched), steps, unbatched
 
     def _by_time(self, array: np.ndarray) -> np.ndarray:
-        """A view (T, B, ...) of an array as the caller gives it."""
+        """A view (T, B, ...) of an array as the caller gives it, whose form he may change before backward."""
         if array.ndim == 2:
             return array[:, None]
-        return array.transpose(1, 0, 2) if self.batch_first else array
+        return array.transpose(1, 0, 2) if self.batch_first else array.view()
 
     def _as_given(self, array: np.ndarray, unbatched: bool) -> np.ndarray:
         """The reverse of `_by_time`."""

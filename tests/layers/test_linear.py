@@ -78,6 +78,19 @@ def test_embedding_looks_up_rows(kind, shape, rng):
     np.testing.assert_allclose(layer.grads["weight"], expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_indices_that_change_after_forward_change_nothing(order, rng):
+    """Backward would write wherever they say."""
+    layer = nblstm.Embedding(11, 4, dtype="float64", seed=1)
+    indices, dy = np.array(rng.integers(0, 11, (5, 3)), order=order), rng.standard_normal((5, 3, 4))
+    expected = np.zeros((11, 4))
+    np.add.at(expected, indices, dy)
+    _, tape = layer.forward(indices)
+    indices[...] = 3
+    layer.backward(dy, tape)
+    np.testing.assert_allclose(layer.grads["weight"], expected, rtol=0, atol=1e-14)
+
+
 def test_embedding_gradients(rng):
     nblstm.gradcheck(nblstm.Embedding(11, 4, dtype="float64", seed=1), rng.integers(0, 11, (5, 3)))
 

@@ -45,9 +45,15 @@ class Layer:
         return self.__dict__ | {"params": None, "_packs": None, "_editors": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The reverse of `__getstate__`."""
+        """The reverse of `__getstate__`.
+
+        Parameters may come as a view into memory that cannot be written (`joblib.load` with ``mmap_mode="r"``, pickles
+        of protocol 5 over bytes) and stay there; gradients then get memory of their own.
+        """
         self.__dict__.update(state)
         self.params = self._writable.read_only()
+        if not self.grads.flat.flags.carray:
+            self.grads = Block(self.grads.shapes, self.grads.flat.copy())
 
     def __copy__(self) -> Self:
         """A layer of its own: two that write to one memory would not know when to pack their weights anew."""
@@ -89,6 +95,12 @@ class Layer:
         What runs within the block goes by the values of that moment, and packs them anew each time. What another thread
         runs meanwhile may see some parameters before and some after; nothing else comes of it.
 
+        Raises
+        ------
+        ValueError
+            The parameters lie in memory that cannot be written: the layer was unpickled over bytes, or loaded from a
+            file mapped for reading. Those of ``copy.deepcopy(layer)`` do not.
+
         Examples
         --------
         >>> import nblstm
@@ -98,12 +110,21 @@ class Layer:
         >>> linear.params["weight"]
         array([[1., 2.]], dtype=float32)
         """
+        self.check_editable()
         self._editors.append(None)
         try:
             yield self._writable
         finally:
             self._writes += 1
             self._editors.pop()
+
+    def check_editable(self) -> None:
+        """Refuse a layer whose parameters lie where nobody may write, as they may after it was unpickled."""
+        if not self._writable.flat.flags.carray:
+            raise ValueError(
+                f"the parameters of this {type(self).__name__} lie in memory that cannot be written, such as a file "
+                "mapped for reading; those of copy.deepcopy(layer) can"
+            )
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter under PyTorch's name."""

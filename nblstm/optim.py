@@ -16,6 +16,7 @@ from nblstm.clipping import check_layers
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.layer import Layer
+from nblstm.parameters import fit_for_kernels
 
 # Every number a kernel gets has the dtype of the arrays, and 1 - beta and the like are taken beforehand in float64: so
 # a float32 kernel stays in float32, with PyTorch's own scalars.
@@ -90,6 +91,14 @@ class Optimizer:
         self.steps = 0
         self._state = [{name: np.zeros_like(layer.grads.flat) for name in self.moments} for layer in self.layers]
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """For copies and pickles: moments that come as views into memory that cannot be written get their own."""
+        self.__dict__.update(state)
+        self._state = [
+            {name: array if array.flags.carray else np.array(array) for name, array in moments.items()}
+            for moments in self._state
+        ]
+
     def __copy__(self) -> Self:
         """Another optimiser of the same layers, with moments of its own."""
         other = object.__new__(type(self))
@@ -104,8 +113,15 @@ class Optimizer:
         lr : float, optional
             The learning rate of this step alone, from a schedule say; by default the one given at the start. Zero is
             allowed: the moments move, the parameters do not.
+
+        Raises
+        ------
+        ValueError
+            A layer whose parameters cannot be written, see `Layer.editing`, or whose gradients or moments are not those
+            of its parameters; nothing has moved then.
         """
         rate = self.lr if lr is None else as_number("lr", lr)
+        self._check()
         self.steps += 1
         for layer, state in zip(self.layers, self._state, strict=True):
             with layer.editing() as p, np.errstate(over="ignore"):  # a rate too large for the dtype is infinite there
@@ -117,6 +133,17 @@ class Optimizer:
                     scalar=layer.dtype.type,
                     lr=rate,
                 )
+
+    def _check(self) -> None:
+        """Every array that a kernel will read or write has a number for each parameter."""
+        for i, (layer, state) in enumerate(zip(self.layers, self._state, strict=True)):
+            layer.check_editable()
+            for name, array in {"gradients": layer.flat_grads, **state}.items():
+                if not fit_for_kernels(array, layer.num_parameters, layer.dtype):
+                    raise ValueError(
+                        f"layers[{i}] must have {name} of {layer.num_parameters} {layer.dtype}, writable and in one "
+                        f"piece, got {array.dtype} {array.shape}"
+                    )
 
     def _update(self, threads: int, p: np.ndarray, g: np.ndarray, *moments: np.ndarray, scalar: Any, lr: float) -> None:
         """One step for one layer; `scalar` makes a number of the layer's dtype."""

@@ -51,6 +51,11 @@ def zeros(owner: str, shapes: Shapes, dtype: np.dtype) -> np.ndarray:
         ) from None
 
 
+def fit_for_kernels(array: np.ndarray, size: int, dtype: np.dtype) -> bool:
+    """Whether a kernel may write to `size` numbers of `dtype` from the address of `array` on."""
+    return array.shape == (size,) and array.dtype == dtype and array.flags.carray
+
+
 class Block(Mapping[str, np.ndarray]):
     """Named tensors that lie one after the other in one flat array.
 
@@ -76,7 +81,7 @@ class Block(Mapping[str, np.ndarray]):
 
     def __init__(self, shapes: Shapes, flat: np.ndarray) -> None:
         self.shapes = dict(shapes)
-        self.flat = flat
+        self.flat = flat = np.asarray(flat)  # of a memory map a plain view, as are then all that are taken from it
         self._views: dict[str, np.ndarray] = {}
         self.starts: dict[str, int] = {}
         start = 0

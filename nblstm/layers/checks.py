@@ -9,7 +9,7 @@ import numpy as np
 
 from nblstm.arguments import as_integers, check_array
 from nblstm.layer import Layer
-from nblstm.parameters import Block
+from nblstm.parameters import Block, fit_for_kernels
 
 State = Any
 """LSTM: a pair (h, c) of arrays, either of which may be None; RNN: an array h, or None."""
@@ -51,12 +51,11 @@ def check_backward(layer: Layer, tape: AnyTape, grads: Block | None) -> Block:
         raise RuntimeError("backward has already run on this forward: run forward again, each allows one backward")
     if tape.version != layer.version:
         raise RuntimeError("the parameters were written between forward and backward: run forward again")
-    if grads is None:
-        return layer.grads
-    fits = isinstance(grads, Block) and grads.shapes == layer.grads.shapes and grads.flat.dtype == layer.dtype
-    if not fits or not grads.flat.flags.writeable:
-        raise ValueError("grads must be a block that this layer's new_grads() returned")
-    return grads
+    name, block = ("layer.grads", layer.grads) if grads is None else ("grads", grads)
+    fits = isinstance(block, Block) and block.shapes == layer.params.shapes
+    if not fits or not fit_for_kernels(block.flat, layer.num_parameters, layer.dtype):
+        raise ValueError(f"{name} must be a writable block that this layer's new_grads() returned")
+    return block
 
 
 def state_members(

@@ -88,7 +88,7 @@ class Recurrent(Layer):
                 shapes["weight_peephole" + suffix] = (3, H)
         return shapes
 
-    def _places_of(self, suffix: str, inputs: int) -> np.ndarray:
+    def _places_of(self, suffix: str, inputs: int) -> list[int]:
         """Where the parameters of a track lie in the flat block, as `kernels.products` describes it."""
         starts, H = self._writable.starts, self.hidden_size
         if self.formulation == "split":
@@ -97,7 +97,7 @@ class Recurrent(Layer):
             start = starts["weight" + suffix]
             weights = [start + H, H + inputs, start, H + inputs]
         biases = [starts[name + suffix] for name in self.bias_names]
-        return np.array([*weights, *biases, -1, -1][:6])
+        return [*weights, *biases, -1, -1][:6]
 
     def _initialise(self, generator: np.random.Generator) -> None:
         H = self.hidden_size
@@ -388,7 +388,7 @@ class Recurrent(Layer):
             ANY, tape.threads, len(rows), address(x),
             schedule.live_offsets(direction, time_stride, batch_stride)[part], x_feature, x.shape[2],
             address(track.h[first:]), rows, P, H, gates, rows, G, self.gates, H, buffers.one, last == tape.T,
-            first == 0, buffers.sums, grads.flat, self.places[number],
+            first == 0, buffers.sums, grads.flat, tape.packs.tracks[number].places,
         )  # fmt: skip
         if self.peephole:
             sweeps.peephole_gradient(

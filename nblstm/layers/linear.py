@@ -21,7 +21,7 @@ class LinearPacks:
     """The weight as panels for both ways, and the padded bias; each half with the version it was packed from."""
 
     def __init__(self, layer: Linear) -> None:
-        self.layer = layer
+        self.layer, self.places = layer, np.array(layer.places)
         I, O = layer.in_features, layer.out_features
         self.columns, self.columns_back = padded(O, layer.dtype), padded(I, layer.dtype)
         self.panels = aligned_zeros(self.columns * I, layer.dtype)
@@ -36,7 +36,7 @@ class LinearPacks:
         version = layer.version  # another thread may write while this one packs; then these are soon out of date
         if self.forward_version != version:
             products.pack_forward(
-                ANY, threads, layer._writable.flat, layer.places, 1, layer.out_features, layer.in_features, 0,
+                ANY, threads, layer._writable.flat, self.places, 1, layer.out_features, layer.in_features, 0,
                 self.columns, self.panels, self.none, self.bias,
             )  # fmt: skip
             self.forward_version = version
@@ -47,7 +47,7 @@ class LinearPacks:
         version = layer.version
         if self.backward_version != version:
             products.pack_backward(
-                ANY, threads, layer._writable.flat, layer.places, 1, layer.out_features, layer.in_features, 0,
+                ANY, threads, layer._writable.flat, self.places, 1, layer.out_features, layer.in_features, 0,
                 layer.out_features, self.panels_back, self.none,
             )  # fmt: skip
             self.backward_version = version
@@ -122,7 +122,7 @@ class Linear(Layer):
         I, O = self.in_features, self.out_features
         super().__init__({"weight": (O, I)} | ({"bias": (O,)} if self.bias else {}), dtype)
         bias_at = self._writable.starts["bias"] if self.bias else -1
-        self.places = np.array([0, I, 0, 0, bias_at, -1])  # see `kernels.products`
+        self.places = [0, I, 0, 0, bias_at, -1]  # see `kernels.products`
         self._packs: LinearPacks | None = None
         with self.editing() as p:
             p.flat[:] = np.random.default_rng(as_seed(seed)).uniform(-1, 1, p.flat.size) / np.sqrt(I)
@@ -206,7 +206,7 @@ class Linear(Layer):
         products.weight_gradient(
             ANY, threads, tape.rows, address(tape.x), index * row, feature, I, address(tape.x), index, 0, 0,
             tape.dy.reshape(-1), index, packs.columns, 1, O, tape.one, True, True, tape.sums, grads.flat,
-            self.places,
+            packs.places,
         )  # fmt: skip
         if not need_dx:
             return None

@@ -23,7 +23,7 @@ class PackedTrack:
     """
 
     def __init__(self, layer: Recurrent, number: int) -> None:
-        self.layer, self.places = layer, layer.places[number]
+        self.layer, self.places = layer, np.array(layer.places[number])
         self.suffix, self.inputs = layer.tracks[number]
         H, P, G, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype
         self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((3, P) if layer.peephole else (0,), dtype)

@@ -90,6 +90,8 @@ class Network:
         """
         expected = Block(self.shapes, np.empty(self.num_parameters, self.dtype))
         parameters.check_fits(type(self).__name__, expected, mapping)
+        for layer in self.layers:
+            layer.check_editable()
         for part, layer in self._parts.items():
             layer.load_state_dict({name: mapping[f"{part}.{name}"] for name in layer.params})
 

@@ -81,6 +81,10 @@ class TextTrainer(Trainer):
         self._next_state: Any = None
         self._dlogits: np.ndarray | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the gradient's memory too, which the next step makes anew."""
+        return super().__getstate__() | {"_dlogits": None}
+
     def _forward_and_backward(self) -> float:
         inputs = self.streams[self.position : self.position + self.window]
         targets = self.streams[self.position + 1 : self.position + self.window + 1]

@@ -83,6 +83,7 @@ class LinearTape(AnyTape):
     def allocate_back(self) -> None:
         """The same for the backward pass."""
         if self.rows_back != self.rows:
+            self.rows_back = -1  # as above
             dtype, packs = self.layer.dtype, self.packs
             self.dy = aligned_zeros((self.rows, packs.columns), dtype)
             self.dx = aligned_zeros((self.rows, packs.columns_back), dtype)
@@ -198,8 +199,8 @@ class Linear(Layer):
         grads, need_dx = check_backward(self, tape, grads), as_flag("need_dx", need_dx)
         I, O, packs = self.in_features, self.out_features, tape.packs
         dy = check_array("dy", dy, self.dtype, (*tape.shape, O))
-        tape.awaits_backward = False
         tape.allocate_back()
+        tape.awaits_backward = False
         tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy
         threads, index = tape.threads, tape.index
         row, feature = strides(tape.x)

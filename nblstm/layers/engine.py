@@ -16,7 +16,7 @@ from nblstm.kernels.tag import ANY, Tag
 from nblstm.kernels.units import GATES
 from nblstm.layer import Layer
 from nblstm.layers.checks import State
-from nblstm.layers.memory import address, padded, strides
+from nblstm.layers.memory import address, apart_from, padded, strides
 from nblstm.layers.packs import Packs
 from nblstm.layers.steps import run_short
 from nblstm.layers.stream import Stream
@@ -226,6 +226,7 @@ class Recurrent(Layer):
         tape.allocate(*x.shape[:2])
         tape.use_lengths(lengths)
         if tape.keep:
+            x = apart_from(x, tape.given_out())  # both passes read it and write there
             tape.packs.refresh_forward(tape.threads)
         else:
             tape.packs = self.inference_packs(tape.threads)
@@ -312,6 +313,9 @@ class Recurrent(Layer):
     ) -> np.ndarray | None:
         """Backpropagation through all layers; adds to grads, leaves the initial states' gradients, returns dx."""
         tape.allocate_back()
+        written = tape.gradients.given_out()
+        dy = None if dy is None else apart_from(dy, written)
+        dstates = [None if dstate is None else apart_from(dstate, written) for dstate in dstates]
         tape.packs.refresh_backward(tape.threads)
         tape.awaits_backward = False
         for k in reversed(range(self.num_layers)):

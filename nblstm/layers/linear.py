@@ -13,7 +13,7 @@ from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
 from nblstm.layer import Layer
 from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
-from nblstm.layers.memory import address, aligned_zeros, in_whole_numbers, padded, strides
+from nblstm.layers.memory import address, aligned_zeros, apart_from, in_whole_numbers, padded, strides
 from nblstm.parameters import Block
 
 
@@ -79,6 +79,10 @@ class LinearTape(AnyTape):
             self.rows = -1  # what follows may run out of memory
             self.y = aligned_zeros((rows, self.packs.columns), self.layer.dtype)
             self.rows, self.index = rows, np.arange(rows)
+
+    def given_out(self) -> list[np.ndarray]:
+        """The buffers that `forward` and `backward` return views of, which their caller may hand in again."""
+        return [self.y] if self.rows_back != self.rows else [self.y, self.dx]
 
     def allocate_back(self) -> None:
         """The same for the backward pass."""
@@ -168,12 +172,13 @@ class Linear(Layer):
             raise ValueError(f"x must have shape (..., {self.in_features}), got {x.shape}")
         tape.shape = x.shape[:-1]
         x = in_whole_numbers(x)
-        tape.x = (
+        rows = (
             x.reshape(-1, self.in_features)
             if x.size
             else np.zeros((int(np.prod(tape.shape)), self.in_features), self.dtype)
         )
-        tape.allocate(len(tape.x))
+        tape.allocate(len(rows))
+        tape.x = apart_from(rows, tape.given_out())
         packs = tape.packs
         row, feature = strides(tape.x)
         products.product(

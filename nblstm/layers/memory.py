@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,6 +24,11 @@ def address(array: np.ndarray) -> int:
 def strides(array: np.ndarray) -> tuple[int, ...]:
     """Strides in numbers, not bytes."""
     return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def apart_from(array: np.ndarray, buffers: Iterable[np.ndarray]) -> np.ndarray:
+    """The array, or, where it may lie in one of `buffers`, which are about to be written, a copy."""
+    return array.copy() if any(np.may_share_memory(array, buffer) for buffer in buffers) else array
 
 
 def in_whole_numbers(array: np.ndarray) -> np.ndarray:

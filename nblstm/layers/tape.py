@@ -57,6 +57,11 @@ class Gradients:
         self.zeros = aligned_zeros(max(P, *(width for _, _, width in self._shapes)), dtype)
         self.one = np.ones(1, dtype)
 
+    def given_out(self) -> list[np.ndarray]:
+        """Every buffer that `backward` returns views of."""
+        own = self._own_dx[0]
+        return [self.dh_0, self.dc_0] if own is None else [own, self.dh_0, self.dc_0]
+
     def own_dx(self, k: int) -> np.ndarray:
         """Memory for dx of layer k, made when it is first asked for."""
         buffer = self._own_dx[k]
@@ -69,7 +74,8 @@ class Tape(AnyTape):
     """What `forward` leaves for `backward`.
 
     `forward` makes one; handed in again it is reused, and then a steady training loop allocates nothing. The arrays
-    that `forward` and `backward` return are views into it, valid until its next forward. Threads need a tape each.
+    that `forward` and `backward` return are views into it, valid until its next forward, and may be handed to that one:
+    what a pass would overwrite before it has read it, it copies. Threads need a tape each.
 
     `segments` are the runs of steps, (first, last + 1), that backward goes through one after the other. A tape is
     `whole` if it keeps c and the gates of every step; it then has a single segment.
@@ -147,6 +153,13 @@ class Tape(AnyTape):
             self.schedule = Schedule(self.T, self.B, lengths)
         elif self.schedule.ragged:
             self.schedule = plain_schedule(self.T, self.B)
+
+    def given_out(self) -> list[np.ndarray]:
+        """Every buffer that `forward` and `backward` return views of, which their caller may hand in again."""
+        found = [self.tracks[-1].h, self.h_n, self.c_n]
+        if self._outputs[-1] is not None:
+            found.append(self._outputs[-1])
+        return found + self.gradients.given_out() if self.has_gradients else found
 
     def output(self, k: int) -> np.ndarray:
         """What layer k's output by time, (T, B, D H), is to be: for `h_is_output` the buffer h itself."""

@@ -89,14 +89,15 @@ def copy_units(rows, first, last, h, H, P, y, y_at):
 @Driver
 def forward(
     cell, threads, bounds, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
-    peephole, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
+    peephole, slots, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
 
     x is an address, x_at (T, B) the offset of each step's row from it, x_feature the stride of a row's numbers;
     input_panels (depth I) take x, panels (depth H) take h. `hoist` takes the product with x out of the time loop: for
     `block` steps at once, into gates. Else one product runs over the joined row [x, h].
-    keep = 1 for training; with keep = 0 c is (B, P) and gates (block, B, G), written over and over.
+    h (slots, B, P): T + 1 slots to have it of all steps; 2 will do, which then serve in turn, step s going from slot
+    s % 2 to the other. keep = 1 for training; with keep = 0 c is (B, P) and gates (block, B, G), written over and over.
     If has_y, each step's h is copied to the address y, where the rows lie as y_at (T, B) says.
     index is 0, 1, 2 ...; scratch: at_x, at_gates (block * B,), sums (threads, ROWS * VECTORS * lanes).
     """
@@ -118,17 +119,16 @@ def forward(
             for s in range(first, last):
                 rows, at = min(high, active[s]) - low, s * B + low
                 step_gates = shift(gates_, ((before + s - first) * B + low) * G)
+                h_new = shift(h_, ((s + 1) % slots * B + low) * P)
                 forward_step(
                     cell, s, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature, input_panels_,
-                    0 if hoist else I, shift(h_, at * P), pointer(panels), H, step_gates if hoist else bias_,
-                    G if hoist else 0, sums_, keep, step_gates, G, pointer(peephole),
+                    0 if hoist else I, shift(h_, (s % slots * B + low) * P), pointer(panels), H,
+                    step_gates if hoist else bias_, G if hoist else 0, sums_, keep, step_gates, G, pointer(peephole),
                     shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),
-                    shift(h_, (at + B) * P), P,
+                    h_new, P,
                 )  # fmt: skip
                 if has_y:
-                    copy_units(
-                        rows, 0, P, shift(h_, (at + B) * P), H, P, pointer_at(y, h_), shift(pointer(y_at), at)
-                    )  # fmt: skip
+                    copy_units(rows, 0, P, h_new, H, P, pointer_at(y, h_), shift(pointer(y_at), at))
 
 
 # ----------------------------------------------------------------------------------------------------------- backward

@@ -17,7 +17,7 @@ from nblstm.kernels.tile import VECTORS
 @Team
 def forward(
     cell, threads, note, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
-    peephole, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
+    peephole, slots, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """As `sweeps.forward`, thread n taking its share of the panels; at_x, at_gates (threads, block * B)."""
     for thread in prange(threads):
@@ -39,17 +39,17 @@ def forward(
                     )  # fmt: skip
                 for s in range(first, last):
                     step_gates = shift(gates_, (before + s - first) * B * G)
+                    h_new = shift(h_, (s + 1) % slots * B * P)
                     forward_step(
                         cell, s, active[s], first_panel, last_panel, index_, x_, shift(x_at_, s * B), x_feature,
-                        input_panels_, 0 if hoist else I, shift(h_, s * B * P), pointer(panels), H,
+                        input_panels_, 0 if hoist else I, shift(h_, s % slots * B * P), pointer(panels), H,
                         step_gates if hoist else bias_, G if hoist else 0, sums_, keep, step_gates, G,
-                        pointer(peephole), shift(c_, keep * s * B * P), shift(c_, keep * (s + 1) * B * P),
-                        shift(h_, (s + 1) * B * P), P,
+                        pointer(peephole), shift(c_, keep * s * B * P), shift(c_, keep * (s + 1) * B * P), h_new, P,
                     )  # fmt: skip
                     if has_y:
                         copy_units(
-                            active[s], column * P // G, end * P // G, shift(h_, (s + 1) * B * P), H, P,
-                            pointer_at(y, h_), shift(pointer(y_at), s * B),
+                            active[s], column * P // G, end * P // G, h_new, H, P, pointer_at(y, h_),
+                            shift(pointer(y_at), s * B),
                         )  # fmt: skip
                     wait_for_all(pointer(note), threads, s + 1)
 

@@ -211,17 +211,28 @@ class Recurrent(Layer):
     # -------------------------------------------------------------------------------------------------------- forward
 
     def infer(
-        self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """All layers over x (T, B, I), keeping nothing: y and the last states; short work is one compiled call."""
+        self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, out: np.ndarray
+    ) -> list[np.ndarray]:
+        """All layers over x (T, B, I), keeping nothing: y to `out`, and the last states; see `run`.
+
+        Short work is one compiled call.
+        """
         work = x.shape[0] * x.shape[1] * self.num_parameters
         if lengths is None and self.directions == 1 and work < POLICY.serial_below:
-            return run_short(self, x, states)
+            return run_short(self, x, states, out)
         tape = Tape(self, keep=False)
-        return self.run(x, states, lengths, tape), [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        self.run(x, states, lengths, tape, out)
+        return [tape.h_n, tape.c_n][: 1 + self.has_cell]
 
-    def run(self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape) -> np.ndarray:
-        """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs."""
+    def run(
+        self, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, tape: Tape,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """All layers over x (T, B, I); the tape then holds the last states and, if it keeps, what backward needs.
+
+        Returns the last layer's output: a buffer of the tape, or, where the tape keeps nothing, `out` if given, which
+        is zero past the end of each sequence.
+        """
         tape.version, tape.awaits_backward = self.version, False  # until this forward has ended well
         tape.allocate(*x.shape[:2])
         tape.use_lengths(lengths)
@@ -236,8 +247,9 @@ class Recurrent(Layer):
             tape.keys = self._dropout_keys.integers(2**64, size=len(tape.dropped), dtype=np.uint64)
         tape.inputs = []
         for k in range(self.num_layers):
-            tape.inputs.append(x)
-            y = tape.output(k)
+            if tape.keep:
+                tape.inputs.append(x)
+            y = tape.output(k) if out is None or k < self.num_layers - 1 else out
             for d in range(self.directions):
                 half = None if tape.h_is_output else y[:, :, d * self.hidden_size : (d + 1) * self.hidden_size]
                 self._forward_track(tape, k * self.directions + d, d, x, half)
@@ -271,6 +283,7 @@ class Recurrent(Layer):
         Where h is not the output itself, it is copied to y (T, B, H).
         """
         schedule, track, pack = tape.schedule, tape.tracks[number], tape.packs.tracks[number]
+        h = track.h[first : last + 1]
         time_stride, batch_stride, feature_stride = strides(x)
         y_strides = (0, 0) if y is None else strides(y)[:2]
         steps = slice(first * tape.B, last * tape.B)
@@ -278,7 +291,7 @@ class Recurrent(Layer):
             tape.hoist, tape.block, last - first, tape.B, x.shape[2], self.hidden_size, self.padded_units,
             self.gate_columns, schedule.active[first:last], address(x),
             schedule.offsets(direction, time_stride, batch_stride)[steps], feature_stride, pack.input, pack.hidden,
-            pack.bias, pack.peephole.reshape(-1), track.h[first : last + 1].reshape(-1), c.reshape(-1),
+            pack.bias, pack.peephole.reshape(-1), len(h), h.reshape(-1), c.reshape(-1),
             track.gates.reshape(-1), int(keep), 0 if y is None else address(y), y is not None,
             schedule.offsets(direction, *y_strides)[steps], tape.index, *tape.places, tape.sums,
         )  # fmt: skip
@@ -292,9 +305,9 @@ class Recurrent(Layer):
                 if buffer is track.c and not tape.whole:
                     last[number, schedule.order] = buffer[0, :, :H]
                 elif schedule.ragged:
-                    last[number, schedule.order] = buffer[schedule.lengths, tape.index, :H]
+                    last[number, schedule.order] = buffer[schedule.lengths % len(buffer), tape.index, :H]
                 else:
-                    last[number] = buffer[-1, :, :H]
+                    last[number] = buffer[tape.T % len(buffer), :, :H]
 
     def _drop(self, tape: Tape, k: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Dropout on the output of layer k, with the mask of the tape's key for it; returns the target."""

@@ -136,7 +136,7 @@ class Linear(Layer):
         return f"Linear({self.in_features}, {self.out_features}, bias={self.bias})"
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """y (..., O) for x (..., I), a fresh array.
+        """y (..., O) for x (..., I): a view into fresh memory, in which rows are padded to whole vectors.
 
         Raises
         ------

@@ -53,9 +53,9 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         Returns
         -------
         y : numpy.ndarray, shape (T, B, D * H), in the layout of x
-            Hidden states of the last layer at every step, forward direction first.
+            Hidden states of the last layer at every step, forward direction first: a fresh array in C order.
         state : as the argument
-            h_n (and c_n) of every layer and direction at each sequence's own last step.
+            h_n (and c_n) of every layer and direction at each sequence's own last step, fresh arrays in C order.
 
         Raises
         ------
@@ -63,8 +63,10 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             An argument of the wrong kind, dtype or shape.
         """
         x, states, steps, unbatched = self._as_taken(x, state, lengths)
-        y, members = self.infer(x, states, steps)
-        return self._as_given(y, unbatched), join_state([member[:, 0] if unbatched else member for member in members])
+        form = self._as_given(x, unbatched).shape[:-1]
+        y = (np.empty if steps is None else np.zeros)((*form, self.directions * self.hidden_size), self.dtype)
+        members = self.infer(x, states, steps, self._by_time(y))
+        return y, join_state([member[:, 0] if unbatched else member for member in members])
 
     def forward(
         self,

@@ -43,7 +43,7 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
             An argument of the wrong kind, dtype or shape.
         """
         rows, states, unbatched = self._as_taken(x, state)
-        _, last = self.infer(rows, states, None)
+        last = self.infer(rows, states, None, np.empty((*rows.shape[:2], self.hidden_size), self.dtype))
         return self._as_given(last, unbatched)
 
     def forward(self, x: np.ndarray, state: Given | None = None, tape: Tape | None = None) -> tuple[Returned, Tape]:

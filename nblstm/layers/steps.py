@@ -28,18 +28,20 @@ class Steps:
         self._run(self._cell, self._descriptor, T, B, x, h, c, y)
 
 
-def run_short(layer: Recurrent, x: np.ndarray, states: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The layer over x (T, B, I) from states that are None for zeros: fresh y and last states, those that there are."""
+def run_short(layer: Recurrent, x: np.ndarray, states: list[np.ndarray | None], out: np.ndarray) -> list[np.ndarray]:
+    """The layer over x (T, B, I) from states that are None for zeros: y to `out`, and fresh last states."""
     T, B, _ = x.shape
     if not x.flags.carray:
         x = np.array(x, order="C")
     form = (layer.num_layers, B, layer.hidden_size)
     members = [np.zeros(form, layer.dtype) if state is None else np.array(state, order="C") for state in states]
-    y = np.empty((T, B, layer.hidden_size), layer.dtype)
+    y = out if out.flags.c_contiguous else np.empty(out.shape, layer.dtype)
     h, c = (member.reshape(-1) for member in [*members, np.empty(0, layer.dtype)][:2])  # an RNN has no c
     packs = layer.inference_packs(threads=1)  # kept by this name: another thread may publish others meanwhile
     packs.steps(T if B else 0, B, x.reshape(-1), h, c, y.reshape(-1))
-    return y, members
+    if y is not out:
+        out[...] = y
+    return members
 
 
 @functools.cache

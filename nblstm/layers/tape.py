@@ -25,13 +25,14 @@ INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multipl
 class Track:
     """Buffers of one layer in one direction, by step: h (T + 1, B, P); on a whole tape also c, gates (T, B, G).
 
-    On any other tape c[0] is the newest, c[n + 1] that from which segment n of the steps began, if the tape keeps them,
-    and the gates are scratch for all tracks. Cells without c have none.
+    A tape that keeps nothing has two slots of h, which serve in turn. On any tape that is not whole c[0] is the newest,
+    c[n + 1] that from which segment n of the steps began, if the tape keeps them, and the gates are scratch for all
+    tracks. Cells without c have none.
     """
 
-    def __init__(self, layer: Recurrent, T: int, B: int, cells: int, gates: np.ndarray) -> None:
+    def __init__(self, layer: Recurrent, slots: int, B: int, cells: int, gates: np.ndarray) -> None:
         P, dtype = layer.padded_units, layer.dtype
-        self.h = aligned_empty((T + 1, B, P), dtype)
+        self.h = aligned_empty((slots, B, P), dtype)
         self.c = aligned_empty((cells, B, P) if layer.has_cell else 0, dtype)
         self.gates = gates
 
@@ -115,15 +116,16 @@ class Tape(AnyTape):
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]
         if self.whole:
-            self.tracks = [Track(layer, T, B, T + 1, aligned_empty((T, B, G), dtype)) for _ in layer.tracks]
+            self.tracks = [Track(layer, T + 1, B, T + 1, aligned_empty((T, B, G), dtype)) for _ in layer.tracks]
         else:
             scratch = aligned_empty((length if keep else self.block if self.hoist else 0, B, G), dtype)
-            self.tracks = [Track(layer, T, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
+            slots = T + 1 if keep else 2
+            self.tracks = [Track(layer, slots, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
         self.segment_c = aligned_empty((length + 1, B, P) if self.recomputes else 0, dtype)
         self._outputs: list[np.ndarray | None] = [None] * L
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
-        self.h_n = aligned_zeros((L * D, B, H), dtype)
-        self.c_n = aligned_zeros((L * D, B, H) if layer.has_cell else 0, dtype)
+        self.h_n = np.zeros((L * D, B, H), dtype)
+        self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
         self.index = np.arange(B)
         self.places = np.zeros((2, threads * self.block * B), np.int64)
         self.sums = aligned_empty(threads * TILE_VECTORS * layer.lanes, dtype)
@@ -168,7 +170,9 @@ class Tape(AnyTape):
             return self.tracks[k].h[1:, :, :H]
         y = self._outputs[k]
         if y is None:
-            y = self._outputs[k] = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
+            y = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
+            if self.keep:  # else it may go when the next layer has read it
+                self._outputs[k] = y
         if self.schedule.ragged:
             y[...] = 0
         return y
@@ -176,7 +180,7 @@ class Tape(AnyTape):
     @property
     def h_is_output(self) -> bool:
         """One direction without lengths: steps are in the order of time and rows in that of the batch."""
-        return self.layer.directions == 1 and not self.schedule.ragged
+        return self.keep and self.layer.directions == 1 and not self.schedule.ragged
 
     def hidden(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """h by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""

@@ -149,13 +149,19 @@ def frozen(flat: np.ndarray) -> np.ndarray:
     return flat
 
 
+def misaligned(size: int) -> np.ndarray:
+    raw = np.zeros(4 * size + 4, np.uint8)
+    start = (1 - raw.ctypes.data) % 4  # in guard mode arrays begin anywhere
+    return raw[start : start + 4 * size].view("float32")
+
+
 SIZE = nblstm.Linear(2, 3).num_parameters
 BLOCKS = {
     "read-only": frozen(np.zeros(SIZE, "float32")),
     "reversed": np.zeros(SIZE, "float32")[::-1],
     "in steps of two": np.zeros(2 * SIZE, "float32")[::2],
     "longer": np.zeros(SIZE + 1, "float32"),
-    "misaligned": np.zeros(4 * SIZE + 1, np.uint8)[1:].view("float32"),
+    "misaligned": misaligned(SIZE),
     "of another dtype": np.zeros(SIZE),
 }
 

@@ -40,11 +40,14 @@ def _after_fork() -> None:
     The other is the parent's too, who would wait for ever for a child that was killed with it in hand.
     """
     global _lost_threads
-    parallel = numba.np.ufunc.parallel
-    _lost_threads = parallel._is_initialized
-    if _lost_threads:
-        parallel._backend_init_thread_lock, parallel._backend_init_process_lock = RLock(), nullcontext()
-    global_compiler_lock.release()
+    try:
+        _lost_threads = True  # if Numba's names have changed: slow, but alive
+        parallel = numba.np.ufunc.parallel
+        _lost_threads = parallel._is_initialized
+        if _lost_threads:
+            parallel._backend_init_thread_lock, parallel._backend_init_process_lock = RLock(), nullcontext()
+    finally:  # Python only mentions an exception here, and the child goes on
+        global_compiler_lock.release()
 
 
 _lost_threads = False

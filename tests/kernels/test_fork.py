@@ -12,6 +12,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 NETS = """
 import contextlib, multiprocessing, os, queue, signal, sys, threading, time
 import numba, numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 import nblstm
 from nblstm.environment import describe
@@ -133,6 +134,28 @@ for _ in range(3):
 busy.join()
 """
 )
+RENAMED = (
+    PARENT
+    + """
+del parallel._is_initialized  # as a newer Numba may have it
+
+def free():
+    "Whether a thread other than this child's first may compile."
+    found = []
+
+    def ask():
+        found.append(global_compiler_lock._lock.acquire(blocking=False))
+        if found[0]:
+            global_compiler_lock._lock.release()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join()
+    return found[0]
+
+print("status", forked(lambda: free() and same()))
+"""
+)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +168,7 @@ busy.join()
         (THREADED, "default"),
         (ASKED, "default"),
         (KILLED, "default"),
+        (RENAMED, "default"),
     ],
     ids=[
         "fork-omp",
@@ -154,6 +178,7 @@ busy.join()
         "fork while a thread works",
         "fork while a thread asks for threads",
         "killed while it asks",
+        "names of Numba's that are no more",
     ],
 )
 def test_a_forked_child_computes_the_same(script: str, layer: str) -> None:

@@ -31,8 +31,13 @@ class Tag:
     changed.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
+
+    def __new__(cls, name: str) -> Tag:
+        """The one tag of this name: what is kept by tag would else grow with every copy of a layer."""
+        tag = super().__new__(cls)
+        tag.name = name
+        return _TAGS.setdefault(name, tag)
 
     def __getattr__(self, name: str) -> TagType:
         """Its type, for which Numba asks before it loads or compiles a kernel; that cannot be linked without the tiles.
@@ -50,6 +55,9 @@ class Tag:
     def __reduce__(self) -> tuple[type[Tag], tuple[str]]:
         """Copied and pickled by name: another process may have other sources."""
         return Tag, (self.name,)
+
+
+_TAGS: dict[str, Tag] = {}
 
 
 @unbox(TagType)

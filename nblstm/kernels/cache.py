@@ -3,15 +3,21 @@
 Numba itself keeps an index beside numbered files, and writes both without a lock: where two processes compile two
 kernels of one function at once, both take the same number, and from then on the index leads to the other one's machine
 code. It loads damaged files as well. Here a file that is not exactly what was saved under its name is as good as none.
+
+Every edit of the sources, every upgrade and every other processor adds files. Those that nobody has used for long go
+when the next one is saved; a process that has loaded one no longer needs it, and one that misses it compiles.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import glob
 import hashlib
 import os
 import pickle
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,12 @@ from nblstm.kernels.compilation import CACHE, say
 
 SIZE = 32
 """Bytes of a digest."""
+
+FORM = "." + "?" * SIZE + ".nbc"
+"""How the name of a file goes on after that of its function, as a pattern."""
+
+KEPT = 30 * 24 * 3600
+"""Seconds that a file stays without being used."""
 
 
 class Cache(FunctionCache):
@@ -56,10 +68,15 @@ class Files:
         except OSError:
             return None
         digest, content = sealed[:SIZE], sealed[SIZE:]
-        return pickle.loads(content) if digest == _digest(path, content) else None
+        if digest != _digest(path, content):
+            return None
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing is removed either
+            os.utime(path)
+        return pickle.loads(content)
 
     def save(self, key: Any, data: Any) -> None:
         """Write a file in one piece: another process sees all of it or nothing."""
+        self._remove_unused()
         content, path = dumps(data), self._path(key)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
@@ -67,6 +84,19 @@ class Files:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Remove the kernels of this function, in whatever state of its source they were compiled."""
+        for path in self.folder.glob(glob.escape(self.name) + FORM):
+            path.unlink(missing_ok=True)
+
+    def _remove_unused(self) -> None:
+        """Remove what nobody in this folder has used for long, and what writers left that were killed."""
+        oldest = time.time() - KEPT
+        for path in [*self.folder.glob("*" + FORM), *self.folder.glob(".*" + FORM + ".*.tmp")]:
+            with contextlib.suppress(OSError):  # another process was first, or it is not ours
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def _path(self, key: Any) -> Path:
         """`key` holds types of arguments, the processor, and digests of the function and of what it closes over."""
@@ -79,7 +109,7 @@ def _digest(path: Path, content: bytes) -> bytes:
 
 
 @functools.cache
-def _say_once(line: str) -> None:
+def _say_once(line: str) -> None:  # as many as there are folders of the package, times what can be wrong with one
     say(line)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import runpy
 import shutil
+import time
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from support.package_copy import PACKAGE, PROGRAM, all_are, expected, result, run, start
 
 from nblstm.environment import describe
+from nblstm.kernels.cache import KEPT, Files, keep
 
 KERNELS = sorted(path.name for path in (PACKAGE / "kernels").glob("*.py"))
 
@@ -98,3 +101,78 @@ def test_without_any_folder_to_write_to_the_kernels_run_all_the_same(copy: Path)
     assert not list(copy.rglob("*.nb[ci]"))
     assert told.startswith("nblstm: compiling kernels for this processor")
     assert (told.count("\n"), "no folder for them can be written" in told) == (1, True)
+
+
+def used(path: Path, seconds_ago: float) -> Path:
+    """A file that was last used so long ago."""
+    path.touch()
+    os.utime(path, times=(time.time() - seconds_ago,) * 2)
+    return path
+
+
+def test_what_was_not_used_for_long_goes_when_the_next_kernel_is_saved(tmp_path: Path) -> None:
+    """Of other states of the source, of functions that are no more; not what is in use, nor what is not ours."""
+    now, before, walk = Files(tmp_path, "run-71.py311", 1), Files(tmp_path, "run-68.py311", 0), Files(tmp_path, "w", 0)
+    for files in (before, walk):
+        for key in ("fresh", "old", "old and loaded"):
+            files.save(key, key)
+    for files in (before, walk):
+        used(files._path("old"), KEPT + 60)
+        used(files._path("old and loaded"), KEPT + 60)
+        assert files.load("old and loaded") == "old and loaded"
+    kept = {files._path(key) for files in (before, walk) for key in ("fresh", "old and loaded")}
+    kept |= {used(tmp_path / name, 2 * KEPT) for name in ("run.py", "run-71.cpython-311.pyc", "run-71.py311.1.nbc")}
+    broken_off = before._path("new").name
+    kept.add(used(tmp_path / f".{broken_off}.{0:08x}.tmp", KEPT - 60))
+    used(tmp_path / f".{broken_off}.{1:08x}.tmp", KEPT + 60)
+    now.save("new", "new")
+    assert set(tmp_path.iterdir()) == kept | {now._path("new")}
+
+
+def test_what_another_process_removes_first_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, unlink, stat = Files(tmp_path, "run", 0), Path.unlink, Path.stat
+    for key in "ab":
+        files.save(key, key)
+    for key in "ab":
+        used(files._path(key), KEPT + 60)
+
+    def gone(path: Path) -> None:
+        unlink(path)
+        unlink(path)
+
+    def gone_before(path: Path, **options: bool) -> os.stat_result:
+        if path == files._path("a"):
+            unlink(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: missing_ok or gone(path))
+    monkeypatch.setattr(Path, "stat", gone_before)
+    files.save("c", "c")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == [files._path("c")]
+
+
+def test_a_kernel_is_read_where_its_date_cannot_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(tmp_path, "run", 0)
+    files.save("key", "data")
+
+    def refused(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert files.load("key") == "data"
+
+
+def test_recompiling_removes_the_files_of_that_function_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    double = keep(numba.njit(lambda x: x + x))
+    triple = keep(numba.njit(lambda x: 3 * x))
+    assert (double(2), double(0.5), triple(2)) == (4, 1.0, 6)
+    files = set(tmp_path.rglob("*.nbc"))
+    before = {used(path, 1000): path.stat().st_mtime for path in files}
+    double.recompile()
+    assert (double(2), double(0.5), triple(2)) == (4, 1.0, 6)
+    assert set(tmp_path.rglob("*.nbc")) == files
+    assert sum(path.stat().st_mtime > written for path, written in before.items()) == 2
+    double._cache.flush()
+    assert len(set(tmp_path.rglob("*.nbc"))) == 1

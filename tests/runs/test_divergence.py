@@ -192,6 +192,7 @@ SPOILED = {
 }
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("interrupted", [False, True])
 @pytest.mark.parametrize("spoil", SPOILED)
 def test_the_last_good_checkpoint_stays_and_goes_on_to_the_same_bits(

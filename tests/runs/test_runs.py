@@ -87,6 +87,7 @@ def test_a_run_writes_its_files(tmp_path: Path, settings: TextSettings, capsys: 
     assert "characters/s" in err
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("cell", ["lstm", "rnn_tanh"])
 @pytest.mark.parametrize("stops", [(1,), (10,), (17, 18), (5, 25, 40)])
 def test_a_resumed_run_is_bit_identical(
@@ -276,6 +277,7 @@ def test_texts_too_short_for_the_streams_are_refused_before_a_folder_is_made(
 # ------------------------------------------------------------------------------------------------- separate sequences
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", [ClassificationJob, RegressionJob])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("stops", [(1,), (5, 11), (8, 9, 10)])  # ten steps are a pass

@@ -21,7 +21,7 @@ def test_examples_run_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layer, run, travel = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len([line for line in layer.splitlines() if line]) == 10
+    assert len([line for line in layer.splitlines() if line]) <= 10, "more than can be seen at a glance"
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(compile(layer, "README.md", "exec"), names)

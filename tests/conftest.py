@@ -45,16 +45,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("seeded")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """OpenMP's threads sleep while they wait, here and in the programs that tests start: spinning, they burn the time.
-
-    Thousands of tiny problems are shared out among threads, often more than there are processors. Results do not
-    depend on it; where it is when threads meet that is tried, hundreds of times, they wait as they do for users.
-    """
-    if "exhaustive" not in config.option.markexpr:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of minutes run when they are asked for; otherwise they are listed among the skipped."""
     for marker, reason in ON_REQUEST.items():

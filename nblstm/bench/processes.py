@@ -131,29 +131,35 @@ def _resident(name: str) -> float:
 
 
 def together(timing: Timing) -> list[Measurement]:
-    """How much more work the machine does in as many processes as it has processors, with one thread each, than in one.
+    """How much more work the machine does in as many processes as it has processors than in one.
 
-    No more than this can be asked of as many threads.
+    With one thread each: no more than this can be asked of as many threads. With as many threads each as there are
+    processors, 1 is what they do that share the machine without holding each other up.
     """
-    code = f"from nblstm.bench.processes import train_on_demand; train_on_demand({tuple(SHARED)}, {timing.seconds})"
-    alone, all_at_once = [], []
-    with ExitStack() as stack:
-        children = [
-            stack.enter_context(
-                subprocess.Popen(
-                    _command(code), env=_environment(NUMBA_NUM_THREADS="1"), stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE, text=True, bufsize=1,
+    code = (
+        f"from nblstm.bench.processes import train_on_demand; train_on_demand({tuple(SHARED)}, {{}}, {timing.seconds})"
+    )
+    found = []
+    for threads, name in ((1, "one thread each"), (ALL, f"{ALL} threads each")):
+        alone, all_at_once = [], []
+        with ExitStack() as stack:
+            children = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        _command("from nblstm.bench.processes import train_on_demand; " + call.format(threads)), env=_environment(NUMBA_NUM_THREADS=str(threads)),
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+                    )
                 )
-            )
-            for _ in range(ALL)
-        ]  # fmt: skip
-        _answers(children)
-        for _ in range(timing.rounds):
-            alone += _ask(children[:1])
-            all_at_once += _ask(children)
-    gain = ALL * statistics.median(alone) / statistics.median(all_at_once)
-    what = f"training {SHARED}: work done by {ALL} at once, one thread each, against one alone"
-    return [Measurement("independent processes", "float32", ALL, what, OURS, gain, "times")]
+                for _ in range(ALL)
+            ]  # fmt: skip
+            _answers(children)
+            for _ in range(timing.rounds):
+                alone += _ask(children[:1])
+                all_at_once += _ask(children)
+        gain = ALL * statistics.median(alone) / statistics.median(all_at_once)
+        what = f"training {SHARED}: work done by {ALL} at once, {name}, against one alone"
+        found.append(Measurement("independent processes", "float32", ALL, what, OURS, gain, "times"))
+    return found
 
 
 def _ask(children: Sequence[subprocess.Popen[str]]) -> list[float]:
@@ -169,9 +175,9 @@ def _answers(children: Sequence[subprocess.Popen[str]]) -> list[str]:
     return [child.stdout.readline() for child in children if child.stdout]
 
 
-def train_on_demand(shape: tuple[int, ...], seconds: float) -> None:
+def train_on_demand(shape: tuple[int, ...], threads: int, seconds: float) -> None:
     """In a process of its own: for every line that comes in, train for so long and print the median time of a pass."""
-    ours = Ours(Problem(Case(Shape(*shape), "float32", 1)))
+    ours = Ours(Problem(Case(Shape(*shape), "float32", threads)))
     ours.train()
     print("ready", flush=True)
     for _ in sys.stdin:

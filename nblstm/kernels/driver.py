@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock, RLock
 from types import FunctionType
@@ -137,6 +138,8 @@ class Meetings:
 
 
 MEETINGS = Meetings()
+SPINS = 5000
+"""Looks for work, some ten microseconds: as fast as spinning alone, nearly as fair as sleeping at once."""
 RETRY_AFTER = 1000
 """Calls without a team after one that did not come together, which had cost as much as some hundred calls."""
 _one_team = Lock()
@@ -147,6 +150,22 @@ _one_at_a_time = RLock()
 
 @functools.cache
 def _threading_layer() -> str:
-    with global_compiler_lock:  # no fork in between
+    with global_compiler_lock, _soon_asleep():  # no fork in between
         numba.get_num_threads()  # starts the threads, without which there is no layer to name
     return numba.threading_layer()
+
+
+@contextmanager
+def _soon_asleep() -> Iterator[None]:
+    """Have GNU's OpenMP, which reads this when it is loaded, let threads without work sleep after some microseconds.
+
+    By itself they look for work for milliseconds, and two programs with as many threads as cores hold each other up.
+    """
+    if os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:  # somebody knows better
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]

@@ -25,7 +25,9 @@ def environment(layer: str, threads: int) -> dict[str, str]:
     }
 
 
-def run(layer: str, *arguments: str, threads: int = 4, limit: float = LIMIT, **more: str) -> str:
+def run(
+    layer: str, *arguments: str, threads: int = 4, limit: float = LIMIT, with_errors: bool = False, **more: str
+) -> str:
     """What Python prints when run with these arguments; it must end well, unless Numba does not find the layer."""
     with started(
         sys.executable,
@@ -38,4 +40,4 @@ def run(layer: str, *arguments: str, threads: int = 4, limit: float = LIMIT, **m
     if "No threading layer could be loaded" in errors:
         pytest.skip(f"Numba finds no {layer} here" + ": pip install tbb" * (layer == "tbb"))
     assert code == 0, f"expected exit code 0, got {code}; it said last:\n{last_lines(printed, errors)}"
-    return printed
+    return printed + errors * with_errors

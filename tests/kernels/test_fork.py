@@ -63,9 +63,16 @@ with multiprocessing.get_context("fork").Pool(3) as pool:
 THREADED = (
     PARENT
     + """
-busy = threading.Thread(target=lambda: [results(made()[0], 64) for _ in range(20)])
+done, layer = threading.Event(), made()[0]
+
+def work():
+    while not done.is_set():
+        results(layer, 64)
+
+busy = threading.Thread(target=work)
 busy.start()
 print("status", forked(same))
+done.set()
 busy.join()
 """
 )

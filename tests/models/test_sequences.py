@@ -11,7 +11,7 @@ import pytest
 from nblstm import CharLM, SequenceClassifier, SequenceRegressor
 from nblstm.models import CELLS, Network, SequenceModel
 
-T, B, I, H, OUTPUTS = 6, 3, 4, 5, 3
+T, B, I, H, OUTPUTS = 6, 3, 4, 2, 5
 LENGTHS = [[6, 6, 6], [2, 6, 1]]
 
 

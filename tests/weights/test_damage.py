@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,14 @@ def test_damage_is_named_or_harmless(tmp_path: Path, saved: Callable[[Path], Any
 
 
 def test_no_damage_to_run_json_does_any(tmp_path: Path) -> None:
-    """It is written for people: a run goes on, and its model opens, without a look at it."""
+    """It is written for people: a run goes on, and its model opens, without a look at it. Every twentieth damage."""
     _, load_checkpoint = saved_checkpoint(tmp_path)
 
     def load() -> dict[str, np.ndarray]:
         return load_checkpoint() | Network.load(tmp_path / "run" / "model.safetensors").state_dict()
 
     path, expected = tmp_path / "run" / "run.json", load()
-    for damaged in damages(path.read_bytes()):
+    for damaged in islice(damages(path.read_bytes()), 0, None, 20):
         path.write_bytes(damaged)
         found = load()
         assert found.keys() == expected.keys()

@@ -136,9 +136,7 @@ def together(timing: Timing) -> list[Measurement]:
     With one thread each: no more than this can be asked of as many threads. With as many threads each as there are
     processors, 1 is what they do that share the machine without holding each other up.
     """
-    code = (
-        f"from nblstm.bench.processes import train_on_demand; train_on_demand({tuple(SHARED)}, {{}}, {timing.seconds})"
-    )
+    code = "from nblstm.bench.processes import train_on_demand; train_on_demand({}, {}, {})"
     found = []
     for threads, name in ((1, "one thread each"), (ALL, f"{ALL} threads each")):
         alone, all_at_once = [], []
@@ -146,8 +144,9 @@ def together(timing: Timing) -> list[Measurement]:
             children = [
                 stack.enter_context(
                     subprocess.Popen(
-                        _command("from nblstm.bench.processes import train_on_demand; " + call.format(threads)), env=_environment(NUMBA_NUM_THREADS=str(threads)),
-                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+                        _command(code.format(tuple(SHARED), threads, timing.seconds)),
+                        env=_environment(NUMBA_NUM_THREADS=str(threads)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                        text=True, bufsize=1,
                     )
                 )
                 for _ in range(ALL)

@@ -37,7 +37,7 @@ load: $(VENV)/.test ## run all tests three times beside four busy processes, the
 	@$(VENV)/bin/python tools/test_under_load.py $(ARGS)
 
 GUARDED := tests/layers tests/models tests/test_naive.py tests/test_losses.py tests/test_optim.py \
-    $(patsubst %,tests/kernels/test_%.py,functions streaming sweeps together)
+    $(patsubst %,tests/kernels/test_%.py,functions products simd streaming sweeps tile together)
 
 guard: $(VENV)/.test ## run the tests of kernels and layers with a page without access after every array, then before it (Linux)
 	@NBLSTM_GUARD=after $(RUN) pytest $(or $(ARGS),$(GUARDED))

@@ -45,11 +45,6 @@ def _emit_load(builder: ir.IRBuilder, dtype: types.Float, pointer: ir.Value, q: 
     return value
 
 
-def _never_unrolled(module: ir.Module) -> ir.MDValue:
-    """What LLVM is told of a loop: a node whose first member should be itself, for which an empty one will do."""
-    return module.add_metadata([module.add_metadata([]), module.add_metadata(["llvm.loop.unroll.disable"])])
-
-
 def _emit_product(
     builder: ir.IRBuilder, dtype: types.Float, sums: list[list[ir.Value]], product: Product
 ) -> list[list[ir.Value]]:
@@ -72,8 +67,7 @@ def _emit_product(
     following = builder.add(k, I64(1))
     k.add_incoming(I64(0), before)
     k.add_incoming(following, body)
-    loop = builder.cbranch(builder.icmp_signed("<", following, product.depth), body, after)
-    loop.set_metadata("llvm.loop", _never_unrolled(builder.module))  # two steps at once need more registers than one
+    builder.cbranch(builder.icmp_signed("<", following, product.depth), body, after)
 
     builder.position_at_end(after)
     done = [[builder.phi(vector) for _ in vectors] for _ in sums]

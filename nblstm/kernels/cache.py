@@ -26,7 +26,7 @@ from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
 
-from nblstm.kernels.compilation import CACHE, say
+from nblstm.kernels.compilation import CACHE, CacheImpl, say
 
 SIZE = 32
 """Bytes of a digest."""
@@ -40,6 +40,8 @@ KEPT = 30 * 24 * 3600
 
 class Cache(FunctionCache):
     """Numba's cache of one function, but for the files: what the system cannot read or write is compiled."""
+
+    _impl_class = CacheImpl
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)

@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from time import perf_counter
+from typing import Any, ClassVar
 
 import numba
 from numba.core import event
+from numba.core.caching import CompileResultCacheImpl, UserProvidedCacheLocator
 
 PATIENCE = 1.0
 """Seconds of compiling before it is mentioned."""
+
+
+class FrozenCacheLocator(UserProvidedCacheLocator):
+    """The folder that NUMBA_CACHE_DIR names, in a frozen program too.
+
+    Numba's own uses it only where the sources are on disk; in a frozen program they are not, and code objects name them
+    relative to nothing.
+    """
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        super().__init__(py_func, os.path.join(os.path.dirname(sys.executable), py_file))
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> FrozenCacheLocator | None:
+        """The locator, where the program is frozen and the folder is named and can be written."""
+        if not getattr(sys, "frozen", False) or not numba.config.CACHE_DIR:
+            return None
+        locator = cls(py_func, py_file)
+        try:
+            locator.ensure_cache_path()
+        except OSError:
+            return None
+        return locator
+
+
+class CacheImpl(CompileResultCacheImpl):
+    """Where Numba keeps a function, the folder above included."""
+
+    _locator_classes: ClassVar[list[type]] = [FrozenCacheLocator, *CompileResultCacheImpl._locator_classes]
 
 
 def _cache_folder() -> str | None:
     if numba.config.DISABLE_JIT:
         return None
     try:
-        return numba.njit(cache=True)(_cache_folder).stats.cache_path
+        return CacheImpl(_cache_folder).locator.get_cache_path()
     except RuntimeError:  # neither beside the sources nor in the user's cache folder can a file be written
         return None
 

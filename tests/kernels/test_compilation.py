@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -11,7 +13,7 @@ from numba.core.event import Event, EventStatus
 from support.processes import run
 from tqdm import tqdm
 
-from nblstm.kernels import compilation
+from nblstm.kernels import cache, compilation
 from nblstm.kernels.compilation import Notice
 
 
@@ -79,6 +81,27 @@ def test_without_a_folder_it_says_so(
     compiler.compile(2)
     compiler.start()
     assert "no folder for them can be written" in capsys.readouterr().err
+
+
+def test_a_frozen_program_keeps_kernels_in_the_folder_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no sources on disk there; the code names them as PyInstaller's does."""
+    module: dict[str, Any] = {"__name__": "nblstm.kernels.frozen"}
+    exec(compile("def square(x): return x * x", "nblstm/kernels/frozen.py", "exec"), module)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "named"))
+    for _ in range(2):
+        square = cache.keep(numba.njit(module["square"]))
+        assert square(3) == 9
+    assert sum(square.stats.cache_hits.values()) == 1
+    assert list(tmp_path.glob("named/*/frozen.square*.nbc"))
+    folder = square.stats.cache_path
+    monkeypatch.chdir(tmp_path)
+    assert compilation.CacheImpl(module["square"]).locator.get_cache_path() == folder
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file"))
+    assert not compilation.CacheImpl(module["square"]).locator.get_cache_path().startswith(str(tmp_path / "file"))
 
 
 def closed() -> io.StringIO:

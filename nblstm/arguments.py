@@ -151,8 +151,8 @@ def check_array(
     return np.asarray(array)
 
 
-def as_integers(name: str, values: ArrayLike) -> np.ndarray:
-    """`values` as a plain array of int64."""
+def check_integers(name: str, values: ArrayLike) -> np.ndarray:
+    """`values` as a plain array of int64, or of the smaller unsigned type that they have, which saves memory."""
     try:
         array = np.asanyarray(values)
     except (TypeError, ValueError, OverflowError):
@@ -163,4 +163,10 @@ def as_integers(name: str, values: ArrayLike) -> np.ndarray:
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
         raise ValueError(f"{name} must be below 2^63, got {array.max()}")
-    return np.asarray(array).astype(np.int64, copy=False)
+    small = array.dtype.kind == "u" and array.dtype.itemsize < 8
+    return np.asarray(array).astype(array.dtype if small else np.int64, copy=False)
+
+
+def as_integers(name: str, values: ArrayLike) -> np.ndarray:
+    """`values` as a plain array of int64."""
+    return check_integers(name, values).astype(np.int64, copy=False)

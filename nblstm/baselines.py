@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import numpy as np
 
-from nblstm.arguments import as_integers, as_size
+from nblstm.arguments import as_size, check_integers
 
 PSEUDOCOUNT = 0.1
 ORDER = 5
 """Of the longest n-gram: it predicts from the ORDER - 1 characters before."""
+
+PIECE = 2**19
+"""Characters that are counted at once, so that nothing in eight bytes each is as long as the text."""
 
 
 def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int) -> dict[str, float]:
@@ -57,13 +63,13 @@ def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int
     training, validation = _places("training", training, V), _places("validation", validation, V)
     if len(validation) < 2:
         raise ValueError(f"validation must have at least two characters, got {len(validation)}")
-    ones = np.bincount(training, minlength=V) + PSEUDOCOUNT
-    firsts = np.bincount(training[:-1], minlength=V) + PSEUDOCOUNT * V
-    _, _, counts, places = _number(training[:-1] * V + training[1:], validation[:-1] * V + validation[1:])
+    counted = _Counts(training, validation, V, ORDER)
+    ones = sum(np.bincount(training[start : start + PIECE], minlength=V) for start in range(0, len(training), PIECE))
+    ones = ones + np.full(V, PSEUDOCOUNT)
     probabilities = {
         "unigram": (ones / ones.sum())[validation[1:]],
-        "bigram": (_look_up(counts, places) + PSEUDOCOUNT) / firsts[validation[:-1]],
-        f"{ORDER}-gram": ngram_probabilities(training, validation, V, ORDER),
+        "bigram": counted.smoothed_bigrams(),
+        f"{ORDER}-gram": counted.interpolated(),
     }
     return {"uniform": float(np.log2(V))} | {name: float(-np.log2(p).mean()) for name, p in probabilities.items()}
 
@@ -120,28 +126,99 @@ def ngram_probabilities(
     >>> ngram_probabilities(tokens, np.array([0, 1]), 3, order=2)  # (2 + 2 * 0.33333333) / (3 + 2)
     array([0.53333333])
     """
-    V = as_size("vocabulary_size", vocabulary_size)
+    V, order = as_size("vocabulary_size", vocabulary_size), as_size("order", order)
     training, validation = _places("training", training, V), _places("validation", validation, V)
-    probabilities = np.full(len(validation), 1 / V)
-    # The number of the context that precedes each place. The k-grams seen are numbered 0, 1, ... without a gap, so that
-    # a context's number times V, plus a character, stays below N V, however long the context: it fits into 64 bits.
-    before, asked = np.zeros(len(training), np.int64), np.zeros(len(validation), np.int64)
-    for k in range(1, as_size("order", order) + 1):
-        contexts = before.max(initial=0) + 1
-        keys = np.where(asked >= 0, asked * V + validation, -1)
-        seen, grams, counts, places = _number(before * V + training[k - 1 :], keys)
-        totals = np.bincount(seen // V, counts, contexts)
-        kinds = _look_up(np.bincount(seen // V, minlength=contexts), asked)
-        total = _look_up(totals, asked) + kinds
-        mixed = (_look_up(counts, places) + kinds * probabilities) / np.maximum(total, 1)
-        probabilities = np.where(total > 0, mixed, probabilities)
-        before, asked = grams[:-1], np.append(-1, places[:-1])
-    return probabilities[1:]
+    return _Counts(training, validation, V, order).interpolated()
+
+
+class _Counts:
+    """What the training part says of the k-grams h c of the validation part, k = 1 .. order.
+
+    They are numbered 0, 1, ... without a gap, in the order of their keys: the number of h among the (k - 1)-grams times
+    V, plus c. So a key stays below M V, however long the context, and fits into 64 bits. The training part is far the
+    longer one: it is read in pieces, and of what the validation part does not ask for only the kinds are kept.
+    """
+
+    def __init__(self, training: np.ndarray, validation: np.ndarray, vocabulary_size: int, order: int) -> None:
+        self.validation, self.size = validation, vocabulary_size
+        self.keys: list[np.ndarray] = []
+        for _ in range(order):
+            found = _NOTHING
+            for longest in self._pieces(validation, len(self.keys) + 1):
+                found = np.union1d(found, longest[-1][1])
+            self.keys.append(found[found >= 0])
+        contexts = [1, *(len(keys) for keys in self.keys[:-1])]
+        self.counts = [np.zeros(len(keys), np.int64) for keys in self.keys]  # n(h c)
+        self.totals = [np.zeros(count, np.int64) for count in contexts]  # n(h)
+        self.kinds = [np.zeros(count, np.int64) for count in contexts]  # T(h)
+        self._count(training)
+
+    def _pieces(self, text: np.ndarray, orders: int) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+        """For each k up to `orders`, piece by piece of a text, the numbers of the contexts there and the keys.
+
+        Both are -1 where the context is not one of the validation part's, or reaches beyond the beginning of the text.
+        """
+        for start in range(0, len(text), PIECE):
+            before = min(start, orders - 1)
+            characters = text[start - before : start + PIECE].astype(np.int64)
+            keys, found = characters, [(np.zeros(len(characters), np.int64)[before:], characters[before:])]
+            for shorter in self.keys[: orders - 1]:
+                contexts = np.append(-1, _find(shorter, keys)[:-1])
+                keys = np.where(contexts >= 0, contexts * self.size + characters, -1)
+                found.append((contexts[before:], keys[before:]))
+            yield found
+
+    def _count(self, training: np.ndarray) -> None:
+        from tqdm import tqdm
+
+        others = [_NOTHING] * len(self.keys)  # the keys seen that the validation part has not
+        with tqdm(
+            desc="baselines", unit=" characters", unit_scale=True, total=len(training), leave=False, delay=1,
+            disable=sys.stderr is None,
+        ) as bar:  # fmt: skip
+            for piece in self._pieces(training, len(self.keys)):
+                for k, (_, keys) in enumerate(piece):
+                    seen, counts = np.unique(keys[keys >= 0], return_counts=True)
+                    places = _find(self.keys[k], seen)
+                    np.add.at(self.totals[k], seen // self.size, counts)
+                    self.counts[k][places[places >= 0]] += counts[places >= 0]
+                    other = seen[places < 0]
+                    new = other[_find(others[k], other) < 0]
+                    others[k] = np.sort(np.concatenate([others[k], new]), kind="stable")  # which merges sorted parts
+                bar.update(len(keys))
+        for k, kinds in enumerate(self.kinds):
+            for keys in (self.keys[k][self.counts[k] > 0], others[k]):
+                np.add.at(kinds, keys // self.size, 1)
+
+    def interpolated(self) -> np.ndarray:
+        """See `ngram_probabilities`."""
+        parts = []
+        for piece in self._pieces(self.validation, len(self.keys)):
+            probabilities = np.full(len(piece[0][1]), 1 / self.size)
+            for k, (contexts, keys) in enumerate(piece):
+                kinds = _look_up(self.kinds[k], contexts)
+                total = _look_up(self.totals[k], contexts) + kinds
+                counts = _look_up(self.counts[k], _find(self.keys[k], keys))
+                mixed = (counts + kinds * probabilities) / np.maximum(total, 1)
+                probabilities = np.where(total > 0, mixed, probabilities)
+            parts.append(probabilities)
+        return np.concatenate([np.empty(0), *parts])[1:]
+
+    def smoothed_bigrams(self) -> np.ndarray:
+        """(n(b c) + a) / (n(b) + a V) of every character of the validation part but its first."""
+        parts = []
+        for _, (contexts, keys), *_ in self._pieces(self.validation, 2):
+            counts = _look_up(self.counts[1], _find(self.keys[1], keys)) + PSEUDOCOUNT
+            parts.append(counts / (_look_up(self.totals[1], contexts) + PSEUDOCOUNT * self.size))
+        return np.concatenate(parts)[1:]
+
+
+_NOTHING = np.empty(0, np.int64)
 
 
 def _places(name: str, tokens: np.ndarray, size: int) -> np.ndarray:
-    """`tokens` as int64, after the check that they are places in a vocabulary of that size."""
-    found = as_integers(name, tokens)
+    """`tokens`, after the check that they are places in a vocabulary of that size."""
+    found = check_integers(name, tokens)
     if found.ndim != 1:
         raise ValueError(f"{name} must have shape (N,), got {found.shape}")
     if found.size and not (found.min() >= 0 and found.max() < size):
@@ -149,12 +226,11 @@ def _places(name: str, tokens: np.ndarray, size: int) -> np.ndarray:
     return found
 
 
-def _number(keys: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The distinct keys, sorted; each key's place among them; how often each occurs; the places of `asked`, or -1."""
-    seen, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    nearest = np.searchsorted(seen, asked)
-    found = np.append(seen, -2)[nearest] == asked  # where the place is beyond the end, -2 is not asked for
-    return seen, places, counts, np.where(found, nearest, -1)
+def _find(keys: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The places of `asked` among sorted keys, none of which is negative, or -1."""
+    nearest = np.searchsorted(keys, asked)
+    found = np.append(keys, -2)[nearest] == asked  # where the place is beyond the end, -2 is not asked for
+    return np.where(found, nearest, -1)
 
 
 def _look_up(values: np.ndarray, places: np.ndarray) -> np.ndarray:

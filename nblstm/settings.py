@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text
 from nblstm.datasets import DEFAULT_TEXT
+from nblstm.datasets.text import as_encoding
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 
@@ -24,6 +25,8 @@ class Settings:
     """
 
     LENGTH: ClassVar[tuple[str, int]]
+    PLACES: ClassVar[tuple[str, ...]] = ()
+    """Those that only say where the data are: a run goes on with others, if the data are the same."""
 
     hidden_size: int
     num_layers: int
@@ -66,8 +69,10 @@ class TextSettings(Settings):
     """Of a run that trains a `CharLM` on a text."""
 
     LENGTH = ("steps", 1700)
+    PLACES = ("text", "encoding")
 
     text: str = DEFAULT_TEXT
+    encoding: str = "utf-8"
     hidden_size: int = 256
     num_layers: int = 2
     window: int = 100
@@ -78,6 +83,7 @@ class TextSettings(Settings):
         super().__post_init__()
         self._keep("window", as_size("window", self.window))
         self._keep("text", as_text("text", self.text))
+        self._keep("encoding", as_encoding(self.encoding))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +105,8 @@ class SequenceSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings(SequenceSettings):
     """Of a run that trains a `SequenceClassifier` on images of digits, row by row."""
+
+    PLACES = ("folder",)
 
     images: str = "digits"
     folder: str | None = None

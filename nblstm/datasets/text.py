@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
+import sys
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nblstm.arguments import as_integers, as_path, as_size, as_text
+from nblstm.arguments import as_path, as_size, as_text, check_integers, shown
 
 DEFAULT_TEXT = "python-reference"
 TINYSHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+STANDARD_INPUT = "-"
+MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+"""What files in these encodings begin with; the longer mark begins like the shorter one."""
+
+PIECE = 2**20
+"""Characters that are turned into numbers at once."""
 
 
 def python_reference() -> str:
@@ -60,32 +70,74 @@ def tinyshakespeare() -> str:
 KNOWN_TEXTS: dict[str, Callable[[], str]] = {DEFAULT_TEXT: python_reference, "tinyshakespeare": tinyshakespeare}
 
 
-def read_text(path: str | Path) -> str:
-    """The characters of a UTF-8 file, line ends as they are, without a byte order mark.
+def read_text(path: str | Path, encoding: str = "utf-8") -> str:
+    """The characters of a file, line ends as they are, without a byte order mark.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, unpacked first if its name ends in ``.gz``; ``"-"`` for standard input.
+    encoding : str
+        How the file's bytes stand for characters: any encoding of text that Python knows.
 
     Raises
     ------
     ValueError
-        No such file, a folder, an empty file, or bytes that are not UTF-8.
+        No such file, a folder, an empty file, one that cannot be unpacked, an unknown encoding, or bytes that are not
+        in it.
     OSError
         The file may not be read.
     """
-    path = as_path("path", path)
-    if not path.is_file():
-        state = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "no such file"
-        raise ValueError(f"text must be {', '.join(KNOWN_TEXTS)} or a UTF-8 file, got {str(path)!r}: {state}")
+    path, encoding = as_path("path", path), as_encoding(encoding)
+    content = _content(path)
+    name = "standard input" if str(path) == STANDARD_INPUT else str(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ValueError(f"{path} is not UTF-8: byte 0x{byte:02x} at position {error.start}") from None
+        found = f"{name} is not {encoding.upper()}: byte 0x{error.object[error.start]:02x} at position {error.start}"
+        mark = next((other for mark, other in MARKS.items() if content.startswith(mark)), None)
+        told = f"it begins as {mark.upper()} does" if mark else "another encoding can be named"
+        other = mark or "cp1252"
+        raise ValueError(
+            f"{found}; {told}: --encoding {other}, say (encoding={other!r} in Python), or convert it with "
+            f"iconv -f {other} -t utf-8"
+        ) from None
     if not text:
-        raise ValueError(f"{path} is empty: there is nothing to learn from")
+        raise ValueError(f"{name} is empty: there is nothing to learn from")
     return text
 
 
-def load_text(source: str | Path = DEFAULT_TEXT) -> str:
-    """The text of a known name (see `KNOWN_TEXTS`) or else of a UTF-8 file.
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked, or those that standard input still has."""
+    if str(path) == STANDARD_INPUT:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ValueError("text must come through standard input, as '-' says, but nothing is piped into it")
+        return sys.stdin.buffer.read()
+    if not path.is_file():
+        state = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "no such file"
+        raise ValueError(f"text must be {', '.join(KNOWN_TEXTS)} or a text file, got {str(path)!r}: {state}")
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} must be a file that gzip packed: {error}") from None
+
+
+def as_encoding(encoding: str) -> str:
+    """`encoding`, which must be one of text that Python knows, under the name that Python has for it."""
+    try:
+        "".encode(as_text("encoding", encoding))  # other codecs turn bytes into bytes
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"encoding must be one of text that Python knows, as utf-8, cp1252 or utf-16, got {shown(encoding)}"
+        ) from None
+
+
+def load_text(source: str | Path = DEFAULT_TEXT, encoding: str = "utf-8") -> str:
+    """The text of a known name (see `KNOWN_TEXTS`), or else what `read_text` reads.
 
     Examples
     --------
@@ -93,8 +145,11 @@ def load_text(source: str | Path = DEFAULT_TEXT) -> str:
     >>> load_text("python-reference").startswith('The "assert" statement')
     True
     """
+    encoding = as_encoding(encoding)
     known = isinstance(source, str) and source in KNOWN_TEXTS
-    return KNOWN_TEXTS[str(source)]() if known else read_text(as_path("source", source))
+    if known and encoding != "utf-8":
+        raise ValueError(f"encoding must be utf-8 for {source}, got {encoding!r}: it is for files")
+    return KNOWN_TEXTS[str(source)]() if known else read_text(as_path("source", source), encoding)
 
 
 def vocabulary_of(text: str) -> str:
@@ -109,17 +164,24 @@ def vocabulary_of(text: str) -> str:
     return "".join(sorted(set(as_text("text", text))))
 
 
-def encode(text: str, vocabulary: Sequence[str]) -> np.ndarray:
+def encode(text: str, vocabulary: Sequence[str], dtype: str | np.dtype = "int64") -> np.ndarray:
     """Each character's place in `vocabulary`.
+
+    Parameters
+    ----------
+    text : str
+    vocabulary : str or sequence of str
+    dtype : str or numpy.dtype
+        Of the places, an integer type; the smallest that `vocabulary` fits into saves memory of a long text.
 
     Returns
     -------
-    numpy.ndarray of int64, shape (len(text),)
+    numpy.ndarray of `dtype`, shape (len(text),)
 
     Raises
     ------
     ValueError
-        Characters outside the vocabulary; all of them are named.
+        Characters outside the vocabulary; all of them are named. A type that cannot hold the places.
 
     Examples
     --------
@@ -135,7 +197,25 @@ def encode(text: str, vocabulary: Sequence[str]) -> np.ndarray:
         raise ValueError(
             f"text must keep to the model's {len(place)} characters, but has {', '.join(map(repr, unknown))}"
         )
-    return np.fromiter((place[character] for character in text), np.int64, len(text))
+    kind = _integer_type(dtype, len(place))
+    known = sorted((ord(character), index) for character, index in place.items() if len(character) == 1)
+    codes, places = np.array([code for code, _ in known], np.uint32), np.array([index for _, index in known], kind)
+    found = np.empty(len(text), kind)
+    for start in range(0, len(text), PIECE):
+        characters = text[start : start + PIECE].encode("utf-32-le", "surrogatepass")
+        found[start : start + PIECE] = places[np.searchsorted(codes, np.frombuffer(characters, "<u4"))]
+    return found
+
+
+def _integer_type(dtype: str | np.dtype, size: int) -> np.dtype:
+    """`dtype` as one that holds the places in a vocabulary of `size`."""
+    try:
+        kind = np.dtype(object if dtype is None else dtype)
+    except (TypeError, ValueError):
+        kind = np.dtype(object)
+    if kind.kind not in "iu" or np.iinfo(kind).max < size - 1:
+        raise ValueError(f"dtype must be an integer type that holds {size} places, got {shown(dtype)}")
+    return kind
 
 
 def split(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,13 +278,12 @@ def streams(tokens: np.ndarray, batch_size: int, window: int) -> np.ndarray:
             f"tokens: the training part must have at least batch_size * window + 1 = {batch_size * window + 1:,} "
             f"characters, got {len(tokens):,}; take a longer text, a smaller batch or a shorter window"
         )
-    starts = np.arange(batch_size) * length
-    return tokens[starts + np.arange(length + 1)[:, None]]
+    return np.stack([tokens[b * length : b * length + length + 1] for b in range(batch_size)], axis=1)
 
 
 def check_tokens(tokens: np.ndarray) -> np.ndarray:
-    """`tokens` as a plain array of integers (N,)."""
-    found = as_integers("tokens", tokens)
+    """`tokens` as a plain array of integers (N,); see `check_integers` for their type."""
+    found = check_integers("tokens", tokens)
     if found.ndim != 1:
         raise ValueError(f"tokens must have shape (N,), got {found.shape}")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,13 @@ from nblstm.models import SequenceClassifier, SequenceModel, SequenceRegressor
 from nblstm.optim import Adam
 from nblstm.settings import SequenceSettings
 from nblstm.training import BatchTrainer, predict
+from nblstm.training.batches import other_layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+BLOCK = 2**20
+"""Numbers that are looked at together, so that no copy is made of an array that lies on disk."""
 
 
 class Sequences(NamedTuple):
@@ -158,8 +162,9 @@ def _check_sequences(name: str, sequences: Sequences) -> int:
     if x.shape[1] == 0 or targets.shape[:1] != x.shape[1:2]:
         raise ValueError(
             f"{name} must have at least one sequence and a target for each, got x {x.shape} and targets {targets.shape}"
+            f"{other_layout(f'{name}.x', x.shape, targets.shape[:1])}"
         )
-    unread: Any = False
+    unread = None
     if lengths is not None:
         check_array(f"{name}.lengths", lengths, np.asarray(lengths).dtype)
         steps, count, _ = x.shape
@@ -168,17 +173,28 @@ def _check_sequences(name: str, sequences: Sequences) -> int:
     return x.shape[2]
 
 
-def _check_finite(name: str, array: np.ndarray, unread: Any = False) -> None:
+def _blocks(array: np.ndarray) -> Iterator[slice]:
+    """Rows, some at a time, that are all of an array together."""
+    rows = max(1, BLOCK * len(array) // max(1, array.size))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
+
+
+def _check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None) -> None:
     """No entry is NaN or infinite, but for those that are not read."""
-    wrong = ~(np.isfinite(array) | unread)
-    if wrong.any():
-        position = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
+    for rows in _blocks(array):
+        wrong = ~np.isfinite(array[rows])
+        if unread is not None:
+            wrong &= ~unread[rows]
+        if wrong.any():
+            first, *rest = (int(i) for i in np.argwhere(wrong)[0])
+            position = (rows.start + first, *rest)
+            raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
+        for rows in _blocks(array):
+            digest.update(array[rows].tobytes())
     return digest.hexdigest()

@@ -77,7 +77,10 @@ class BatchTrainer(Trainer):
         count = x.shape[1]
         found = as_found(targets)
         if found.shape[:1] != (count,):
-            raise ValueError(f"targets must be one for each of the {count} sequences, got shape {found.shape}")
+            raise ValueError(
+                f"targets must be one for each of the {count} sequences, got shape {found.shape}"
+                f"{other_layout('x', x.shape, found.shape[:1])}"
+            )
         model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
         self.x, self.targets = x, found
         self.lengths = None if lengths is None else check_lengths(lengths, *x.shape[:2])
@@ -121,6 +124,16 @@ class BatchTrainer(Trainer):
             raise ValueError(f"position must leave a batch of {self.batch_size}, got {position}")
         self._begin_pass(as_size("passes", plain["passes"], least=0))
         self.position = position
+
+
+def other_layout(name: str, shape: tuple[int, ...], count: tuple[int, ...]) -> str:
+    """What to do where (steps, sequences, features) were expected and the first extent is the number of targets."""
+    if shape[:1] != count:
+        return ""
+    return (
+        f"; {name} must be (steps, sequences, features): of (sequences, steps, features) take "
+        f"{name}.transpose(1, 0, 2), of (sequences, features, steps) {name}.transpose(2, 0, 1)"
+    )
 
 
 def predict(

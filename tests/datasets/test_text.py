@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import hashlib
+import io
 import itertools
 import os
 import sys
+import tracemalloc
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +18,8 @@ import pytest
 
 from nblstm.baselines import baselines, ngram_probabilities
 from nblstm.datasets import encode, load_text, read_text, split, streams, vocabulary_of
+from nblstm.jobs import TextJob
+from nblstm.settings import TextSettings
 
 
 def test_python_reference_is_long_english_text() -> None:
@@ -53,6 +58,56 @@ def test_files_are_read_as_they_are_without_a_byte_order_mark(tmp_path: Path) ->
     assert read_text(path) == "eins\r\nzwei é 漢 😀\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"caf\xe9", r"is not UTF-8: byte 0xe9 at position 3; .*--encoding cp1252, .*iconv -f cp1252 -t utf-8"),
+        ("café".encode("utf-16"), r"it begins as UTF-16 does: --encoding utf-16, .*iconv -f utf-16 -t utf-8"),
+        (b"\xfe\xff\x00a", "it begins as UTF-16 does"),
+        ("café".encode("utf-32"), "it begins as UTF-32 does"),
+    ],
+)
+def test_what_is_not_utf8_names_the_way(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_text(path)
+
+
+def test_files_are_read_in_the_encoding_that_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    for encoding in ("cp1252", "utf-16", "UTF-8", "utf-32"):
+        path.write_bytes("café\r\n".encode(encoding))
+        assert load_text(path, encoding) == "café\r\n"
+    with pytest.raises(ValueError, match="is not ASCII: byte 0xff at position 0"):
+        read_text(path, "ascii")
+    for unknown in ("latin-99", "hex", "", "a\0b"):
+        with pytest.raises(ValueError, match="encoding must be one of text that Python knows"):
+            read_text(path, unknown)
+    with pytest.raises(ValueError, match="encoding must be utf-8 for python-reference, got 'cp1252'"):
+        load_text("python-reference", "cp1252")
+
+
+def test_packed_files_are_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt.gz"
+    path.write_bytes(gzip.compress("né".encode()))
+    assert read_text(path) == "né"
+    for damaged in (b"plain", gzip.compress(b"words" * 99)[:-9], gzip.compress(b"words" * 99)[:12] + b"\xff" * 20):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"text\.txt\.gz must be a file that gzip packed"):
+            read_text(path)
+
+
+def test_standard_input_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("né\r\n".encode())))
+    assert load_text("-") == "né\r\n"
+    with pytest.raises(ValueError, match="standard input is empty"):
+        load_text("-")
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ValueError, match="nothing is piped into it"):
+        load_text("-")
+
+
 def test_tinyshakespeare_is_fetched_once_and_checked(
     tmp_path: Path, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +144,16 @@ def test_encode_is_undone_by_the_vocabulary_and_names_every_unknown_character() 
     assert "".join(vocabulary[token] for token in tokens) == text
     with pytest.raises(ValueError, match="'Z', 'ß'"):
         encode("neßZn", vocabulary)
+
+
+def test_places_are_of_the_type_that_is_asked_for() -> None:
+    tokens = encode("cab" * 40, "abc", "uint8")
+    assert [part.dtype for part in (tokens, *split(tokens), streams(tokens, 2, 3))] == [np.uint8] * 4
+    np.testing.assert_array_equal(tokens, encode("cab" * 40, "abc"))
+    vocabulary = [chr(code) for code in range(300)]
+    for dtype in ("uint8", "float32", "nothing"):
+        with pytest.raises(ValueError, match="dtype must be an integer type that holds 300 places"):
+            encode("abc", vocabulary, dtype)
 
 
 def test_the_last_tenth_is_for_validation() -> None:
@@ -151,6 +216,30 @@ def test_ngrams_against_dicts(order: int) -> None:
     training, validation = rng.integers(0, 3, 300), rng.integers(0, 4, 40)
     expected = [interpolated(training, validation[max(0, t - order + 1) : t + 1], 4) for t in range(1, 40)]
     np.testing.assert_allclose(ngram_probabilities(training, validation, 4, order), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    rng = np.random.default_rng(0)
+    training, validation = rng.integers(0, 5, 200, np.uint8), rng.integers(0, 6, 60)
+    whole = baselines(training, validation, 6)
+    monkeypatch.setattr("nblstm.baselines.PIECE", size)
+    assert baselines(training, validation, 6) == whole
+
+
+def test_a_text_is_counted_and_cut_in_ten_bytes_a_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nblstm.baselines.PIECE", 2**10)
+    monkeypatch.setattr("nblstm.datasets.text.PIECE", 2**10)
+    text = load_text()[:200_000]
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    form = TextSettings(text=str(path), hidden_size=2, num_layers=1, batch_size=2, window=5)
+    tracemalloc.start()
+    try:
+        TextJob(form)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 def test_ngram_probabilities_sum_to_one_after_any_context() -> None:

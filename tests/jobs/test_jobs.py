@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 from support.small_jobs import QUICK, sequences
 
-from nblstm.jobs import ClassificationJob, Job, RegressionJob, TextJob
+from nblstm import SGD, SequenceRegressor
+from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
 from nblstm.settings import ImageSettings, SequenceSettings
+from nblstm.training import BatchTrainer
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,36 @@ def test_a_job_takes_its_own_settings_and_sequences() -> None:
         TextJob(SequenceSettings())
     with pytest.raises(TypeError, match="training must be Sequences, got tuple"):
         ClassificationJob(QUICK, tuple(good), good)
+
+
+@pytest.mark.parametrize(("shape", "named"), [((20, 6, 2), True), ((20, 2, 6), True), ((6, 19, 2), False)])
+def test_another_layout_is_named(shape: tuple[int, ...], named: bool) -> None:
+    good = sequences(RegressionJob, 20, seed=0, unequal=False)
+    way = r"training\.x\.transpose\(1, 0, 2\), .* training\.x\.transpose\(2, 0, 1\)"
+    with pytest.raises(ValueError, match="a target for each") as caught:
+        RegressionJob(QUICK, good._replace(x=np.zeros(shape, "float32")), good)
+    assert bool(re.search(way, str(caught.value))) is named
+    model = SequenceRegressor(shape[2], 3, 1, 1, seed=0)
+    with pytest.raises(ValueError, match="one for each of the") as caught:
+        BatchTrainer(model, SGD(model.layers, 0.1), np.zeros(shape, "float32"), good.targets)
+    assert ("x.transpose(1, 0, 2)" in str(caught.value)) is named
+
+
+def test_arrays_on_disk_are_not_copied(tmp_path: Path) -> None:
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", "float32", (2000, 20, 50))
+    good = sequences(ClassificationJob, 20, seed=0)
+    training = Sequences(x, good.targets)
+    held_out = Sequences(np.zeros((6, 20, 50), "float32"), good.targets)
+    tracemalloc.start()
+    try:
+        job = ClassificationJob(QUICK, training, held_out)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes
+    finally:
+        tracemalloc.stop()
+    plain = hashlib.sha256()
+    for array in (x, good.targets, held_out.x, good.targets):
+        plain.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    assert job.digest == plain.hexdigest()
 
 
 def test_more_in_a_batch_than_there_are_is_refused() -> None:

@@ -174,10 +174,10 @@ CALLS: dict[str, Callable[[], Call]] = {
     "remember": lambda: call(datasets.remember, rng=rng(), batch=3, lag=LENGTHS, symbols=3),
     "spike_timing": lambda: call(datasets.spike_timing, rng=rng(), batch=2, steps=9, gap=2),
     "temporal_order": lambda: call(datasets.temporal_order, rng=rng(), batch=2, steps=20, marks=3),
-    "encode": lambda: call(datasets.encode, text="cab", vocabulary="abc"),
+    "encode": lambda: call(datasets.encode, text="cab", vocabulary="abc", dtype="uint8"),
     "hold_out": lambda: call(datasets.hold_out, sentences=datasets.sentences()[:12]),
-    "load_text": lambda: call(datasets.load_text, source=FILES["text"]),
-    "read_text": lambda: call(datasets.read_text, path=FILES["text"]),
+    "load_text": lambda: call(datasets.load_text, source=FILES["text"], encoding="utf-8"),
+    "read_text": lambda: call(datasets.read_text, path=FILES["text"], encoding="utf-8"),
     "read_idx": lambda: call(datasets.read_idx, path=FILES["idx"]),
     "mnist": lambda: call(datasets.mnist, part="test", folder=str(FILES.path)),
     "sentences": lambda: call(datasets.sentences, language="zh"),
@@ -190,7 +190,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Trainer.load_state_dict": lambda: trained("load_state_dict"),
     "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
     "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
-    "TextSettings.__init__": lambda: call(settings.TextSettings, **SETTINGS, text="file", window=7),
+    "TextSettings.__init__": lambda: call(settings.TextSettings, **SETTINGS, text="file", encoding="utf-8", window=7),
     "SequenceSettings.__init__": lambda: call(settings.SequenceSettings, **SETTINGS, bidirectional=True),
     "ImageSettings.__init__": lambda: call(
         settings.ImageSettings, **SETTINGS, bidirectional=True, images="mnist", folder="here"

@@ -24,14 +24,21 @@ from nblstm.schedules import warmup_cosine
 
 FORMAT = "nblstm.checkpoint"
 CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"
 
 
 class Run:
     """A training run: a job, its progress, and the folder that keeps it.
 
-    The folder holds ``model.safetensors`` (see the model's ``load``), ``run.json`` (settings, versions, baselines,
-    every evaluation), the job's pictures, ``loss.png`` among them, and ``checkpoint.safetensors`` (weights, the
-    optimiser's moments, place in the data, the dropout generator), each replaced in one piece.
+    The folder holds ``model.safetensors`` (see the model's ``load``), ``best.safetensors`` (as that, of the evaluation
+    with the lowest validation loss so far), ``run.json`` (settings, versions, baselines, every evaluation), the job's
+    pictures, ``loss.png`` among them, and ``checkpoint.safetensors`` (weights, the optimiser's moments, place in the
+    data, the dropout generator), each replaced in one piece.
+
+    Attributes
+    ----------
+    best : dict or None
+        Step and validation loss of the evaluation that ``best.safetensors`` is from.
 
     Use `Run.create` or `Run.resume`, then `train`.
 
@@ -63,6 +70,7 @@ class Run:
         self._seen: tuple[int, int] | None = None  # that checkpoint's file, as it was read or written
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.evaluations: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
 
     @classmethod
     def create(cls, folder: str | Path, job: Job) -> Run:
@@ -97,13 +105,13 @@ class Run:
         *data
             What `kind` takes besides the settings: the same data as when the run was begun.
         given : mapping of str to object, optional
-            Settings that the caller believes the run to have.
+            Settings that the caller believes the run to have, or where its data are now: a text, say, may have moved.
 
         Raises
         ------
         ValueError
             No run there or one of another kind, a damaged checkpoint, settings that differ (all are listed), or data
-            that have changed.
+            that have changed or are gone.
         """
         if not isinstance(kind, type) or not issubclass(kind, Job):
             raise TypeError(f"kind must be a kind of Job, got {kind!r}")
@@ -126,14 +134,21 @@ class Run:
             settings = kind.settings_type(**progress["settings"])
             digest = progress["digest"]
         own = dataclasses.asdict(settings)
-        believed = ((name, own.get(name, "no setting"), value) for name, value in (given or {}).items())
+        moved = {name: value for name, value in (given or {}).items() if name in kind.settings_type.PLACES}
+        believed = (
+            (name, own.get(name, "no setting"), value) for name, value in (given or {}).items() if name not in moved
+        )
         differing = [f"{name} is {known}, got {value}" for name, known, value in believed if value != known]
         if differing:
             raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
-        with parameters.no_more_parameters_than(tensors, settings.num_layers):
+        settings = dataclasses.replace(settings, **moved)
+        with parameters.no_more_parameters_than(tensors, settings.num_layers), _data_named(folder, settings, digest):
             run = cls(Path(folder), kind(settings, *data))
-        if run.job.digest != digest:
-            raise ValueError(f"the data are no longer those that the run in {folder} was begun with")
+            if run.job.digest != digest:
+                raise ValueError(
+                    f"the data are no longer those that the run in {folder} was begun with: their SHA-256 is "
+                    f"{run.job.digest}"
+                )
         with _damage_named(path):
             run.trainer.load_state_dict(tensors, progress["trainer"])
             run.seconds = as_number("seconds", progress["seconds"])
@@ -141,6 +156,9 @@ class Run:
             run.evaluations = [_evaluation(record) for record in progress["evaluations"]]
             if run.progress > 1:
                 raise ValueError(f"steps must be at most {run.total_steps}, got {run.trainer.steps}")
+            if progress.get("best") and (run.folder / BEST).exists():
+                run.best = _evaluation({"training": None} | progress["best"])
+                run.best = {name: run.best[name] for name in ("step", "validation")}
             run.saved, run._seen = run.trainer.steps, seen
         return run
 
@@ -191,7 +209,9 @@ class Run:
                 dynamic_ncols=True,
             ) as bar:
                 self._learn(bar, interrupted)
-            self._save()
+                self._save()
+                if self.progress == 1 and (lost := self._lost()):
+                    _print(bar, lost)
             self._draw()
         return self.progress == 1
 
@@ -235,6 +255,10 @@ class Run:
         record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
         self.evaluations.append(record | measured | {f"{self.job.item}s_per_second": speed and round(speed)})
         self.losses = []
+        if self.best is None or loss < self.best["validation"]:
+            self.trainer.check_finite()
+            self.model.save(self.folder / BEST)  # before the checkpoint: after a kill between, it is found once more
+            self.best = {"step": self.trainer.steps, "validation": loss}
         beside = ", ".join(f"{name} {brief(value, 2)}" for name, value in self.job.baselines.items())
         right = f", {measured['accuracy']:.1%} right" if "accuracy" in measured else ""
         trained = "untrained"
@@ -242,6 +266,17 @@ class Run:
             trained = f"training {brief(training, 3)}, {speed:,.0f} {self.job.item}s/s"
         validation = f"validation {brief(loss, 3)} {self.job.measure} ({beside}){right}"
         return f"step {self.trainer.steps:>6,}: {validation}; {trained}"
+
+    def _lost(self) -> str:
+        """A sentence about a run that ends with clearly less than it had gained: a twentieth of it is gone, or all."""
+        first, last, best = self.evaluations[0], self.evaluations[-1], min(self.evaluations, key=_validation)
+        if last["validation"] - best["validation"] <= (first["validation"] - best["validation"]) / 20:
+            return ""
+        before = " before the first step" if best is first else f" at step {best['step']:,}"
+        return (
+            f"the last evaluation, {brief(last['validation'], 3)} {self.job.measure}, is worse than the best, "
+            f"{brief(best['validation'], 3)}{before}, whose weights are in {self.folder / BEST}"
+        )
 
     def _save(self) -> None:
         """Write checkpoint, model and run.json, unless there is something not finite to write."""
@@ -253,6 +288,7 @@ class Run:
             "digest": self.job.digest,
             "seconds": self.seconds,
             "evaluations": self.evaluations,
+            "best": self.best,
         }
         progress = weights.seal(shared | {"trainer": plain, "losses": self.losses}, tensors)
         weights.save(self.folder / CHECKPOINT, tensors, {FORMAT: progress})
@@ -290,6 +326,25 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
+
+
+@contextmanager
+def _data_named(folder: str | Path, settings: Any, digest: str) -> Iterator[None]:
+    """Say of data that are gone or changed which ones are wanted, and how they are named where they have moved."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        places = " or ".join(name for name in settings.PLACES[:1])
+        if not places:
+            raise
+        raise ValueError(
+            f"{error}; the run in {folder} wants the data with SHA-256 {digest}: where they have moved, name their "
+            f"{places} as when the run was begun, besides --resume {folder} (in Python: given={{{places!r}: ...}})"
+        ) from error
+
+
+def _validation(record: dict[str, Any]) -> float:
+    return float(record["validation"])
 
 
 def _evaluation(record: dict[str, Any]) -> dict[str, Any]:

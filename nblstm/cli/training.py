@@ -15,6 +15,7 @@ from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, sentence
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
+from nblstm.models.network import no_effect
 from nblstm.settings import IMAGES, LENGTHS, MNIST, ImageSettings, Settings, TextSettings
 
 if TYPE_CHECKING:
@@ -89,24 +90,32 @@ def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...
     default=TextSettings.window,
     help="Characters per training window; no gradient reaches beyond it.",
 )
+@click.option("--encoding", default=TextSettings.encoding, help="Of the file: cp1252, utf-16 or any that Python knows.")
 @_options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
 def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
-    """Train a character model on TEXT: a UTF-8 file, or python-reference, or tinyshakespeare.
+    """Train a character model on TEXT: a file, or python-reference, or tinyshakespeare.
 
+    A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-".
     python-reference, the default, is the language reference that every Python carries: 465,000 characters, no
     download. tinyshakespeare is fetched once. The last tenth of the text is kept for validation; bits per character
     on it are shown beside four baselines that only count characters in the rest.
 
-    The run's folder gets model.safetensors, run.json, loss.png and checkpoint.safetensors; a sample is printed.
+    The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
+    loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
+    nblstm train TEXT --resume RUN, if what the file says is the same.
     """
     from nblstm.datasets import KNOWN_TEXTS
+    from nblstm.datasets.text import STANDARD_INPUT
     from nblstm.jobs import TextJob
 
     given = _given(context, options)
     text = given.get("text", TextSettings.text)
-    if text not in KNOWN_TEXTS:
+    if text not in (*KNOWN_TEXTS, STANDARD_INPUT):
         given["text"] = text = str(Path(text).absolute())
-    run = _train(context, TextJob, Path(text).stem, given, output, resume)
+    if given.get("dropout") and given.get("num_layers", TextSettings.num_layers) == 1:
+        click.echo(f"Warning: {no_effect(given['dropout'])}", err=True)
+    name = "standard-input" if text == STANDARD_INPUT else Path(text.removesuffix(".gz")).stem
+    run = _train(context, TextJob, name, given, output, resume)
     model = cast("CharLM", run.model)
     sample = model.sample(_opening(model), length=500, temperature=0.7, seed=run.settings.seed)
     click.echo(f"\n{sample}\n")
@@ -166,11 +175,14 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
 @click.option("--length", type=POSITIVE, default=500, help="Characters to add.")
 @click.option("--temperature", default=0.7, help="Above 0; the lower, the more the likely characters are preferred.")
 @click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
-def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None) -> None:
+@click.option("--best", is_flag=True, help="With the weights of the lowest validation loss in place of the last ones.")
+def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None, best: bool) -> None:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import CharLM
 
-    model = CharLM.load(_model_file(run))
+    if best and run.is_file():
+        raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
+    model = CharLM.load(run / "best.safetensors" if best else _model_file(run))
     click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 
 
@@ -190,7 +202,10 @@ def _train(
         if run.progress == 1 and (run.folder / "loss.png").exists():
             raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
     else:
-        run = Run.create(output or _new_folder(name), kind(kind.settings_type(**{**defaults, **given})))
+        settings = kind.settings_type(**{**defaults, **given})
+        if "text" in given:
+            click.echo(f"reading {given['text']}")  # which takes a while for a long one
+        run = Run.create(output or _new_folder(name), kind(settings))
     click.echo(run.job.describe())
     click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")
     if run.settings.minutes:

@@ -81,7 +81,8 @@ class Job(ABC):
 
 def form(settings: Settings) -> dict[str, Any]:
     """The arguments of a network that settings determine."""
-    names = ["hidden_size", "num_layers", "cell", "formulation", "dropout", "seed"]
+    names = ["hidden_size", "num_layers", "cell", "formulation", "seed"]
     if isinstance(settings, SequenceSettings):
         names.append("bidirectional")
-    return {name: getattr(settings, name) for name in names}
+    dropout = settings.dropout if settings.num_layers > 1 else 0.0  # of one layer it may be only the default
+    return {name: getattr(settings, name) for name in names} | {"dropout": dropout}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -149,12 +150,19 @@ def check_backward(network: Network, tape: Any, kind: type) -> None:
         checks.check_backward(layer, part, None)
 
 
+def no_effect(dropout: float) -> str:
+    """What is said of dropout where there is nothing between layers to drop."""
+    return f"dropout={dropout} has no effect with one layer: it acts between layers"
+
+
 def recurrent_layer(
     cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float, **options: Any
 ) -> LSTM | RNN:
     """The layer that one of `CELLS` names; with one layer there is nothing between layers to drop."""
-    cell, num_layers = as_choice("cell", cell, CELLS), as_size("num_layers", num_layers)
-    between = as_rate("dropout", dropout) if num_layers > 1 else 0.0
+    cell, num_layers, between = as_choice("cell", cell, CELLS), as_size("num_layers", num_layers), dropout
+    if as_rate("dropout", dropout) and num_layers == 1:
+        warnings.warn(no_effect(dropout), stacklevel=4)
+        between = 0.0
     if not cell.startswith("rnn"):
         return LSTM(
             input_size, hidden_size, num_layers, dropout=between, forget_bias=forget_bias,

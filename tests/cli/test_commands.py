@@ -149,6 +149,57 @@ def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> 
     assert (complete.exit_code, "is complete with 5 steps" in complete.output) == (2, True)
 
 
+def test_a_moved_text_is_named_and_the_run_goes_on(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", pressing)
+        assert call("train", "roses.txt", *SMALL, "--output", "run").exit_code == 130
+    text.rename("moved.txt")
+    lost = call("train", "--resume", "run")
+    assert (lost.exit_code, "no such file; the run in run wants" in lost.output) == (2, True), lost.output
+    Path("other.txt").write_text("another text altogether " * 40)
+    other = call("train", "other.txt", "--resume", "run")
+    assert (other.exit_code, "are no longer those" in other.output) == (2, True), other.output
+    result = call("train", "moved.txt", "--resume", "run")
+    assert (result.exit_code, "resuming" in result.output) == (0, True), result.output
+
+
+def test_the_best_weights_write_too(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL, "--learning-rate", "100").exit_code == 0
+    words = ["--prompt", "a", "--length", "40", "--seed", "1"]
+    last, best = call("sample", "runs/roses", *words), call("sample", "runs/roses", *words, "--best")
+    named = call("sample", "runs/roses/best.safetensors", *words)
+    assert (best.exit_code, best.output == named.output, best.output != last.output) == (0, True, True), best.output
+    refused = call("sample", "runs/roses/best.safetensors", "--best")
+    assert (refused.exit_code, "--best chooses between" in refused.output) == (2, True)
+
+
+def test_a_training_says_what_it_reads_and_what_has_no_effect(text: Path) -> None:
+    result = call("train", "roses.txt", *SMALL, "--dropout", "0.5")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"reading {text}\n")
+    assert result.stderr.startswith("Warning: dropout=0.5 has no effect with one layer: it acts between layers\n")
+    for silent in ([], ["--dropout", "0"], ["--dropout", "0.5", "--layers", "2"]):
+        assert "no effect" not in call("train", "roses.txt", *SMALL, *silent).output
+
+
+def test_standard_input_and_encodings(text: Path) -> None:
+    content = text.read_text(encoding="utf-8").replace("prince", "princé")
+    piped = CliRunner().invoke(main, ["train", "-", *SMALL], input=content.encode())
+    assert (piped.exit_code, Path("runs/standard-input").is_dir()) == (0, True), piped.output
+    text.write_bytes(content.encode("cp1252"))
+    assert "--encoding cp1252" in call("train", "roses.txt", *SMALL).output
+    assert call("train", "roses.txt", *SMALL, "--encoding", "cp1252").exit_code == 0
+    runs = [json.loads(Path(f"runs/{name}/run.json").read_text()) for name in ("standard-input", "roses")]
+    assert runs[0]["digest"] == runs[1]["digest"]
+    assert [run["settings"]["encoding"] for run in runs] == ["utf-8", "cp1252"]
+
+
 def test_ctrl_c_in_classify_says_how_to_go_on(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist_files(Path("files"), "train", "t10k")
     step = Trainer.step

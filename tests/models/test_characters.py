@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nblstm import CharLM, cross_entropy, weights
+from nblstm import CharLM, SequenceClassifier, cross_entropy, weights
 from nblstm.models import CELLS
 from nblstm.parameters import Block
 
@@ -229,3 +229,10 @@ def test_unknown_characters_of_a_prompt_are_named() -> None:
         small().sample("ax!")
     with pytest.raises(ValueError, match="length must be at least 1"):
         small().sample("a", length=0)
+
+
+def test_dropout_of_one_layer_is_warned_of_as_the_layer_does() -> None:
+    with pytest.warns(UserWarning, match=r"dropout=0\.5 has no effect with one layer"):
+        CharLM("ab", 4, 6, 1, dropout=0.5)
+    with pytest.warns(UserWarning, match=r"dropout=0\.5 has no effect with one layer"):
+        SequenceClassifier(2, 6, 1, 3, dropout=0.5)

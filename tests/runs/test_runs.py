@@ -21,7 +21,7 @@ from nblstm.runs import Run
 from nblstm.settings import SequenceSettings, TextSettings
 from nblstm.training import TextTrainer, Trainer, predict
 
-FILES = {"checkpoint.safetensors", "loss.png", "model.safetensors", "run.json"}
+FILES = {"best.safetensors", "checkpoint.safetensors", "loss.png", "model.safetensors", "run.json"}
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_resumed_run_is_bit_identical(
         assert run.trainer.steps == step
         run = Run.resume(tmp_path / "parts", TextJob)
     assert run.train()
-    for name in ("model.safetensors", "checkpoint.safetensors"):
+    for name in ("model.safetensors", "best.safetensors", "checkpoint.safetensors"):
         expected, found = (weights.load(tmp_path / folder / name) for folder in ("whole", "parts"))
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
@@ -149,10 +149,10 @@ def test_a_run_trains_in_any_thread(tmp_path: Path, settings: TextSettings) -> N
 
 def test_other_settings_are_all_listed(tmp_path: Path, settings: TextSettings) -> None:
     Run.create(tmp_path / "run", TextJob(settings))
-    given = {"hidden_size": 10, "window": 10, "steps": None, "epochs": 2, "text": "python-reference"}
+    given = {"hidden_size": 10, "window": 10, "steps": None, "epochs": 2}
     with pytest.raises(ValueError, match="with its own settings") as caught:
         Run.resume(tmp_path / "run", TextJob, given=given)
-    for part in ("hidden_size is 9, got 10", "steps is 40, got None", "epochs is None, got 2", "got python-reference"):
+    for part in ("hidden_size is 9, got 10", "steps is 40, got None", "epochs is None, got 2"):
         assert part in str(caught.value)
     assert "window" not in str(caught.value)
 
@@ -163,6 +163,63 @@ def test_a_changed_text_is_noticed(tmp_path: Path, settings: TextSettings) -> No
     path.write_text(path.read_text().replace("fox", "cat"))
     with pytest.raises(ValueError, match="the data are no longer those that the run in"):
         Run.resume(tmp_path / "run", TextJob)
+
+
+def test_a_text_that_moved_goes_on_by_its_digest(tmp_path: Path, settings: TextSettings) -> None:
+    before = Run.create(tmp_path / "run", TextJob(settings))
+    moved = tmp_path / "elsewhere.txt"
+    moved.write_bytes(Path(settings.text).read_bytes())
+    Path(settings.text).unlink()
+    with pytest.raises(ValueError, match=f"no such file; the run in .* SHA-256 {before.job.digest}: .* name their text"):
+        Run.resume(tmp_path / "run", TextJob)
+    run = Run.resume(tmp_path / "run", TextJob, given={"text": str(moved), "window": 10})
+    assert run.train()
+    assert Run.resume(tmp_path / "run", TextJob).settings == replace(settings, text=str(moved))
+    moved.write_text(moved.read_text(encoding="utf-8").upper(), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"their SHA-256 is .*; the run in .* SHA-256 {before.job.digest}"):
+        Run.resume(tmp_path / "run", TextJob, given={"text": str(moved)})
+
+
+def test_the_best_weights_stay_and_a_run_that_ends_worse_says_so(
+    tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = iter([5.0, 3.0, 2.0, 4.0, 2.2])
+    models: list[dict[str, np.ndarray]] = []
+
+    def evaluate(self: TextJob) -> dict[str, float]:
+        models.append(self.model.state_dict())
+        return {"validation": next(losses)}
+
+    monkeypatch.setattr(TextJob, "evaluate", evaluate)
+    run = Run.create(tmp_path / "run", TextJob(settings))
+    stop_at(25, monkeypatch)
+    assert not run.train()
+    run = Run.resume(tmp_path / "run", TextJob)
+    assert run.best == {"step": 20, "validation": 2.0}
+    capsys.readouterr()
+    assert run.train()
+    best = CharLM.load(tmp_path / "run" / "best.safetensors").state_dict()
+    assert all(tensor.tobytes() == best[name].tobytes() for name, tensor in models[2].items())
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["best"] == {"step": 20, "validation": 2.0}
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("the last evaluation, 2.200 bits per character, is worse than the best, 2.000 at step 20,")
+
+
+@pytest.mark.parametrize(("last", "said"), [(3.05, False), (3.9, True), (92.2, True)])
+def test_a_little_worse_than_the_best_is_not_worth_a_word(
+    tmp_path: Path,
+    settings: TextSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    last: float,
+    said: bool,
+) -> None:
+    losses = iter([5.0, 3.0, last] if last < 5 else [3.86, 50.0, last])
+    monkeypatch.setattr(TextJob, "evaluate", lambda _: {"validation": next(losses)})
+    assert Run.create(tmp_path / "run", TextJob(replace(settings, steps=20))).train()
+    out = capsys.readouterr().out
+    assert ("is worse than the best" in out) is said
+    assert ("before the first step" in out) is (last == 92.2)
 
 
 def test_no_folder_is_overwritten(tmp_path: Path, settings: TextSettings) -> None:

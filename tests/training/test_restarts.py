@@ -39,6 +39,7 @@ def draw(seed: int) -> tuple[Trainer, str]:
     rate = 10 ** rng.uniform(-1, 0 if cell == "rnn_relu" else 1)
     kind = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]
     scale, width, layers, outputs = 10 ** rng.uniform(-2, 2), size(20), size(3), 1 + size(9)
+    form["dropout"] = form["dropout"] if layers > 1 else 0.0  # of which one layer would warn
     what = f"seed {seed}: {cell}, {dtype}, {kind.__name__} x {rate:.2g}, T {T}, H {H}, layers {layers}, x {scale:.2g}"
 
     def optimizer(model: Any) -> Any:

@@ -170,7 +170,9 @@ def test_a_text_that_moved_goes_on_by_its_digest(tmp_path: Path, settings: TextS
     moved = tmp_path / "elsewhere.txt"
     moved.write_bytes(Path(settings.text).read_bytes())
     Path(settings.text).unlink()
-    with pytest.raises(ValueError, match=f"no such file; the run in .* SHA-256 {before.job.digest}: .* name their text"):
+    with pytest.raises(
+        ValueError, match=f"no such file; the run in .* SHA-256 {before.job.digest}: .* name their text"
+    ):
         Run.resume(tmp_path / "run", TextJob)
     run = Run.resume(tmp_path / "run", TextJob, given={"text": str(moved), "window": 10})
     assert run.train()

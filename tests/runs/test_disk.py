@@ -27,7 +27,7 @@ from nblstm.jobs import TextJob
 from nblstm.runs import Run
 from nblstm.settings import TextSettings
 
-NAMES = ("model.safetensors", "checkpoint.safetensors")
+NAMES = ("model.safetensors", "checkpoint.safetensors", "best.safetensors")
 POINTS = 36
 
 

@@ -26,7 +26,7 @@ from nblstm.kernels.simd import (
     store_part,
     total,
     where_positive,
-)  # fmt: skip
+)
 
 
 @njit

@@ -30,7 +30,7 @@ def is_fused() -> bool:
 def accumulated(start: np.ndarray, a: np.ndarray, b: np.ndarray, fused: bool) -> np.ndarray:
     """Start (R, J) plus a (R, K) @ b (K, J), term by term.
 
-    Of float32, a and b are whole multiples of 2^-24 below 1 and the sums below 32, so that float64 holds x * y + z.
+    Of float32, a and b are whole multiples of 2^-22 up to 1 and the sums below 512, so that float64 holds x * y + z.
     """
     total = start
     for column, row in zip(a.T[:, :, None], b, strict=True):
@@ -38,7 +38,7 @@ def accumulated(start: np.ndarray, a: np.ndarray, b: np.ndarray, fused: bool) ->
             total = total + column * row
         elif start.dtype == np.float32:
             total = (column.astype(float) * row + total).astype(np.float32)
-            assert np.abs(total).max(initial=0) < 32
+            assert np.abs(total).max(initial=0) < 512
         else:
             total = np.vectorize(lambda x, y, z: float(Fraction(x) * Fraction(y) + Fraction(z)), otypes=[float])(
                 column, row, total
@@ -53,5 +53,5 @@ def whole(rng: np.random.Generator, shape: int | tuple[int, ...], dtype: type[np
 
 def between(rng: np.random.Generator, shape: int | tuple[int, ...], dtype: type[np.floating]) -> np.ndarray:
     """Numbers between -1 and 1 whose sums are rounded."""
-    bits = 24 if dtype is np.float32 else 50
+    bits = 22 if dtype is np.float32 else 50
     return (rng.integers(-(2**bits) + 1, 2**bits, shape) * 2.0**-bits).astype(dtype)

@@ -86,6 +86,7 @@ class Models(RuleBasedStateMachine):
         self, kind: str, cell: str, layers: int, bidirectional: bool, dropout: float, dtype: str, optimizer: str,
         seed: int,
     ) -> None:  # fmt: skip
+        dropout = dropout if layers > 1 else 0.0  # of which one layer would warn
         form = {"cell": cell, "dropout": dropout, "dtype": dtype, "seed": seed}
         if kind == "text":
             model: Any = nblstm.CharLM("abcde", 3, 4, layers, **form)

@@ -71,9 +71,10 @@ def work():
 
 busy = threading.Thread(target=work)
 busy.start()
-print("status", forked(same))
+status = forked(same)
 done.set()
 busy.join()
+print("status", status)
 """
 )
 ASKED = (

@@ -187,10 +187,11 @@ def test_the_first_signal_saves(
 def test_a_signal_during_a_save_waits_for_its_end(settings: TextSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     run, replace = Run.create("run", TextJob(settings)), os.replace
 
-    def pressing(*paths: Any) -> None:
-        monkeypatch.setattr(os, "replace", replace)
-        signal.raise_signal(signal.SIGINT)
-        replace(*paths)
+    def pressing(new: str, old: Path) -> None:
+        if old.name == "checkpoint.safetensors":
+            monkeypatch.setattr(os, "replace", replace)
+            signal.raise_signal(signal.SIGINT)
+        replace(new, old)
 
     monkeypatch.setattr(os, "replace", pressing)
     assert not run.train()
@@ -220,7 +221,7 @@ def test_a_folder_that_goes_away_is_named(
     at_step(2, lambda: shutil.rmtree("run"), monkeypatch)
     assert ends(["train", "--resume", "run"]) == 2
     told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith("Error: run/checkpoint.safetensors cannot be written: No such file or directory in folder ")
+    assert told.startswith("Error: run/best.safetensors cannot be written: No such file or directory in folder ")
     assert not Path("run").exists()
 
 

@@ -112,8 +112,6 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     text = given.get("text", TextSettings.text)
     if text not in (*KNOWN_TEXTS, STANDARD_INPUT):
         given["text"] = text = str(Path(text).absolute())
-    if given.get("dropout") and given.get("num_layers", TextSettings.num_layers) == 1:
-        click.echo(f"Warning: {no_effect(given['dropout'])}", err=True)
     name = "standard-input" if text == STANDARD_INPUT else Path(text.removesuffix(".gz")).stem
     run = _train(context, TextJob, name, given, output, resume)
     model = cast("CharLM", run.model)
@@ -203,8 +201,12 @@ def _train(
             raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
     else:
         settings = kind.settings_type(**{**defaults, **given})
+        if settings.dropout and settings.num_layers == 1:
+            click.echo(f"Warning: {no_effect(settings.dropout)}", err=True)
         if "text" in given:
-            click.echo(f"reading {given['text']}")  # which takes a while for a long one
+            click.echo(
+                f"reading {'standard input' if given['text'] == '-' else given['text']}"
+            )  # a long one takes a while
         run = Run.create(output or _new_folder(name), kind(settings))
     click.echo(run.job.describe())
     click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")

@@ -126,9 +126,9 @@ def command(folder: str | os.PathLike[str], *, browser: bool, port: int | None, 
 
 def run(words: list[str]) -> int:
     """Run JupyterLab to its end and return its exit code. Ctrl-C is JupyterLab's: it asks back, and ends or goes on."""
-    with subprocess.Popen(words) as process:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # after the start: a child inherits what is ignored
-        try:
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # not ignored: a child would inherit that
+    try:
+        with subprocess.Popen(words) as process:
             return process.wait()
-        finally:
-            signal.signal(signal.SIGINT, before)
+    finally:
+        signal.signal(signal.SIGINT, before)

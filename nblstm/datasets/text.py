@@ -20,6 +20,9 @@ STANDARD_INPUT = "-"
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """What files in these encodings begin with; the longer mark begins like the shorter one."""
 
+GZIP = b"\x1f\x8b"
+"""What packed files begin with."""
+
 PIECE = 2**20
 """Characters that are turned into numbers at once."""
 
@@ -95,13 +98,16 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         found = f"{name} is not {encoding.upper()}: byte 0x{error.object[error.start]:02x} at position {error.start}"
-        mark = next((other for mark, other in MARKS.items() if content.startswith(mark)), None)
+        if content.startswith(GZIP):
+            raise ValueError(f"{found}; it begins as gzip's files do: unpack it, or let its name end in .gz") from None
+        mark = next((other for mark, other in MARKS.items() if content.startswith(mark) and other != encoding), None)
         told = f"it begins as {mark.upper()} does" if mark else "another encoding can be named"
-        other = mark or "cp1252"
+        other = mark or ("cp1252" if encoding == "utf-8" else "utf-8")
         raise ValueError(
             f"{found}; {told}: --encoding {other}, say (encoding={other!r} in Python), or convert it with "
             f"iconv -f {other} -t utf-8"
         ) from None
+    text = text.removeprefix("\ufeff")  # which codecs without a mark of their own leave there
     if not text:
         raise ValueError(f"{name} is empty: there is nothing to learn from")
     return text

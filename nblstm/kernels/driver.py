@@ -138,7 +138,7 @@ class Meetings:
 
 
 MEETINGS = Meetings()
-SPINS = 5000
+OPENMP_SPINS = 5000
 """Looks for work, some ten microseconds: as fast as spinning alone, nearly as fair as sleeping at once."""
 RETRY_AFTER = 1000
 """Calls without a team after one that did not come together, which had cost as much as some hundred calls."""
@@ -164,7 +164,7 @@ def _soon_asleep() -> Iterator[None]:
     if os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:  # somebody knows better
         yield
         return
-    os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+    os.environ["GOMP_SPINCOUNT"] = str(OPENMP_SPINS)
     try:
         yield
     finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from threading import Lock
 
 from nblstm.arguments import as_size
 
@@ -21,6 +22,15 @@ class ThreadPolicy:
 
 POLICY = ThreadPolicy()
 """What every kernel asks, in all threads of this process."""
+_in_force: list[dict[str, int]] = []
+_lock = Lock()
+
+
+def _settle() -> None:
+    """Make the policy what the thresholds in force say, a later one over an earlier one."""
+    vars(POLICY).update(vars(ThreadPolicy()))
+    for changes in _in_force:
+        vars(POLICY).update(changes)
 
 
 @contextmanager
@@ -65,9 +75,12 @@ def thread_policy(
         "serial_below": serial_below, "team_rows": team_rows, "team_above": team_above, "team_patience": team_patience,
     }  # fmt: skip
     changes = {name: as_size(name, value, 0) for name, value in given.items() if value is not None}
-    before = {field.name: getattr(POLICY, field.name) for field in fields(POLICY)}
-    vars(POLICY).update(changes)
+    with _lock:
+        _in_force.append(changes)
+        _settle()
     try:
         yield POLICY
     finally:
-        vars(POLICY).update(before)
+        with _lock:  # other threads' may have come and stay
+            del _in_force[next(n for n, other in enumerate(_in_force) if other is changes)]
+            _settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import collections
 import gzip
 import hashlib
@@ -62,6 +63,7 @@ def test_files_are_read_as_they_are_without_a_byte_order_mark(tmp_path: Path) ->
     ("content", "message"),
     [
         (b"caf\xe9", r"is not UTF-8: byte 0xe9 at position 3; .*--encoding cp1252, .*iconv -f cp1252 -t utf-8"),
+        (gzip.compress(b"plain"), r"it begins as gzip's files do: unpack it, or let its name end in .gz"),
         ("café".encode("utf-16"), r"it begins as UTF-16 does: --encoding utf-16, .*iconv -f utf-16 -t utf-8"),
         (b"\xfe\xff\x00a", "it begins as UTF-16 does"),
         ("café".encode("utf-32"), "it begins as UTF-32 does"),
@@ -79,8 +81,13 @@ def test_files_are_read_in_the_encoding_that_is_named(tmp_path: Path) -> None:
     for encoding in ("cp1252", "utf-16", "UTF-8", "utf-32"):
         path.write_bytes("café\r\n".encode(encoding))
         assert load_text(path, encoding) == "café\r\n"
-    with pytest.raises(ValueError, match="is not ASCII: byte 0xff at position 0"):
+    with pytest.raises(ValueError, match=r"is not ASCII: byte 0xff at position 0; .* --encoding utf-32, say"):
         read_text(path, "ascii")
+    path.write_bytes(codecs.BOM_UTF16_LE + "café".encode("utf-16-le"))
+    assert read_text(path, "utf-16-le") == "café"
+    path.write_bytes(b"\x81")
+    with pytest.raises(ValueError, match=r"is not CP1252: .*another encoding can be named: --encoding utf-8, say"):
+        read_text(path, "cp1252")
     for unknown in ("latin-99", "hex", "", "a\0b"):
         with pytest.raises(ValueError, match="encoding must be one of text that Python knows"):
             read_text(path, unknown)

@@ -7,7 +7,7 @@ import os
 import pytest
 from support.threading_layers import run
 
-from nblstm.kernels.driver import SPINS
+from nblstm.kernels.driver import OPENMP_SPINS
 
 STARTED = """
 import os, sys
@@ -21,7 +21,11 @@ print(os.environ.get("GOMP_SPINCOUNT"))
 
 @pytest.mark.parametrize(
     ("given", "spins", "left"),
-    [({}, str(SPINS), "None"), ({"GOMP_SPINCOUNT": "77"}, "77", "77"), ({"OMP_WAIT_POLICY": "passive"}, "0", "None")],
+    [
+        ({}, str(OPENMP_SPINS), "None"),
+        ({"GOMP_SPINCOUNT": "77"}, "77", "77"),
+        ({"OMP_WAIT_POLICY": "passive"}, "0", "None"),
+    ],
     ids=lambda value: "".join(value) if isinstance(value, dict) else None,
 )
 def test_threads_without_work_sleep_soon(given: dict[str, str], spins: str, left: str) -> None:

@@ -17,6 +17,7 @@ import nblstm
 from nblstm.datasets import streams
 from nblstm.kernels import together
 from nblstm.training import TextTrainer
+from support.processes import LIMIT
 from support.threading_layers import PATIENT
 
 CALLERS = 8
@@ -86,23 +87,29 @@ def compare(repetitions: int) -> None:
 def look_on() -> None:
     """Two threads save, load and ask a model while it is trained: it learns what it learns alone."""
     watched, alone = trainer_of(0), trainer_of(0)
-    model, done, x = watched.model, threading.Event(), np.zeros((3, 2), int)
+    model, done, looked, x = watched.model, threading.Event(), threading.Barrier(3), np.zeros((3, 2), int)
 
-    def look(file: str) -> int:
-        looks = 0
+    def look(file: str) -> None:
+        first = True
         while not done.is_set():
             model.save(file)
             nblstm.CharLM.load(file)
             model(x)
             model.sample("a", length=5, seed=0)
-            looks += 1
-        return looks
+            if first:
+                looked.wait(LIMIT)
+                first = False
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         looks = [pool.submit(look, f"{folder}/{n}.safetensors") for n in range(2)]
-        losses = [watched.step() for _ in range(30)]
-        done.set()
-        assert all(look.result() for look in looks)
+        try:
+            losses = [watched.step() for _ in range(15)]
+            looked.wait(LIMIT)
+            losses += [watched.step() for _ in range(15)]
+        finally:
+            done.set()
+        for one in looks:
+            one.result()
     assert losses == [alone.step() for _ in range(30)]
     assert np.array_equal(model(x)[0], alone.model(x)[0])
 
@@ -111,8 +118,11 @@ def interrupt() -> None:
     """A signal arrives while the main thread computes, and its handler computes too."""
     layer, x, handled = LAYERS["rows shared out"](), np.ones((200, 16, 20), "float32"), []
     signal.signal(signal.SIGALRM, lambda *_: handled.append(layer(x)[0]))
+    seen = -1
     while len(handled) < 5:
-        signal.setitimer(signal.ITIMER_REAL, 1e-3)
+        if seen != len(handled):
+            seen = len(handled)
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)
         y = layer(x)[0]
     assert all(np.array_equal(other, y) for other in handled)
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,15 +34,22 @@ def last_lines(*streams: str | None, count: int = 10) -> str:
 
 
 @contextlib.contextmanager
-def started(*command: str | Path, env: dict[str, str] | None = None, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A program in a session of its own; it and its children are gone when the ``with`` ends."""
+def started(
+    *command: str | Path, env: dict[str, str] | None = None, limit: float = LIMIT, **options: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """A program in a session of its own; it and its children are gone when the ``with`` ends, or after `limit`."""
     with subprocess.Popen(
         [str(word) for word in command], text=True, start_new_session=True,
         env=os.environ | python_path() | (env or {}), **options,
     ) as process:  # fmt: skip
+        end = threading.Timer(
+            limit + 10, os.killpg, (process.pid, signal.SIGKILL)
+        )  # whoever waits for a line gets none
+        end.start()
         try:
             yield process
         finally:
+            end.cancel()
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -71,7 +79,7 @@ def run(
 ) -> tuple[str, str]:
     """Run a program to its end; its standard output and error. Another exit code than `code` fails the test."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with started(*command, env=env, **pipes, **options) as process:
+    with started(*command, env=env, limit=limit, **pipes, **options) as process:
         found, out, error = ended(process, limit)
     if found != code:
         pytest.fail(f"expected exit code {code}, got {found}; it said last:\n{last_lines(out, error)}")

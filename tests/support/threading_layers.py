@@ -35,6 +35,7 @@ def run(
         env=environment(layer, threads) | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        limit=limit,
     ) as process:
         code, printed, errors = ended(process, limit)
     if "No threading layer could be loaded" in errors:

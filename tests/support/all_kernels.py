@@ -10,7 +10,6 @@ from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
 import nblstm
-from nblstm.kernels import compilation
 from support.threading_layers import PATIENT
 
 
@@ -41,7 +40,6 @@ def cache_statistics() -> dict[str, tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    compilation.PATIENCE = 0.0  # so that a fast machine says that it compiles, too
     for serial_below, team_above in ((0, 0), (0, 10**12), (10**12, 0)):
         with nblstm.thread_policy(serial_below=serial_below, team_above=team_above, team_patience=PATIENT):
             train_sample_and_stream()

@@ -30,10 +30,10 @@ course: $(VENV)/.course ## copy the lessons to nblstm-course/, a folder of yours
 	@$(VENV)/bin/nblstm course $(ARGS)
 
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
-	@echo '== pytest $(ARGS)$(if $(ARGS),,: everything but what takes minutes, see CONTRIBUTING.md; about three minutes on two cores, six where kernels must be compiled first)'
+	@echo '== pytest$(if $(ARGS), $(ARGS),: everything but what takes minutes, see CONTRIBUTING.md; about three minutes on two cores, six where kernels must be compiled first)'
 	@$(RUN) pytest $(ARGS)
 
-load: $(VENV)/.test ## run all tests three times beside four busy processes, then on one core: none may depend on speed (Linux; an hour)
+load: $(VENV)/.test ## run all tests three times beside four busy processes, then on one core: none may depend on speed (Linux; half an hour)
 	@$(VENV)/bin/python tools/test_under_load.py $(ARGS)
 
 GUARDED := tests/layers tests/models tests/test_naive.py tests/test_losses.py tests/test_optim.py \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,15 +45,6 @@ DRAWINGS: dict[str, Callable[[Axes | None], Axes]] = {
     "truncated": lambda ax: draw_unrolled(5, truncate_after=2, ax=ax),
     "truncated lstm": lambda ax: draw_unrolled(2, cell="lstm", truncate_after=1, ax=ax),
 }
-
-
-@pytest.fixture
-def pyplot() -> Iterator[Any]:
-    from matplotlib import pyplot
-
-    pyplot.switch_backend("agg")
-    yield pyplot
-    pyplot.close("all")
 
 
 @pytest.mark.parametrize("name", DRAWINGS)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from support.processes import run_python
 from support.sheets import assert_tidy, contrast, words_of
 
@@ -27,20 +26,6 @@ from nblstm.plot.drawings.pen import tint
 
 BASELINES = {"uniform": 6.69, "unigram": 4.67, "bigram": 3.34, "5-gram": 1.90}
 NAMES = {"xlabel": "step", "ylabel": "accuracy", "title": "Three nets"}
-
-
-@pytest.fixture
-def ax() -> Axes:
-    return Figure(figsize=(8, 4), layout="constrained").subplots()
-
-
-@pytest.fixture
-def pyplot() -> Iterator[Any]:
-    from matplotlib import pyplot
-
-    pyplot.switch_backend("agg")
-    yield pyplot
-    pyplot.close("all")
 
 
 def test_importing_the_pictures_does_not_import_matplotlib() -> None:

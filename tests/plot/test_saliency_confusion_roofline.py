@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from support.sheets import assert_tidy, contrast, faults, words_of
 
 from nblstm.plot import confusion_matrix, roofline, saliency_over_text
 from nblstm.plot.colours import BLUE, VERMILION
-
-
-@pytest.fixture
-def ax() -> Axes:
-    return Figure(figsize=(8, 4), layout="constrained").subplots()
-
-
-@pytest.fixture
-def pyplot() -> Iterator[Any]:
-    from matplotlib import pyplot
-
-    pyplot.switch_backend("agg")
-    yield pyplot
-    pyplot.close("all")
-
 
 # ---- saliency ----
 

@@ -52,7 +52,7 @@ def thread_policy(
     team_above : int, optional
         ... if a step has so many multiplications that meeting after every one is worth it.
     team_patience : int, optional
-        Looks at the clock of such a team before it gives up those who have not come, and the batch is shared out.
+        How often such a team looks for those who have not come before it does without, and the batch is shared out.
 
     Yields
     ------

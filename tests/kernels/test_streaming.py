@@ -15,7 +15,7 @@ from nblstm.layers.steps import Steps
 
 CASES = grid(
     cell=naive.CELLS, formulation=("split", "concat"), num_layers=(1, 3), bias=BOTH,
-    sizes=[(5, 2, 3, 7), (1, 1, 20, 17), (4, 9, 1, 33)],
+    sizes=[(5, 2, 3, 7), (1, 1, 20, 17), (4, 9, 1, 33), (2, 12, 1, 33)],  # of 12 rows tiles are full
 )  # fmt: skip
 
 

@@ -116,3 +116,10 @@ def test_a_sequence_keeps_its_mask_whatever_its_neighbours():
     all_five = lstm.forward(x)[0].copy()
     lstm.set_dropout_state(key)
     assert np.array_equal(lstm.forward(x[:, :2])[0], all_five[:, :2])
+
+
+@pytest.mark.parametrize("formulation", ["split", "concat"])
+def test_another_formulation_drops_on_from_the_same_place(formulation):
+    rnn = see_through()
+    rnn.forward(np.ones((2, 1, rnn.input_size)))
+    assert rnn.to_formulation(formulation).dropout_state() == rnn.dropout_state()

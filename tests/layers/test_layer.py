@@ -244,3 +244,18 @@ def test_what_is_written_while_weights_are_packed_counts_from_then_on(make, kern
     (y, dx), (expected_y, expected_dx) = results
     assert np.array_equal(y, expected_y)
     assert np.array_equal(dx, expected_dx)
+
+
+def test_a_write_counts_although_its_block_ends_in_an_error():
+    layer, x = nblstm.LSTM(3, 5, seed=0), np.ones((2, 1, 3), "float32")
+    before, _ = layer(x)
+
+    def write_and_fail():
+        with layer.editing() as p:
+            p.flat[:] = 0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
+    assert before.any()
+    assert not layer(x)[0].any()

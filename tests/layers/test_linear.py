@@ -99,3 +99,10 @@ def test_embedding_starts_normal():
     weight = nblstm.Embedding(1000, 20, seed=0).params["weight"]
     assert abs(weight.mean()) < 0.03
     assert abs(weight.std() - 1) < 0.03
+
+
+def test_threads_share_out_any_width_of_an_embedding():
+    layer, indices = nblstm.Embedding(11, 5, dtype="float64", seed=0), np.arange(11)
+    with nblstm.thread_policy(serial_below=0):
+        layer.backward(np.ones((11, 5)), layer.forward(indices)[1])
+    assert (layer.grads["weight"] == 1).all()

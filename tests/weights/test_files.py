@@ -221,3 +221,14 @@ def test_a_new_file_has_the_permissions_of_the_old_one(tmp_path: Path) -> None:
     path.chmod(0o600)
     weights.save(path, {"x": np.ones(2)})
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file keeps its name")
+def test_who_has_the_old_file_open_goes_on_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        with weights.atomic_write(path) as file:
+            file.write(b"new, and longer")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new, and longer"

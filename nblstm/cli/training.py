@@ -201,7 +201,7 @@ def _train(
             raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
     else:
         settings = kind.settings_type(**{**defaults, **given})
-        if settings.dropout and settings.num_layers == 1:
+        if given.get("dropout") and settings.num_layers == 1:
             click.echo(f"Warning: {no_effect(settings.dropout)}", err=True)
         if "text" in given:
             click.echo(

@@ -4,7 +4,7 @@ from nblstm import weights
 from nblstm.clipping import clip_grad_norm
 from nblstm.gradcheck import gradcheck
 from nblstm.kernels.policy import thread_policy
-from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
+from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell, Sequential
 from nblstm.losses import cross_entropy, mse_loss
 from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor
 from nblstm.optim import SGD, Adam, AdamW, RMSprop
@@ -12,6 +12,6 @@ from nblstm.schedules import warmup_cosine
 
 __all__ = [
     "LSTM", "RNN", "SGD", "Adam", "AdamW", "CharLM", "Embedding", "LSTMCell", "Linear", "RMSprop", "RNNCell",
-    "SequenceClassifier", "SequenceRegressor", "clip_grad_norm", "cross_entropy", "gradcheck", "mse_loss",
+    "SequenceClassifier", "SequenceRegressor", "Sequential", "clip_grad_norm", "cross_entropy", "gradcheck", "mse_loss",
     "thread_policy", "warmup_cosine", "weights",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from nblstm.arguments import as_number
+from nblstm.composed import Composed
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.layer import Layer
@@ -34,8 +35,10 @@ def _sum_of_squares(tag: Tag, threads: int, g: np.ndarray, run: int, sums: np.nd
     return total
 
 
-def check_layers(layers: Sequence[Layer]) -> list[Layer]:
+def check_layers(layers: Sequence[Layer] | Composed) -> list[Layer]:
     """`layers` as a list, after the check that it holds layers, at least one, each once."""
+    if isinstance(layers, Composed):
+        return list(layers.layers)
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers must be a list of layers, got {type(layers).__name__}")
     for i, layer in enumerate(layers):
@@ -48,15 +51,15 @@ def check_layers(layers: Sequence[Layer]) -> list[Layer]:
     return list(layers)
 
 
-def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
+def clip_grad_norm(layers: Sequence[Layer] | Composed, max_norm: float) -> float:
     r"""Scale the gradients of all layers by one factor so that their joint norm is at most `max_norm`.
 
     .. math:: n = \sqrt{\textstyle\sum_i g_i^2}, \qquad g \leftarrow g \cdot \min(1, c / (n + 10^{-6}))
 
     Parameters
     ----------
-    layers : sequence of Layer
-        Each once; their dtypes may differ.
+    layers : sequence of Layer, or what is composed of layers
+        Each once; their dtypes may differ. A `Sequential` or a model stands for its `layers`.
     max_norm : float
         :math:`c > 0`; infinity to measure only.
 
@@ -82,8 +85,8 @@ def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
     array([0.6, 0.8])
     """
     limit = as_number("max_norm", max_norm, positive=True, finite=False)
-    square = 0.0
-    for layer in check_layers(layers):
+    found, square = check_layers(layers), 0.0
+    for layer in found:
         square += _sum_of_squares(
             ANY,
             threads_for(10 * layer.num_parameters),
@@ -94,6 +97,6 @@ def clip_grad_norm(layers: Sequence[Layer], max_norm: float) -> float:
     norm = math.sqrt(square)
     factor = limit / (norm + 1e-6)
     if math.isfinite(norm) and factor < 1:
-        for layer in layers:
+        for layer in found:
             np.multiply(layer.flat_grads, factor, out=layer.flat_grads)
     return norm

@@ -13,6 +13,7 @@ from numba import prange
 from nblstm import parameters
 from nblstm.arguments import as_flag, as_number, as_rate, as_size
 from nblstm.clipping import check_layers
+from nblstm.composed import Composed
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
 from nblstm.layer import Layer
@@ -70,8 +71,8 @@ class Optimizer:
 
     Parameters
     ----------
-    layers : sequence of Layer
-        Each once; their dtypes may differ.
+    layers : sequence of Layer, or what is composed of layers
+        Each once; their dtypes may differ. A `Sequential` or a model stands for its `layers`.
     lr : float
         The learning rate :math:`\eta > 0`, which `step` may override.
 
@@ -85,7 +86,7 @@ class Optimizer:
 
     moments: ClassVar[tuple[str, ...]]
 
-    def __init__(self, layers: Sequence[Layer], lr: float) -> None:
+    def __init__(self, layers: Sequence[Layer] | Composed, lr: float) -> None:
         self.layers = check_layers(layers)
         self.lr = as_number("lr", lr, positive=True)
         self.steps = 0
@@ -224,7 +225,7 @@ class SGD(Optimizer):
     moments = ("velocity",)
 
     def __init__(
-        self, layers: Sequence[Layer], lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0,
+        self, layers: Sequence[Layer] | Composed, lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr)
@@ -273,7 +274,7 @@ class RMSprop(Optimizer):
     moments = ("square",)
 
     def __init__(
-        self, layers: Sequence[Layer], lr: float = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8,
+        self, layers: Sequence[Layer] | Composed, lr: float = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr)
@@ -326,7 +327,7 @@ class Adam(Optimizer):
     moments = ("m", "v")
 
     def __init__(
-        self, layers: Sequence[Layer], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
+        self, layers: Sequence[Layer] | Composed, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr)
@@ -376,7 +377,7 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, layers: Sequence[Layer], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
+        self, layers: Sequence[Layer] | Composed, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 1e-2,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr, betas=betas, eps=eps, weight_decay=weight_decay)

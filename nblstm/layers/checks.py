@@ -36,8 +36,8 @@ class AnyTape:
         raise TypeError("a tape cannot be copied or pickled: it belongs to one forward of its layer, run another")
 
 
-def check_tape(layer: Layer, tape: AnyTape) -> None:
-    """`tape` is one that a forward of `layer` made."""
+def check_tape(layer: object, tape: AnyTape) -> None:
+    """`tape` is one that a forward of `layer`, which may be layers composed, made."""
     if not isinstance(tape, AnyTape):
         raise TypeError(f"tape must be a tape that forward returned, got {type(tape).__name__}")
     if tape.layer is not layer:

@@ -1,4 +1,4 @@
-"""What every whole network has: layers under names, their parameters as one state dict, and a file."""
+"""What every whole network has: layers composed, the settings that they were made with, and a file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from nblstm import parameters, weights
 from nblstm.arguments import as_choice, as_float, as_rate, as_size
+from nblstm.composed import Composed
 from nblstm.layer import Layer
 from nblstm.layers import checks
 from nblstm.layers.recurrent import LSTM, RNN
-from nblstm.parameters import Block
 
 CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
 
 
-class Network:
+class Network(Composed):
     """Layers composed; a subclass adds how the data flow through them.
 
     Parameters
@@ -38,63 +36,11 @@ class Network:
     recurrent: LSTM | RNN
 
     def __init__(self, parts: Mapping[str, Layer], config: Mapping[str, Any]) -> None:
-        self._parts, self.config = dict(parts), dict(config)
-        self.layers = list(parts.values())
+        super().__init__(parts)
+        self.config = dict(config)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of parameters, outputs and state."""
-        return self.layers[0].dtype
-
-    @property
-    def params(self) -> dict[str, np.ndarray]:
-        """All parameters, named as by a PyTorch module with the same parts: the layers' own read-only views."""
-        return {
-            f"{part}.{name}": tensor for part, layer in self._parts.items() for name, tensor in layer.params.items()
-        }
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of all parameters."""
-        return {name: tensor.shape for name, tensor in self.params.items()}
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of scalars in all parameters."""
-        return parameters.count(self.shapes)
-
-    def summary(self) -> str:
-        """Name, shape and count of every tensor, and the total, as a table to print."""
-        return parameters.summary(repr(self), self.shapes)
-
-    def zero_grad(self) -> None:
-        """Set the gradients of all layers to zero."""
-        for layer in self.layers:
-            layer.zero_grad()
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter, named as by a PyTorch module with the same parts."""
-        return {name: tensor.copy() for name, tensor in self.params.items()}
-
-    def load_state_dict(self, mapping: Mapping[str, np.ndarray]) -> None:
-        """Copy every parameter from `mapping`, or, if anything does not fit, none.
-
-        Raises
-        ------
-        ValueError
-            Names missing or unexpected, or shapes that differ; all of them are listed at once.
-        TypeError
-            A tensor of another dtype.
-        """
-        expected = Block(self.shapes, np.empty(self.num_parameters, self.dtype))
-        parameters.check_fits(type(self).__name__, expected, mapping)
-        for layer in self.layers:
-            layer.check_editable()
-        for part, layer in self._parts.items():
-            layer.load_state_dict({name: mapping[f"{part}.{name}"] for name in layer.params})
 
     def save(self, path: str | Path) -> None:
         """Write weights and settings to one safetensors file, atomically."""

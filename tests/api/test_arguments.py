@@ -21,6 +21,7 @@ from support.public_calls import CALLS
 from support.replacements import OPEN, REFUSED, Same, replacements
 
 from nblstm import plot, runs, training
+from nblstm.composed import Composed
 from nblstm.gradcheck import GradientError
 from nblstm.jobs.job import Job
 from nblstm.layer import Layer
@@ -32,14 +33,15 @@ from nblstm.parameters import Block
 from nblstm.settings import Settings
 
 MODULES = (
-    "nblstm", "nblstm.baselines", "nblstm.clipping", "nblstm.datasets", "nblstm.environment", "nblstm.gradcheck",
-    "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.models", "nblstm.optim", "nblstm.plot",
-    "nblstm.runs", "nblstm.schedules", "nblstm.settings", "nblstm.training", "nblstm.weights",
+    "nblstm", "nblstm.baselines", "nblstm.clipping", "nblstm.composed", "nblstm.datasets", "nblstm.environment",
+    "nblstm.gradcheck", "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.models",
+    "nblstm.optim", "nblstm.plot", "nblstm.runs", "nblstm.schedules", "nblstm.settings", "nblstm.training",
+    "nblstm.weights",
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {
     "Layer.__init__", "Recurrent.inference_packs", "Recurrent.infer", "Recurrent.run", "Recurrent.run_back",
-    "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Network.__init__",
+    "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Composed.__init__", "Network.__init__",
     "SequenceModel.__init__", "SequenceModel.loss", "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
     "GradientRow.__init__", "GradientTable.__init__", "GradientError.__init__", "Tape.__init__", "Tape.allocate",
@@ -97,6 +99,8 @@ def seen(value: Any) -> Any:
         return seen(value.flat)
     if isinstance(value, Network):
         return seen([value.config, value.state_dict()])
+    if isinstance(value, Composed):
+        return seen([repr(value), value.state_dict(), value.grads])
     if isinstance(value, training.Trainer):
         return seen([value.steps and value.state_dict(), value.step()])
     if isinstance(value, (Optimizer, Job, runs.Run)):
@@ -127,7 +131,7 @@ def seen(value: Any) -> Any:
 def outcome(function: Callable, arguments: Mapping[str, Any]) -> Any:
     """What can be seen after a call: the result, whatever owns the method, the file written, what is written to."""
     result = seen(function(**arguments))
-    owner = seen(getattr(function, "__self__", function if isinstance(function, (Layer, Network, Stream)) else None))
+    owner = seen(getattr(function, "__self__", function if isinstance(function, (Layer, Composed, Stream)) else None))
     layers = [layer for layer in arguments.get("layers") or () if isinstance(layer, Layer)]
     written = seen([layers, arguments.get("grads"), np.asarray(arguments.get("out"))])
     file = None

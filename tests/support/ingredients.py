@@ -63,6 +63,10 @@ def embedding() -> nblstm.Embedding:
     return nblstm.Embedding(V, H, seed=0)
 
 
+def sequential() -> nblstm.Sequential:
+    return nblstm.Sequential(lstm(), nblstm.Linear(H, 3, seed=1))
+
+
 def characters() -> nblstm.CharLM:
     return nblstm.CharLM("abcdef", 3, H, 1, seed=0)
 

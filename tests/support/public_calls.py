@@ -49,6 +49,7 @@ from support.ingredients import (
     regressor,
     resume_run,
     rng,
+    sequential,
     text_trainer,
     tokens,
     trained,
@@ -88,6 +89,11 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Embedding.__call__": lambda: call(embedding(), indices=tokens(T, B)),
     "Embedding.forward": lambda: forward(embedding(), tokens(T), indices=tokens(T, B)),
     "Embedding.backward": lambda: layer_backward(embedding(), tokens(T, B), dy=numbers(T, B, H)),
+    "Sequential.__call__": lambda: call(sequential(), x=X, states=[pair(1, B, H), None], lengths=LENGTHS),
+    "Sequential.forward": lambda: forward(sequential(), X, x=X, states=[pair(1, B, H), None], lengths=LENGTHS),
+    "Sequential.backward": lambda: backward(
+        sequential(), X, dy=numbers(T, B, 3), dstates=[pair(1, B, H), None], need_dx=True
+    ),
     "CharLM.__init__": lambda: call(nblstm.CharLM, **MODEL, vocabulary="abc", embedding_size=3),
     "CharLM.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
     "CharLM.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
@@ -95,7 +101,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "CharLM.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
     "Network.save": lambda: call(characters().save, path=FILES.new()),
     "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"]),
-    "Network.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
+    "Composed.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
     "SequenceClassifier.__init__": lambda: call(
         nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3
     ),

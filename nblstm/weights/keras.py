@@ -9,7 +9,7 @@ import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, as_text, check_kind
 from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
-from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
+from nblstm.weights.tracks import Track, as_array, check_gates, gates_apart, layer_of, tracks_of
 
 
 def to_keras(layer: LSTM | RNN) -> list[list[np.ndarray]]:
@@ -79,8 +79,8 @@ def from_keras(
     Raises
     ------
     ValueError
-        Lists of another length, shapes that disagree, layers of unequal units, or activations that nblstm does not
-        have.
+        Lists of another length, shapes that disagree, a GRU's weights, activations that nblstm does not have, or layers
+        of unequal units: convert those one by one, ``Sequential(*(from_keras([arrays]) for arrays in layers))``.
 
     Notes
     -----
@@ -104,6 +104,11 @@ def from_keras(
             f"recurrent_activation must be 'sigmoid', the only one that nblstm has, got {recurrent_activation!r}"
         )
     tracks, D = [], 1 + as_flag("bidirectional", bidirectional)
+    if any(hasattr(arrays, "shape") for arrays in layers):
+        raise TypeError(
+            "layers must hold a list of arrays for each layer, got arrays: of a single layer, wrap it in a list, "
+            "[layer.get_weights()]"
+        )
     for k, arrays in enumerate(layers):
         check_kind(f"layers[{k}]", arrays, Sequence)
         count, rest = divmod(len(arrays), D)
@@ -117,7 +122,11 @@ def from_keras(
         raise ValueError("layers must hold the weights of at least one layer, got none")
     if activation != "tanh" and len(tracks[0].ih) == 4:
         raise ValueError(f"activation must be 'tanh' for an LSTM, got {activation!r}, which nblstm has for an RNN only")
-    return layer_of("layers", tracks, bidirectional=bidirectional, batch_first=batch_first, nonlinearity=activation)
+    options = ", bidirectional=True" * bidirectional + ", batch_first=False" * (not batch_first)
+    return layer_of(
+        "layers", tracks, bidirectional=bidirectional, batch_first=batch_first, nonlinearity=activation,
+        one_by_one=f"nblstm.weights.from_keras([arrays]{options}) for arrays in layers",
+    )  # fmt: skip
 
 
 def _track(names: Sequence[str], arrays: Sequence[Any]) -> Track:
@@ -125,10 +134,15 @@ def _track(names: Sequence[str], arrays: Sequence[Any]) -> Track:
     kernel, recurrent_kernel = (as_array(name, array, 2) for name, array in zip(names[:2], arrays, strict=False))
     H = len(recurrent_kernel)
     ih, hh = (gates_apart(name, array.T, H, 0) for name, array in zip(names, (kernel, recurrent_kernel), strict=False))
+    K = len(ih)
+    check_gates(names[0], K)  # before the bias, of which a GRU has two in one array
     if len(arrays) == 2:
         return Track(ih, hh)
-    bias = gates_apart(names[2], as_array(names[2], arrays[2], 1), H, 0)
-    if len(ih) == 4 and len(bias) == 8:  # of CuDNNLSTM
+    bias = as_array(names[2], arrays[2], 1)
+    if K == 4 and len(bias) == 8 * H:  # of CuDNNLSTM
         ih, hh = (gates.swapaxes(1, 2).reshape(gates.shape) for gates in (ih, hh))
-        bias = bias[:4] + bias[4:]
+        bias = bias[: 4 * H] + bias[4 * H :]
+    if len(bias) != K * H:
+        raise ValueError(f"{names[2]} must be a bias of {K * H} numbers, {K} x {H} units, got shape {bias.shape}")
+    bias = bias.reshape(K, H)
     return Track(ih, hh, bias, np.zeros_like(bias))

@@ -79,8 +79,8 @@ def from_pytorch(
     Raises
     ------
     ValueError
-        No weights of an LSTM or RNN under this prefix, some missing, shapes that disagree, projections, or peepholes,
-        which are none of PyTorch's.
+        No weights of an LSTM or RNN under this prefix (the message lists the others), some missing, shapes that
+        disagree, a GRU's, projections, or peepholes, which are none of PyTorch's.
     TypeError
         Weights that are neither float32 nor float64.
 
@@ -105,7 +105,9 @@ def from_pytorch(
         raise ValueError("state_dict must be PyTorch's, which has no peepholes (weight_peephole): use load_state_dict")
     found = {match[0]: match for match in map(NAME.fullmatch, names) if match}
     if not found:
-        raise ValueError(f"state_dict must hold names like {prefix}weight_ih_l0, {_instead(map(str, state_dict))}")
+        raise ValueError(
+            f"state_dict must hold names like {prefix}weight_ih_l0, {_instead(map(str, state_dict), prefix)}"
+        )
     layers = 1 + max(int(match[2]) for match in found.values())
     bidirectional = any(match[3] for match in found.values())
     bias = any(match[1].startswith("bias") for match in found.values())
@@ -143,11 +145,14 @@ def _opened(source: Mapping[str, Any] | Module, prefix: str) -> tuple[Mapping[st
     return source.state_dict(), said
 
 
-def _instead(names: Iterable[str]) -> str:
+def _instead(names: Iterable[str], prefix: str) -> str:
     """What a state dict has where the names looked for are not: the layer under other prefixes, or other names."""
     names = sorted(names)
     prefixes = [name.removesuffix("weight_ih_l0") for name in names if name.endswith("weight_ih_l0")]
     if not prefixes:
         return f"got {', '.join(names[:9])}{', ...' * (len(names) > 9)}"
-    several = f" or {len(prefixes) - 1} more" if len(prefixes) > 1 else ""
-    return f"found under the prefix {prefixes[0]!r}{several}: prefix={prefixes[0]!r}"
+    if f"{prefix}." in prefixes:
+        return f"the dot is part of the prefix: prefix={prefix + '.'!r}"
+    if len(prefixes) > 1:
+        return f"found under several prefixes, {', '.join(map(repr, prefixes))}: choose one, prefix={prefixes[0]!r} say"
+    return f"found under the prefix {prefixes[0]!r}: prefix={prefixes[0]!r}"

@@ -72,7 +72,8 @@ def from_tensorflow(cells: Sequence[tuple[Any, Any]], forget_bias: float = 1.0) 
     Raises
     ------
     ValueError
-        Shapes that disagree, or no cell at all.
+        Shapes that disagree, no cell at all, or cells of unequal units: convert those one by one,
+        ``Sequential(*(from_tensorflow([cell]) for cell in cells))``.
 
     Examples
     --------
@@ -101,6 +102,8 @@ def from_tensorflow(cells: Sequence[tuple[Any, Any]], forget_bias: float = 1.0) 
         tracks.append(Track(joined[:, :, :inputs], joined[:, :, inputs:], bias, np.zeros_like(bias)))
     if not tracks:
         raise ValueError("cells must hold at least one cell, got none")
-    layer = layer_of("cells", tracks)
+    layer = layer_of(
+        "cells", tracks, one_by_one=f"nblstm.weights.from_tensorflow([cell], {forget_bias}) for cell in cells"
+    )
     assert isinstance(layer, LSTM)
     return layer

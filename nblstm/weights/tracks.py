@@ -54,29 +54,39 @@ def tracks_of(layer: LSTM | RNN) -> list[Track]:
 
 def layer_of(
     name: str, tracks: Sequence[Track], *, bidirectional: bool = False, batch_first: bool = False,
-    dropout: float = 0.0, nonlinearity: str = "tanh",
+    dropout: float = 0.0, nonlinearity: str = "tanh", one_by_one: str = "",
 ) -> LSTM | RNN:  # fmt: skip
     """A layer with these weights, which must agree about gates, units, biases, peepholes and dtype.
 
-    `name` is what the caller has them from.
+    `name` is what the caller has them from, and `one_by_one` the expression that makes a layer of each of them.
     """
     first, directions = tracks[0], 1 + bidirectional
     K, H, inputs = first.ih.shape
+    check_gates(name, K)
     if len(tracks) % directions:
         raise ValueError(
             f"{name} must hold both directions of every layer, got weights of {len(tracks)} directions in all"
         )
     options: dict[str, Any] = {"peephole": first.peephole is not None} if K == 4 else {"nonlinearity": nonlinearity}
-    if K not in (1, 4):
-        raise ValueError(f"{name} must hold the weights of an LSTM, 4 gates, or of an RNN, 1; got {K} (3 is a GRU)")
+    way = one_by_one and f": convert them one by one, nblstm.Sequential(*({one_by_one}))"
     for n, track in enumerate(tracks):
-        if track.ih.shape[1] != H:
+        k, (gates, units, _) = n // directions, track.ih.shape
+        if gates != K:
             raise ValueError(
-                f"{name} must have as many units in every layer, got {H} in layer 0 and {track.ih.shape[1]} in layer "
-                f"{n // directions}: convert them one by one"
+                f"{name} must have as many gates in every layer, got {K} in layer 0 and {gates} in layer {k}{way}"
+            )
+        if units != H:
+            raise ValueError(
+                f"{name} must have as many units in every layer, got {H} in layer 0 and {units} in layer {k}{way}"
             )
         if track.hh.shape != (K, H, H):
-            raise ValueError(f"{name} must have {H} columns for the state of {H} units, got {track.hh.shape[2]}")
+            rows = track.hh.shape[0] * track.hh.shape[1]
+            raise ValueError(
+                f"{name} must have weights ({K * H}, {H}) for the state of {H} units, got ({rows}, {track.hh.shape[2]})"
+            )
+        for bias in (track.bias_ih, track.bias_hh):
+            if bias is not None and bias.size != K * H:
+                raise ValueError(f"{name} must have biases of {K * H} numbers, got {bias.size} in layer {k}")
     layer = (LSTM if K == 4 else RNN)(
         inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, batch_first=batch_first,
         dropout=dropout, bidirectional=bidirectional, dtype=str(first.ih.dtype), seed=0, **options,
@@ -92,6 +102,14 @@ def layer_of(
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} must hold weights that fit together: {error}") from None
     return layer
+
+
+def check_gates(name: str, K: int) -> None:
+    """`name` holds weights of a cell that nblstm has, by the number of its gates."""
+    if K == 3:
+        raise ValueError(f"{name} must hold the weights of an LSTM or RNN, got a GRU's, which nblstm does not have")
+    if K not in (1, 4):
+        raise ValueError(f"{name} must hold the weights of an LSTM, 4 gates, or of an RNN, 1; got {K}")
 
 
 def as_array(name: str, tensor: Any, dimensions: int) -> np.ndarray:

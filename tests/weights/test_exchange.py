@@ -119,7 +119,7 @@ def test_pytorch_computes_the_same(
         (
             lambda: weights.from_pytorch({"weight_ih_l0": drawn(15, 3), "weight_hh_l0": drawn(15, 5)}),
             ValueError,
-            "got 3 .3 is a GRU",
+            "state_dict must hold the weights of an LSTM or RNN, got a GRU's",
         ),
         (
             lambda: weights.from_pytorch({"weight_ih_l0": drawn(20, 3), "weight_hh_l0": drawn(20, 6)}),
@@ -142,6 +142,42 @@ def test_pytorch_computes_the_same(
             lambda: weights.from_keras([[drawn(3, 20), drawn(5)]]),
             ValueError,
             r"layers\[0\]\[1\] must have 2 dimensions",
+        ),
+        (
+            lambda: weights.from_keras([drawn(3, 20), drawn(5, 20), drawn(20)]),
+            TypeError,
+            r"layers must hold a list of arrays for each layer, got arrays: .* \[layer\.get_weights\(\)\]",
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 20), drawn(5, 20), drawn(15)]]),
+            ValueError,
+            r"layers\[0\]\[2\] must be a bias of 20 numbers, 4 x 5 units, got shape \(15,\)",
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 5), drawn(5, 5), drawn(7)]]),
+            ValueError,
+            r"layers\[0\]\[2\] must be a bias of 5 numbers, 1 x 5 units, got shape \(7,\)",
+        ),
+        *(
+            (
+                lambda bias=bias: weights.from_keras([[drawn(3, 15), drawn(5, 15), bias]]),
+                ValueError,
+                r"layers\[0\]\[0\] must hold the weights of an LSTM or RNN, got a GRU's",
+            )
+            for bias in (drawn(2, 15), drawn(15))
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 20), drawn(5, 25)]]),
+            ValueError,
+            r"layers must have weights \(20, 5\) for the state of 5 units, got \(25, 5\)",
+        ),
+        (
+            lambda: weights.from_pytorch(
+                {"weight_ih_l0": drawn(20, 3), "weight_hh_l0": drawn(20, 5), "bias_ih_l0": drawn(20)}
+                | {"bias_hh_l0": drawn(15)}
+            ),
+            ValueError,
+            "state_dict must have biases of 20 numbers, got 15 in layer 0",
         ),
         (lambda: weights.from_tensorflow([]), ValueError, "at least one cell, got none"),
         (lambda: weights.from_tensorflow([(drawn(8, 20), drawn(16))]), ValueError, r"cells\[0\] must have a kernel"),

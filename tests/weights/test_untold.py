@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.record_exchange import GOLDEN, B, H, I, T, drawn, keras_weights
 
+import nblstm
 from nblstm import LSTM, RNN, LSTMCell, weights
 
 
@@ -105,8 +106,36 @@ def test_stacks_of_unequal_units_are_named() -> None:
     refused(
         "layers must have as many units in every layer, got 5 in layer 0 and 6 in layer 2", weights.from_keras, stack
     )
+    stack[1:] = weights.to_keras(RNN(5, 5))
+    refused(
+        "layers must have as many gates in every layer, got 4 in layer 0 and 1 in layer 1", weights.from_keras, stack
+    )
     cells = [weights.to_tensorflow(LSTM(inputs, units))[0] for inputs, units in ((3, 5), (5, 6))]
     refused("cells must .* 5 in layer 0 and 6 in layer 1: convert them one by one", weights.from_tensorflow, cells)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_line_that_the_error_names_joins_them(rng: np.random.Generator, bidirectional: bool) -> None:
+    D = 1 + bidirectional
+    parts = [
+        LSTM(3, 5, dtype="float64", bidirectional=bidirectional, seed=0),
+        RNN(5 * D, 2, dtype="float64", bidirectional=bidirectional, seed=1),
+    ]
+    layers = [arrays for part in parts for arrays in weights.to_keras(part)]
+    with pytest.raises(ValueError, match="one by one") as caught:
+        weights.from_keras(layers, bidirectional=bidirectional, batch_first=False)
+    _, line = str(caught.value).split("one by one, ")
+    joined = eval(line, {"nblstm": nblstm, "layers": layers})
+    x = rng.normal(size=(T, B, 3))
+    np.testing.assert_allclose(joined(x)[0], nblstm.Sequential(*parts)(x)[0], rtol=0, atol=1e-14)
+    cells = [weights.to_tensorflow(LSTM(inputs, units), 0.5)[0] for inputs, units in ((3, 5), (5, 6))]
+    with pytest.raises(ValueError, match="one by one") as caught:
+        weights.from_tensorflow(cells, 0.5)
+    _, line = str(caught.value).split("one by one, ")
+    again = [weights.to_tensorflow(layer, 0.5)[0] for layer in eval(line, {"nblstm": nblstm, "cells": cells}).layers]
+    for (kernel, bias), (other_kernel, other_bias) in zip(again, cells, strict=True):
+        np.testing.assert_array_equal(kernel, other_kernel)
+        np.testing.assert_allclose(bias, other_bias, rtol=0, atol=1e-6)
 
 
 def test_the_prefix_is_suggested() -> None:
@@ -116,7 +145,14 @@ def test_the_prefix_is_suggested() -> None:
         weights.from_pytorch, state_dict,
     )  # fmt: skip
     two = state_dict | {f"a.{name}": tensor for name, tensor in LSTM(2, 3).state_dict().items()}
-    refused("names like b.weight_ih_l0, found under the prefix 'a.' or 1 more", weights.from_pytorch, two, prefix="b.")
+    refused(
+        "names like b.weight_ih_l0, found under several prefixes, 'a.', 'encoder.lstm.': choose one, prefix='a.' say",
+        weights.from_pytorch, two, prefix="b.",
+    )  # fmt: skip
+    refused(
+        "names like encoder.lstmweight_ih_l0, the dot is part of the prefix: prefix='encoder.lstm.'",
+        weights.from_pytorch, two, prefix="encoder.lstm",
+    )  # fmt: skip
     many = {f"layer{k}.weight": drawn(2, 2) for k in range(100)}
     refused(r"weight_ih_l0, got layer0.weight, .*layer16.weight, \.\.\.$", weights.from_pytorch, many)
 

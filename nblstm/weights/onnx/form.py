@@ -1,4 +1,4 @@
-"""What reading and writing share: the package onnx itself, ONNX's order of the gates and names of the activations."""
+"""What reading and writing share: the package onnx itself and its errors, ONNX's order of the gates, and its names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ GATES = {4: [0, 3, 1, 2], 1: [0]}  # i, o, f, c from i, f, g, o: c is our g
 BACK = {4: [0, 2, 3, 1], 1: [0]}
 PEEPHOLES = [0, 2, 1]  # i, o, f from i, f, o, and back
 ACTIVATIONS = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "tanh": ["Tanh"], "relu": ["Relu"]}
+STANDARD = ("", "ai.onnx")  # names of the domain of ONNX's own operators
 LARGEST = 2**31 - 1  # bytes that the format, Protocol Buffers, can hold
 
 
@@ -20,3 +21,8 @@ def require_onnx() -> ModuleType:
             f"this needs the package onnx, which cannot be imported ({error}): pip install onnx"
         ) from error
     return onnx
+
+
+def first_line(error: Exception) -> str:
+    """What an error of onnx's says, without the lines that it often adds."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,18 +14,20 @@ import numpy as np
 from nblstm.arguments import as_path, as_size
 from nblstm.layers.recurrent import LSTM, RNN
 from nblstm.weights.files import check_file
-from nblstm.weights.onnx.form import ACTIVATIONS, BACK, LARGEST, PEEPHOLES, require_onnx
-from nblstm.weights.onnx.stored import STANDARD, Scope, Stored
+from nblstm.weights.onnx.form import ACTIVATIONS, BACK, LARGEST, PEEPHOLES, STANDARD, require_onnx
+from nblstm.weights.onnx.functions import inlined
+from nblstm.weights.onnx.stored import WORK, Scope, Stored
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of
 
 
 def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
     """Every LSTM and RNN node of an ONNX file as a layer, by the name of the node, in the order of the graph.
 
-    Each is a layer of its own: ONNX stacks layers by nodes that follow one another. Nodes in the branches and bodies of
-    If, Loop and Scan are among them. Weights may lie in the file or in one beside it, as the exporter of PyTorch 2.9
-    and newer writes them (``m.onnx`` and ``m.onnx.data``), and behind nodes that rearrange them. Lengths and initial
-    states are not read: a layer gets them when it is called.
+    Each is a layer of its own: ONNX stacks layers by nodes that follow one another, and
+    ``Sequential(*layers.values())`` joins those of a plain stack. Nodes in the branches and bodies of If, Loop and Scan
+    are among them, and those in functions that the file defines, once for each call. Weights may lie in the file or in
+    one beside it, as the exporter of PyTorch 2.9 and newer writes them (``m.onnx`` and ``m.onnx.data``), and behind
+    nodes that rearrange them. Lengths and initial states are not read: a layer gets them when it is called.
 
     Parameters
     ----------
@@ -49,6 +51,10 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
         direction "reverse", clip, input_forget, other activations, projections. The node is named.
     TypeError
         Weights that are neither float32 nor float64.
+
+    Notes
+    -----
+    ``torch.onnx.export`` writes an RNN step by step, without a node RNN, unless it is told ``dynamo=False``.
     """
     onnx, path = require_onnx(), as_path("path", path)
     check_file(path, "an ONNX file")
@@ -58,6 +64,10 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's own errors, which are of no common type
         raise ValueError(f"{path} is damaged or no ONNX file: {error}") from error
+    try:
+        model = inlined(model, WORK * size)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     stored, kinds = Stored(onnx, model, path), Counter[str]()
     found: dict[str, LSTM | RNN] = {}
     for node, scope in stored.nodes(model.graph):
@@ -109,7 +119,8 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
         with _damage_named(letter, name):
             array = stored.array(operand, scope)
         if array is None:
-            raise ValueError(f"node {name} must have its {letter} stored in the file, got {operand!r}")
+            cause = stored.cause(operand, scope)
+            raise ValueError(f"node {name} must have its {letter} stored in the file, got {operand!r}, by {cause}")
         array = as_array(f"{letter} of node {name}", array, dimensions)
         if len(array) != D:
             raise ValueError(f"{letter} of node {name} must have {D} directions, got shape {array.shape}")
@@ -151,7 +162,7 @@ def _check_states(stored: Stored, node: Any, name: str, scope: Scope, H: int) ->
             continue
         with _damage_named(state, name):
             values = stored.spread(operand, scope)
-        width = stored.widths.get(operand) or (values.shape[-1] if values is not None and values.ndim else H)
+        width = stored.width(operand, scope) or (values.shape[-1] if values is not None and values.ndim else H)
         if width not in (1, H):  # 1: spread over all units
             raise ValueError(
                 f"node {name} must have an {state} as wide as its hidden_size {H}, got width {width}: nblstm does not "

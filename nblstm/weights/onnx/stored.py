@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.weights.onnx.form import LARGEST
+from nblstm.weights.onnx.form import LARGEST, STANDARD, first_line
 
 Scope = ChainMap[str, Any]  # what each name stands for in a graph and those around it: a tensor, a node, an array
-STANDARD = ("", "ai.onnx")  # names of the domain of ONNX's own operators
 # What exporters put between stored weights and a node, and what they compute the places of slices with.
 FOLDED = {
     "Cast", "Concat", "Constant", "Expand", "Identity", "Mul", "Reshape", "Shape", "Slice", "Squeeze", "Transpose",
@@ -27,21 +26,23 @@ WORK = 32  # times the bytes of a file that may be computed from it: far more th
 class Stored:
     """The tensors and nodes of a model, and what of it is the same in every run.
 
-    `widths` has the last extent of every value whose shape the file tells.
+    `shapes` has the extents of every value whose shape the file tells, None for one that differs from run to run.
     """
 
     def __init__(self, onnx: ModuleType, model: Any, path: Path) -> None:
         self.onnx, self.folder = onnx, str(path.parent)
         self.opsets = {entry.domain: entry.version for entry in model.opset_import}
-        self.widths: dict[str, int] = {}
+        self.shapes: dict[str, list[int | None]] = {}
         self._left = WORK * path.stat().st_size
 
     def nodes(self, graph: Any, outer: Scope | None = None) -> Iterator[tuple[Any, Scope]]:
         """All nodes in order, each with what the names around it stand for; a node's subgraphs come before it."""
         scope = outer.new_child() if outer is not None else ChainMap()
         for value in (*graph.input, *graph.value_info):
-            if dimensions := value.type.tensor_type.shape.dim:
-                self.widths.setdefault(value.name, dimensions[-1].dim_value)
+            if value.type.tensor_type.HasField("shape"):
+                extents = [extent.dim_value or None for extent in value.type.tensor_type.shape.dim]
+                if self.shapes.setdefault(value.name, extents) != extents:  # two branches have two of that name
+                    self.shapes[value.name] = []
         scope.update(dict.fromkeys((value.name for value in graph.input), None))  # hides those of the same name around
         scope.update({tensor.name: tensor for tensor in graph.initializer})
         for node in graph.node:
@@ -79,6 +80,14 @@ class Stored:
                 return values[0] if values else np.zeros(1, "float32")
         return array
 
+    def width(self, name: str, scope: Scope) -> int | None:
+        """The last extent of `name`, if the file tells it, or that of what it is a slice of along the first axis."""
+        node = scope.get(name)
+        if name not in self.shapes and isinstance(node, self.onnx.NodeProto) and node.op_type == "Slice":
+            axes = self.array(node.input[3], scope) if len(node.input) > 3 else None
+            return self.width(node.input[0], scope) if axes is not None and not axes.any() else None
+        return (self.shapes.get(name) or [None])[-1]
+
     def _read(self, tensor: Any) -> np.ndarray:
         """A tensor's array; onnx itself sees to it that another file is one in the same folder."""
         try:
@@ -86,7 +95,7 @@ class Stored:
                 tensor = self._with_length(tensor)
             return np.asarray(self.onnx.numpy_helper.to_array(tensor, self.folder))
         except Exception as error:  # OSError, ValueError, TypeError, or onnx's own
-            raise ValueError(f"tensor {tensor.name} cannot be read: {_first_line(error)}") from error
+            raise ValueError(f"tensor {tensor.name} cannot be read: {first_line(error)}") from error
 
     def _with_length(self, tensor: Any) -> Any:
         """A copy of an external tensor that takes from its file no more than its shape says."""
@@ -110,6 +119,8 @@ class Stored:
 
         if node.op_type not in FOLDED or node.domain not in STANDARD:
             return None
+        if node.op_type == "Shape" and (extents := self._extents(node)) is not None:
+            return extents
         operands: dict[str, np.ndarray] = {}
         for name in filter(None, node.input):
             array = self.array(name, scope)
@@ -125,7 +136,27 @@ class Stored:
             graph = helper.make_graph([node], "one node", inputs, outputs)
             return np.asarray(ReferenceEvaluator(graph, opsets=self.opsets).run(None, operands)[0])
         except Exception as error:  # whatever the evaluator meets in a node that makes no sense
-            raise ValueError(f"node {node.name or node.output[0]} makes no sense: {_first_line(error)}") from error
+            raise ValueError(f"node {node.name or node.output[0]} makes no sense: {first_line(error)}") from error
+
+    def _extents(self, node: Any) -> np.ndarray | None:
+        """What a node Shape gives, if the file tells it: exporters cut weights by the last extent of a state."""
+        extents = self.shapes.get(node.input[0]) if node.input else None
+        if not extents:
+            return None
+        places = {attribute.name: attribute.i for attribute in node.attribute}
+        asked = extents[places.get("start", 0) : places.get("end")]
+        return None if None in asked else np.array(asked, np.int64)
+
+    def cause(self, name: str, scope: Scope) -> str:
+        """What `name` hangs on that is not the same in every run: the first such node, or an input of the model."""
+        node = scope.get(name)
+        if not isinstance(node, self.onnx.NodeProto):
+            return f"input {name!r}"
+        if node.op_type in FOLDED and node.domain in STANDARD:
+            moving = [operand for operand in node.input if operand and self.array(operand, scope) is None]
+            if node.op_type != "Shape" and moving:
+                return self.cause(moving[0], scope)
+        return f"node {node.name or name} ({node.op_type})"
 
     def _pay(self, node: Any, operands: list[np.ndarray]) -> None:
         """Take the largest size that the output can have from what may be computed, before it takes memory."""
@@ -138,7 +169,3 @@ class Stored:
         self._left -= 8 * size
         if self._left < 0:
             raise ValueError("more would come of the stored tensors than weights can need")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -123,7 +123,10 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
 @main.command()
 @click.argument("run", type=Path)
 @click.argument("out", type=Path)
-def export(run: Path, out: Path) -> None:
+@click.option(
+    "--lengths", is_flag=True, help="One more input: the length of each sequence of a padded batch. Not for texts."
+)
+def export(run: Path, out: Path, lengths: bool) -> None:
     """Write a trained model to OUT, an ONNX file: RUN is the folder of a run, or a model file.
 
     ONNX Runtime and other tools run such a file without nblstm. Needs the package onnx.
@@ -132,7 +135,7 @@ def export(run: Path, out: Path) -> None:
     from nblstm.weights import to_onnx
 
     model = Network.load(_model_file(run))
-    to_onnx(model, out)
+    to_onnx(model, out, lengths=lengths)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support.processes import ended, run, run_python, started
 
-from nblstm import CharLM, weights
+from nblstm import CharLM, SequenceClassifier, weights
 from nblstm.cli import main
 from nblstm.environment import version_of
 from nblstm.training import Trainer
@@ -127,9 +127,23 @@ def test_export_writes_what_onnx_runtime_runs(text: Path) -> None:
         (("nowhere", "a.onnx"), "does not exist"),
         (("roses.txt", "a.onnx"), "damaged or no safetensors file"),
         (("runs/roses", "no/such/folder.onnx"), "cannot be written"),
+        (("runs/roses", "a.onnx", "--lengths"), "lengths must be False for a CharLM, which takes none"),
     ):
         refused = call("export", *arguments)
         assert (refused.exit_code, message in refused.output) == (2, True), refused.output
+
+
+@pytest.mark.peers
+def test_export_writes_a_classifier_that_takes_lengths(tmp_path: Path, rng: np.random.Generator) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: the extra `peers`")
+    model = SequenceClassifier(3, 4, 1, 2, seed=0)
+    model.save(tmp_path / "model.safetensors")
+    result = call("export", str(tmp_path), str(tmp_path / "a.onnx"), "--lengths")
+    assert result.exit_code == 0, result.output
+    session = runtime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    x, lengths = rng.normal(size=(5, 2, 3)).astype("float32"), np.array([2, 5], "int32")
+    (z,) = session.run(None, {"x": x, "lengths": lengths})
+    np.testing.assert_allclose(z, model(x, lengths), rtol=0, atol=1e-6)
 
 
 def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,8 @@ def from_keras(
         raise ValueError(
             f"recurrent_activation must be 'sigmoid', the only one that nblstm has, got {recurrent_activation!r}"
         )
-    tracks, D = [], 1 + as_flag("bidirectional", bidirectional)
+    bidirectional = as_flag("bidirectional", bidirectional)
+    tracks, D = [], 1 + bidirectional
     if any(hasattr(arrays, "shape") for arrays in layers):
         raise TypeError(
             "layers must hold a list of arrays for each layer, got arrays: of a single layer, wrap it in a list, "

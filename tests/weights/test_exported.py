@@ -50,7 +50,7 @@ def lstm_of_units() -> Any:
 
 
 def test_nodes_in_functions_are_found_once_for_each_call(tmp_path: Path) -> None:
-    """The second call gives its weights in another order; a function may call another."""
+    """Those of a function that another one calls too, and with weights in a file beside."""
     cell = function("cell", [lstm_of_units()], ["x", *SHAPES], ["y_inner"])
     turned = function(
         "turned",
@@ -71,6 +71,9 @@ def test_nodes_in_functions_are_found_once_for_each_call(tmp_path: Path) -> None
     assert len(found) == 2
     plain, minus = found.values()
     assert_runs_alike(path, lambda x: [plain(x)[0] + minus(-x)[0]])
+    onnx.save_model(onnx.load(path), path, save_as_external_data=True, location="a.data", size_threshold=0)
+    beside = weights.from_onnx(path)
+    assert [layer.flat_params.tobytes() for layer in beside.values()] == [plain.flat_params.tobytes()] * 2
 
 
 @pytest.mark.usefixtures("little_memory")

@@ -12,13 +12,13 @@ def inlined(model: Any, most: int) -> Any:
     """The model without its own functions; all their nodes, repeated for each call, must take at most `most` bytes."""
     if not model.functions:
         return model
-    functions = {(function.domain, function.name): function.node for function in model.functions}
-    sizes: dict[tuple[str, str], int] = {}
+    functions = {(function.domain, function.name, function.overload): function.node for function in model.functions}
+    sizes: dict[tuple[str, str, str], int] = {}
 
     def size(nodes: Iterable[Any]) -> int:
         total = 0
         for node in nodes:
-            called = node.domain, node.op_type
+            called = node.domain, node.op_type, node.overload
             if called in functions and called not in sizes:
                 sizes[called] = size(functions[called])
             total += node.ByteSize() + sizes.get(called, 0)

@@ -65,7 +65,7 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
     except Exception as error:  # protobuf's own errors, which are of no common type
         raise ValueError(f"{path} is damaged or no ONNX file: {error}") from error
     try:
-        model = inlined(model, WORK * size)
+        model = inlined(model, min(WORK * size, LARGEST))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     stored, kinds = Stored(onnx, model, path), Counter[str]()

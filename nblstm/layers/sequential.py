@@ -49,6 +49,11 @@ class Sequential(Composed):
     TypeError
         Something else than such a layer.
 
+    Notes
+    -----
+    A file takes its weights alone, ``weights.save(path, net.state_dict())``, and gives them back to one made of such
+    layers, ``net.load_state_dict(weights.load(path))``.
+
     Examples
     --------
     >>> import numpy as np

@@ -90,11 +90,11 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 def check_lengths(lengths: Sequence[int] | np.ndarray, T: int, B: int, name: str = "lengths") -> np.ndarray:
-    """Lengths as integers (B,) in 1..T."""
+    """Lengths as integers (B,) in 0..T."""
     found = as_integers(name, lengths)
     if found.shape != (B,):
         raise ValueError(f"{name} must have shape ({B},), got {found.shape}")
-    if B and not (found.min() >= 1 and found.max() <= T):
-        wrong = int(np.flatnonzero((found < 1) | (found > T))[0])
-        raise ValueError(f"{name} must be in 1..{T}, got {name}[{wrong}] = {found[wrong]}")
+    if B and not (found.min() >= 0 and found.max() <= T):
+        wrong = int(np.flatnonzero((found < 0) | (found > T))[0])
+        raise ValueError(f"{name} must be in 0..{T}, got {name}[{wrong}] = {found[wrong]}")
     return found

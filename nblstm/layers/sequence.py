@@ -44,11 +44,13 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         Parameters
         ----------
         x : numpy.ndarray, shape (T, B, I), (B, T, I) if `batch_first`, or (T, I) without a batch
-            Of the layer's dtype, any strides.
+            Of the layer's dtype, any strides. T is at least 1, as in PyTorch; B may be 0, and then all results are
+            empty.
         state : pair of arrays (LSTM) or array (RNN), each (L * D, B, H), or (L * D, H) without a batch, optional
             Initial state; None, also for one of a pair, is zeros.
         lengths : integers, shape (B,), optional
-            Steps of each sequence, 1..T, in any order. Past its end a sequence's x is not read and its y is zero.
+            Steps of each sequence, 0..T, in any order. Past its end a sequence's x is not read and its y is zero. The
+            last state of a sequence without steps is its initial state.
 
         Returns
         -------
@@ -156,7 +158,8 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 dimensions (T, I) or 3 with a batch, got {x.ndim}")
         if x.shape[-1] != self.input_size:
-            raise ValueError(f"x.shape[-1] must equal input_size: expected {self.input_size}, got {x.shape[-1]}")
+            way = "; of one feature take x[..., None]" if self.input_size == 1 and x.ndim == 2 else ""
+            raise ValueError(f"x.shape[-1] must equal input_size: expected {self.input_size}, got {x.shape[-1]}{way}")
         if x.shape[self.batch_first and x.ndim == 3] < 1:
             raise ValueError(f"x must have at least one time step, got shape {x.shape}")
         unbatched = x.ndim == 2

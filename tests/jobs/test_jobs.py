@@ -32,7 +32,7 @@ from nblstm.training import BatchTrainer
         (RegressionJob, {"targets": np.zeros((20, 1))}, r"training\.targets must be float32"),
         (ClassificationJob, {"targets": np.zeros(20)}, r"training\.targets must be integers"),
         (ClassificationJob, {"targets": np.full(20, -1)}, r"training\.targets must be 0 or more, got -1"),
-        (ClassificationJob, {"lengths": np.full(20, 7)}, r"lengths must be in 1\.\.6, got training\.lengths\[0\] = 7"),
+        (ClassificationJob, {"lengths": np.full(20, 7)}, r"lengths must be in 0\.\.6, got training\.lengths\[0\] = 7"),
         (ClassificationJob, {"lengths": np.ones(19, int)}, r"training\.lengths must have shape"),
         (ClassificationJob, {"lengths": [6] * 20}, r"training\.lengths must be a NumPy array, got list"),
         (ClassificationJob, {"x": np.full((6, 20, 2), np.nan, "float32")}, r"training\.x must be finite, got nan at"),
@@ -61,7 +61,7 @@ def test_sequences_that_do_not_fit_are_refused(kind: type[Job], changes: dict[st
         (ClassificationJob, {"targets": np.full(20, 2)}, r"targets must be classes 0\.\.1 of training, got 2"),
         (ClassificationJob, {"targets": np.full(20, -1)}, "targets must be 0 or more, got -1"),
         (ClassificationJob, {"targets": np.zeros(20)}, "targets must be integers"),
-        (ClassificationJob, {"lengths": np.zeros(20, int)}, r"lengths must be in 1\.\.6"),
+        (ClassificationJob, {"lengths": np.full(20, -1)}, r"lengths must be in 0\.\.6"),
         (ClassificationJob, {"x": np.full((6, 20, 2), np.nan, "float32")}, "x must be finite, got nan"),
     ],
 )

@@ -6,11 +6,12 @@ The large ones take gigabytes and run on request: pytest -m large.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import naive
 import numpy as np
 import pytest
-from support.cases import BOTH, Problem, assert_agree, grid, run_and_call, run_naive
+from support.cases import BOTH, Problem, assert_agree, grid, run_and_call, run_layer, run_naive
 
 import nblstm
 
@@ -27,6 +28,44 @@ def test_one_of_everything(case, rng):
     called = {name: found.pop(f"called {name}") for name in ("y", "h_n", "c_n") if f"called {name}" in found}
     assert_agree(found, run_naive(case, layer.params, problem), 1e-13)
     assert all(np.array_equal(array, found[name]) for name, array in called.items())
+
+
+NO_STEPS = [[0, 5, 2], [3, 0, 0], [0, 0, 0]]
+STACKS = [
+    *grid(cell=naive.CELLS, num_layers=(2,), bidirectional=BOTH, lengths=(True,)),
+    *grid(formulation=("concat",), num_layers=(2,), bidirectional=(True,), lengths=(True,), batch_first=(True,)),
+]
+
+
+@pytest.mark.usefixtures("threads_and_serial")
+@pytest.mark.parametrize("lengths", NO_STEPS, ids=str)
+@pytest.mark.parametrize("case", STACKS, ids=str)
+def test_of_a_sequence_without_steps_the_last_state_is_the_initial_one(case, lengths, rng):
+    """Its x is not read, its y and dx are zero, and the gradient of its state passes through."""
+    layer, problem = case.layer(), replace(Problem.draw(case, rng), lengths=np.array(lengths))
+    expected = run_naive(case, layer.params, problem)
+    unread = problem.lengths <= np.arange(case.sizes[0])[:, None]
+    problem.x[unread.T if case.batch_first else unread] = np.nan
+    for net in (layer, case.layer(checkpoint=2)):
+        found = run_and_call(net, problem)
+        for name in ("y", "h_n", "c_n")[: 2 + case.is_lstm]:
+            assert_agree({name: found.pop(f"called {name}")}, {name: expected[name]}, 1e-13)
+        assert_agree(found, expected, 1e-13)
+        none = problem.lengths == 0
+        assert np.array_equal(found["h_n"][:, none], problem.h_0[:, none])
+        assert np.array_equal(found["dh_0"][:, none], problem.dh_n[:, none])
+    full = replace(problem, x=np.ones_like(problem.x), lengths=None)
+    *_, tape = layer.forward(full.x)
+    for other in (problem, full, problem):  # a tape used again forgets what it held
+        again = run_layer(layer, other, tape)
+        assert_agree(again, run_layer(layer, other), 0)
+
+
+@pytest.mark.gradients
+@pytest.mark.parametrize("case", [case for case in STACKS if case.cell != "rnn_relu"], ids=str)  # which has kinks
+def test_gradients_beside_a_sequence_without_steps(case, rng):
+    problem = Problem.draw(case, rng)
+    nblstm.gradcheck(case.layer(), problem.x, problem.state, np.array([0, 5, 2]), entries=5)
 
 
 def test_no_rows():

@@ -1,6 +1,7 @@
 """Recurrent networks for the CPU: RNN and LSTM compiled by Numba, with backpropagation through time written out."""
 
 from nblstm import weights
+from nblstm.class_weights import class_weights
 from nblstm.clipping import clip_grad_norm
 from nblstm.gradcheck import gradcheck
 from nblstm.kernels.policy import thread_policy
@@ -12,6 +13,6 @@ from nblstm.schedules import warmup_cosine
 
 __all__ = [
     "LSTM", "RNN", "SGD", "Adam", "AdamW", "CharLM", "Embedding", "LSTMCell", "Linear", "RMSprop", "RNNCell",
-    "SequenceClassifier", "SequenceRegressor", "Sequential", "clip_grad_norm", "cross_entropy", "gradcheck", "mse_loss",
-    "thread_policy", "warmup_cosine", "weights",
+    "SequenceClassifier", "SequenceRegressor", "Sequential", "class_weights", "clip_grad_norm", "cross_entropy",
+    "gradcheck", "mse_loss", "thread_policy", "warmup_cosine", "weights",
 ]  # fmt: skip

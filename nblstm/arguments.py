@@ -167,6 +167,27 @@ def check_integers(name: str, values: ArrayLike) -> np.ndarray:
     return np.asarray(array).astype(array.dtype if small else np.int64, copy=False)
 
 
+def as_weights(name: str, values: ArrayLike, shape: tuple[int | None, ...], *, positive: bool = False) -> np.ndarray:
+    """`values` as float64 of `shape`, None being any extent: finite, not negative, not all 0, none if `positive`."""
+    try:
+        array = np.asanyarray(values)
+    except (TypeError, ValueError, OverflowError):
+        array = np.asanyarray(None)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} must be real numbers, got {type(values).__name__ if array.dtype == object else array.dtype}"
+        )
+    found = check_array(name, array.astype(np.float64, copy=False), np.dtype("float64"), shape)
+    wrong = ~((found > 0 if positive else found >= 0) & (found < math.inf))
+    if wrong.any():
+        position = tuple(int(i) for i in np.argwhere(wrong)[0])
+        least = "above 0" if positive else "0 or more"
+        raise ValueError(f"{name} must be {least} and finite, got {found[position]} at {position}")
+    if found.size and not found.any():
+        raise ValueError(f"{name} must have a number above 0, got zeros alone")
+    return found
+
+
 def as_integers(name: str, values: ArrayLike) -> np.ndarray:
     """`values` as a plain array of int64."""
     return check_integers(name, values).astype(np.int64, copy=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit, prange
 
-from nblstm.arguments import as_integers, as_size, check_array
+from nblstm.arguments import as_integers, as_size, as_weights, check_array
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.functions import exp
 from nblstm.kernels.simd import (
@@ -25,6 +25,9 @@ from nblstm.kernels.simd import (
     total,
 )  # fmt: skip
 from nblstm.kernels.tag import ANY, Tag
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
@@ -73,22 +76,25 @@ def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
 
 @Driver
 def _cross_entropy(
-    tag: Tag, threads: int, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, scale:
-    float, d_rows: np.ndarray, losses: np.ndarray,
+    tag: Tag, threads: int, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, weights:
+    np.ndarray, scale: float, d_rows: np.ndarray, losses: np.ndarray,
 ) -> float:  # fmt: skip
-    """Every row's loss and gradient; returns the sum of the losses, taken in one order whatever the number of threads.
+    """Every row's loss and gradient, times its weight; returns the sum of these losses.
 
-    `rows` and `d_rows` (N,) are the addresses at which the rows of logits and gradient begin, `like` any array of their
-    dtype, `targets` (N,) int64, `losses` (N,) float64.
+    The sum is taken in one order whatever the number of threads. `rows` and `d_rows` (N,) are the addresses at which
+    the rows of logits and gradient begin, `like` any array of their dtype, `targets` (N,) int64, `losses` (N,) float64,
+    `weights` (N,) float64, or one for all.
     """
     for r in prange(rows.size):
         dx = pointer_at(d_rows[r], pointer(like))
-        if targets[r] == ignored:
+        weight = weights[r] if weights.size > 1 else weights[0]
+        if targets[r] == ignored or weight == 0.0:
             losses[r] = 0.0
             for k in range(size):
                 dx[k] = 0.0
         else:
-            losses[r] = _row_loss(pointer_at(rows[r], pointer(like)), targets[r], size, scale, dx)
+            loss = _row_loss(pointer_at(rows[r], pointer(like)), targets[r], size, weight * scale, dx)
+            losses[r] = weight * loss
     loss = 0.0
     for r in range(losses.size):
         loss += losses[r]
@@ -138,16 +144,32 @@ def _check_targets(targets: np.ndarray, logits: np.ndarray, ignore_index: int | 
     return found.ravel()
 
 
+def _row_weights(
+    targets: np.ndarray, ignored: int, logits: np.ndarray, weight: ArrayLike | None, sample_weight: ArrayLike | None
+) -> np.ndarray:
+    """What each of the flat `targets` weighs, (N,): the weight of its class times that of its row, 0 if ignored."""
+    found = (targets != ignored).astype(np.float64)
+    if weight is not None:
+        of_classes = as_weights("weight", weight, logits.shape[-1:])
+        found *= of_classes[np.where(found > 0, targets, 0)]
+    if sample_weight is not None:
+        found *= as_weights("sample_weight", sample_weight, logits.shape[:-1]).ravel()
+    return found
+
+
 def cross_entropy(
-    logits: np.ndarray, targets: np.ndarray, ignore_index: int | None = None, out: np.ndarray | None = None
-) -> tuple[float, np.ndarray]:
+    logits: np.ndarray, targets: np.ndarray, ignore_index: int | None = None, out: np.ndarray | None = None, *,
+    weight: ArrayLike | None = None, sample_weight: ArrayLike | None = None,
+) -> tuple[float, np.ndarray]:  # fmt: skip
     r"""Mean of -log softmax(logits)[target], in nats, and its gradient.
 
-    For the rows :math:`z_r` of `logits`, their targets :math:`t_r` and the set R of the rows that are not ignored,
+    For the rows :math:`z_r` of `logits`, their targets :math:`t_r` and their weights :math:`\omega_r = w_{t_r} s_r`, 0
+    for those that are ignored and 1 for the others unless `weight` w or `sample_weight` s say otherwise,
 
     .. math::
-        L = \frac{1}{|R|} \sum_{r \in R} \Big(\log \sum_v e^{z_{rv}} - z_{rt_r}\Big), \qquad
-        \frac{\partial L}{\partial z_{rv}} = \frac{\mathrm{softmax}(z_r)_v - [v = t_r]}{|R|} \quad (r \in R).
+        L = \frac{1}{\Omega} \sum_r \omega_r \Big(\log \sum_v e^{z_{rv}} - z_{rt_r}\Big), \qquad
+        \frac{\partial L}{\partial z_{rv}} = \frac{\omega_r}{\Omega} (\mathrm{softmax}(z_r)_v - [v = t_r]), \qquad
+        \Omega = \sum_r \omega_r.
 
     The maximum of the row is subtracted before the exponential, so logits of any size are safe.
 
@@ -161,6 +183,10 @@ def cross_entropy(
         Rows with this target count for nothing: their gradient is zero and their logits are not read.
     out : numpy.ndarray, shape (..., V), optional
         Where the gradient goes, dense in the last axis: `logits` itself, or memory that does not overlap with it.
+    weight : array of numbers, shape (V,), optional
+        What a row with each target weighs, as in PyTorch: 0 or more, and one of them above.
+    sample_weight : array of numbers, shape (...), optional
+        What each row weighs, as in scikit-learn. A row of weight 0 counts for nothing, as if it were ignored.
 
     Returns
     -------
@@ -174,9 +200,10 @@ def cross_entropy(
     Raises
     ------
     TypeError
-        `logits` or `out` of a wrong type, or `targets` that are no integers.
+        `logits` or `out` of a wrong type, `targets` that are no integers, or weights that are no numbers.
     ValueError
-        `targets` of another shape, or outside 0..V-1 (the first such value is named with its position).
+        `targets` of another shape, or outside 0..V-1 (the first such value is named with its position); weights that
+        are negative, not finite, or all 0.
 
     References
     ----------
@@ -191,6 +218,9 @@ def cross_entropy(
     >>> dlogits
     array([[ 0.125, -0.375,  0.125,  0.125],
            [ 0.125,  0.125,  0.125, -0.375]])
+    >>> cross_entropy(np.zeros((2, 4)), np.array([1, 3]), weight=[1, 1, 1, 3])[1]
+    array([[ 0.0625, -0.1875,  0.0625,  0.0625],
+           [ 0.1875,  0.1875,  0.1875, -0.5625]])
     """
     logits = _check_floats("logits", logits)
     if logits.ndim == 0 or logits.shape[-1] == 0:
@@ -203,18 +233,28 @@ def cross_entropy(
         raise ValueError(f"out must be dense in its last axis, got strides {gradient.strides}")
     dense = logits if _rows_are_dense(logits) else np.ascontiguousarray(logits)
     ignored = -1 if ignore_index is None else ignore_index
-    counted = int(np.count_nonzero(flat_targets != ignored))
+    weights, whole = np.ones(1), float(np.count_nonzero(flat_targets != ignored))
+    if weight is not None or sample_weight is not None:
+        weights = _row_weights(flat_targets, ignored, logits, weight, sample_weight)
+        whole = float(weights.sum())
     loss = _cross_entropy(
         ANY, threads_for(10 * logits.size), np.empty(0, logits.dtype), _row_addresses(dense), flat_targets, ignored,
-        logits.shape[-1], 1.0 / max(counted, 1), _row_addresses(gradient), np.empty(flat_targets.size),
+        logits.shape[-1], weights, 1.0 / (whole or 1.0), _row_addresses(gradient), np.empty(flat_targets.size),
     )  # fmt: skip
-    return loss / counted if counted else math.nan, gradient
+    return loss / whole if whole else math.nan, gradient
 
 
-def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def mse_loss(
+    prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None = None, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, np.ndarray]:
     r"""Mean of the squared differences over all entries, and its gradient with respect to `prediction`.
 
-    .. math:: L = \frac{1}{n} \sum_i (p_i - t_i)^2, \qquad \frac{\partial L}{\partial p_i} = \frac{2}{n} (p_i - t_i)
+    .. math::
+        L = \frac{1}{\Omega} \sum_i \omega_i (p_i - t_i)^2, \qquad
+        \frac{\partial L}{\partial p_i} = \frac{2 \omega_i}{\Omega} (p_i - t_i), \qquad
+        \Omega = \sum_i \omega_i,
+
+    where all :math:`\omega_i` are 1 unless `sample_weight` says otherwise.
 
     Parameters
     ----------
@@ -223,6 +263,9 @@ def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None 
         Nothing is broadcast: a target of shape (n,) beside a prediction of shape (n, 1) is refused.
     out : numpy.ndarray, same shape and dtype, optional
         Where the gradient goes; it may be `prediction` or `target` itself.
+    sample_weight : array of numbers, optional
+        What each row of `prediction` weighs, or, where it has one axis, each entry: 0 or more, and one of them above.
+        What weighs 0 counts for nothing, not even by NaN.
 
     Returns
     -------
@@ -235,22 +278,33 @@ def mse_loss(prediction: np.ndarray, target: np.ndarray, out: np.ndarray | None 
     Raises
     ------
     TypeError
-        Arrays of different or other dtypes.
+        Arrays of different or other dtypes, or weights that are no numbers.
     ValueError
-        Arrays of different shapes.
+        Arrays of different shapes; weights that are negative, not finite, or all 0.
 
     Examples
     --------
     >>> mse_loss(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
     (2.0, array([0., 2.]))
+    >>> mse_loss(np.array([1.0, 4.0]), np.array([1.0, 2.0]), sample_weight=[1, 3])
+    (3.0, array([0., 3.]))
     """
     prediction = _check_floats("prediction", prediction)
     target = check_array("target", target, prediction.dtype, prediction.shape)
     gradient = _prepare_out(prediction, out)
+    rows = prediction.shape[: max(1, prediction.ndim - 1)]
+    weights = None if sample_weight is None else as_weights("sample_weight", sample_weight, rows)
     if gradient.size == 0:
         return math.nan, gradient
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is infinite; who trains looks at the loss
         np.subtract(prediction, target, out=gradient)
-        loss = float(np.square(gradient, dtype=np.float64).mean())
-        gradient *= 2.0 / gradient.size
+        if weights is None:
+            loss = float(np.square(gradient, dtype=np.float64).mean())
+            gradient *= 2.0 / gradient.size
+        else:
+            shares = weights / (weights.sum() * (gradient.size // weights.size))
+            shares = shares.reshape(rows + (1,) * (gradient.ndim - len(rows)))
+            np.copyto(gradient, 0, where=shares == 0)
+            loss = float((shares * np.square(gradient, dtype=np.float64)).sum())
+            gradient *= (2.0 * shares).astype(gradient.dtype)
     return loss, gradient

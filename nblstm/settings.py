@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text
+from nblstm.class_weights import as_class_weight
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
 from nblstm.layers.engine import FORMULATIONS
@@ -96,10 +97,14 @@ class SequenceSettings(Settings):
     num_layers: int = 1
     bidirectional: bool = False
     learning_rate: float = 1e-2
+    class_weight: Any = None
+    """"balanced", a dict or as many numbers as there are classes; see `class_weights`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._keep("bidirectional", as_flag("bidirectional", self.bidirectional))
+        if self.class_weight is not None:
+            self._keep("class_weight", as_class_weight(self.class_weight))
 
 
 @dataclass(frozen=True, kw_only=True)

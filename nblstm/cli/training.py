@@ -11,6 +11,7 @@ import click
 import numba
 from click.core import ParameterSource
 
+from nblstm.class_weights import BALANCED
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, sentence
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
@@ -143,6 +144,11 @@ def export(run: Path, out: Path, lengths: bool) -> None:
 @click.argument("images", type=click.Choice(IMAGES))
 @click.option("--folder", type=click.Path(path_type=str), help="Where the files of mnist are; fetched by default.")
 @click.option("--bidirectional", is_flag=True, help="Read the rows from the bottom to the top as well.")
+@click.option(
+    "--class-weight",
+    type=click.Choice([BALANCED]),
+    help="Rare digits weigh more, so that each has the same weight in all; counted alike by default.",
+)
 @click.option(
     "--batch", "batch_size", type=POSITIVE, default=ImageSettings.batch_size, help="Images that are read side by side."
 )

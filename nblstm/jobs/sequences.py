@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nblstm.arguments import check_array
+from nblstm.arguments import as_weights, check_array
+from nblstm.class_weights import class_weights
 from nblstm.jobs.job import Job, form
 from nblstm.layers.checks import check_lengths
 from nblstm.losses import cross_entropy, mse_loss
@@ -17,7 +18,7 @@ from nblstm.models import SequenceClassifier, SequenceModel, SequenceRegressor
 from nblstm.optim import Adam
 from nblstm.settings import SequenceSettings
 from nblstm.training import BatchTrainer, predict
-from nblstm.training.batches import other_layout
+from nblstm.training.batches import check_form, other_layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,11 +28,12 @@ BLOCK = 2**20
 
 
 class Sequences(NamedTuple):
-    """Sequences x (T, N, I), their targets (N, ...), and their lengths (N,) where they differ."""
+    """Sequences x (T, N, I), their targets (N, ...); lengths (N,) where they differ, weights (N,) where they do."""
 
     x: np.ndarray
     targets: np.ndarray
     lengths: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
 
 
 class SequenceJob(Job):
@@ -46,7 +48,7 @@ class SequenceJob(Job):
     ------
     ValueError, TypeError
         Sequences of another dtype than float32, that hold NaN or an infinity, or that disagree about their number or
-        width; targets that the network cannot learn; more in a batch than there are.
+        width; targets that the network cannot learn; weights not above 0; more in a batch than there are.
     """
 
     settings_type = SequenceSettings
@@ -61,9 +63,11 @@ class SequenceJob(Job):
             raise ValueError(f"validation must have the width {width} of training, got {validation.x.shape[2]}")
         self.training, self.validation = training, validation
         self.model = self._network(width)
+        self.weights = self._weights(training), self._weights(validation)
         self.trainer = BatchTrainer(
             self.model, Adam(self.model.layers, lr=settings.learning_rate), training.x, training.targets,
-            settings.batch_size, lengths=training.lengths, clip=settings.clip, seed=settings.seed,
+            settings.batch_size, lengths=training.lengths, sample_weight=self.weights[0], clip=settings.clip,
+            seed=settings.seed,
         )  # fmt: skip
         self.batches = training.x.shape[1] // settings.batch_size
         self.size = settings.batch_size
@@ -74,9 +78,13 @@ class SequenceJob(Job):
     def _network(self, width: int) -> SequenceModel:
         """The network for sequences of this width."""
 
+    def _weights(self, part: Sequences) -> np.ndarray | None:
+        """What each sequence weighs in the loss."""
+        return part.sample_weight
+
     def evaluate(self) -> dict[str, float]:
         """The loss on the validation part."""
-        return {"validation": self.model.loss(self.answers(), self.validation.targets)[0]}
+        return {"validation": self.model.loss(self.answers(), self.validation.targets, self.weights[1])[0]}
 
     def answers(self) -> np.ndarray:
         """The network's answers to the validation part, (N, outputs)."""
@@ -96,8 +104,14 @@ class RegressionJob(SequenceJob):
 
     def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
         super().__init__(settings, training, validation)
-        mean = np.broadcast_to(training.targets.mean(axis=0), validation.targets.shape)
-        self.baselines = {"mean": mse_loss(mean.copy(), validation.targets)[0]}
+        mean = np.average(training.targets, axis=0, weights=self.weights[0]).astype("float32")
+        constant = np.broadcast_to(mean, validation.targets.shape)
+        self.baselines = {"mean": mse_loss(constant.copy(), validation.targets, sample_weight=self.weights[1])[0]}
+
+    def _check_settings(self, settings: SequenceSettings) -> None:
+        super()._check_settings(settings)
+        if settings.class_weight is not None:
+            raise ValueError(f"class_weight must be None for numbers, got {settings.class_weight}")
 
     def _network(self, width: int) -> SequenceRegressor:
         training, validation = self.training.targets, self.validation.targets
@@ -109,7 +123,11 @@ class RegressionJob(SequenceJob):
 
 
 class ClassificationJob(SequenceJob):
-    """A `SequenceClassifier` that learns classes: targets (N,), integers from 0 to the largest of the training part."""
+    """A `SequenceClassifier` that learns classes: targets (N,), integers from 0 to the largest of the training part.
+
+    With the setting `class_weight` a sequence weighs what its class does, times its own weight, in the loss on both
+    parts and in the baseline. In the accuracy it has its own weight alone.
+    """
 
     measure = "nats per sequence"
     model: SequenceClassifier
@@ -117,9 +135,11 @@ class ClassificationJob(SequenceJob):
     def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
         super().__init__(settings, training, validation)
         classes = self.model.linear.out_features
-        shares = np.bincount(training.targets, minlength=classes) / len(training.targets)
+        shares = np.bincount(training.targets, self.weights[0], minlength=classes)
+        shares = shares / shares.sum()
         logits = np.broadcast_to(np.log(np.maximum(shares, 1e-9)), (len(validation.targets), classes))
-        self.baselines = {"frequencies": cross_entropy(logits, validation.targets)[0]}
+        loss, _ = cross_entropy(logits, validation.targets, sample_weight=self.weights[1])
+        self.baselines = {"frequencies": loss}
 
     def _network(self, width: int) -> SequenceClassifier:
         training, validation = self.training.targets, self.validation.targets
@@ -133,11 +153,18 @@ class ClassificationJob(SequenceJob):
             raise ValueError(f"validation.targets must be classes 0..{highest} of training, got {validation.max()}")
         return SequenceClassifier(width, num_classes=highest + 1, **form(self.settings))
 
+    def _weights(self, part: Sequences) -> np.ndarray | None:
+        if self.settings.class_weight is None:
+            return part.sample_weight
+        weights = class_weights(self.settings.class_weight, self.training.targets)[part.targets]
+        return weights if part.sample_weight is None else weights * part.sample_weight
+
     def evaluate(self) -> dict[str, float]:
         """The loss on the validation part, and the share of right answers."""
         logits, targets = self.answers(), self.validation.targets
-        loss, _ = self.model.loss(logits, targets)
-        return {"validation": loss, "accuracy": float((logits.argmax(axis=1) == targets).mean())}
+        loss, _ = self.model.loss(logits, targets, self.weights[1])
+        right = logits.argmax(axis=1) == targets
+        return {"validation": loss, "accuracy": float(np.average(right, weights=self.validation.sample_weight))}
 
     def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
         """The loss, and what was taken for what."""
@@ -153,12 +180,14 @@ class ClassificationJob(SequenceJob):
 
 
 def _check_sequences(name: str, sequences: Sequences) -> int:
-    """The width of sequences that are float32 and finite, at least one, with a target and a length for each."""
+    """The width of sequences that are float32 and finite, at least one, with all that belongs to each of them."""
     if not isinstance(sequences, Sequences):
         raise TypeError(f"{name} must be Sequences, got {type(sequences).__name__}")
-    x, targets, lengths = sequences
-    check_array(f"{name}.x", x, np.dtype("float32"), (None, None, None))
+    x, targets, lengths, sample_weight = sequences
+    check_array(f"{name}.x", x, np.dtype("float32"))
     check_array(f"{name}.targets", targets, np.asarray(targets).dtype)
+    check_form(f"{name}.x", x.shape, targets.shape[:1])
+    check_array(f"{name}.x", x, np.dtype("float32"), (None, None, None))
     if x.shape[1] == 0 or targets.shape[:1] != x.shape[1:2]:
         raise ValueError(
             f"{name} must have at least one sequence and a target for each, got x {x.shape} and targets {targets.shape}"
@@ -170,6 +199,9 @@ def _check_sequences(name: str, sequences: Sequences) -> int:
         steps, count, _ = x.shape
         unread = np.arange(steps)[:, None, None] >= check_lengths(lengths, steps, count, f"{name}.lengths")[:, None]
     _check_finite(f"{name}.x", x, unread)
+    if sample_weight is not None:
+        check_array(f"{name}.sample_weight", sample_weight, np.asarray(sample_weight).dtype)
+        as_weights(f"{name}.sample_weight", sample_weight, x.shape[1:2], positive=True)
     return x.shape[2]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
 from nblstm.losses import cross_entropy, mse_loss
 from nblstm.models.network import Network, check_backward, check_tape, recurrent_layer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Tape(NamedTuple):
@@ -69,14 +72,14 @@ class SequenceModel(Network, ABC):
 
         Parameters
         ----------
-        x : numpy.ndarray, shape (T, B, I)
+        x : numpy.ndarray, shape (T, B, I), or (T, I) without a batch
             Of the network's dtype.
         lengths : integers, shape (B,), optional
-            Steps of each sequence, 1..T, in any order; T by default.
+            Steps of each sequence, 0..T, in any order; T by default. Of a sequence without steps the state is zeros.
 
         Returns
         -------
-        numpy.ndarray, shape (B, outputs)
+        numpy.ndarray, shape (B, outputs), or (outputs,) without a batch
         """
         _, state = self.recurrent(x, lengths=lengths)
         return self.linear(self._top(state))
@@ -100,7 +103,7 @@ class SequenceModel(Network, ABC):
 
         Parameters
         ----------
-        dz : numpy.ndarray, shape (B, outputs)
+        dz : numpy.ndarray in the form of the answers
             Gradient of the loss by the answers.
         tape : Tape
             From the forward pass.
@@ -109,28 +112,35 @@ class SequenceModel(Network, ABC):
 
         Returns
         -------
-        numpy.ndarray, shape (T, B, I), or None
+        numpy.ndarray in the form of x, or None
             The gradient of x.
         """
         check_backward(self, tape, Tape)
         need_dx = as_flag("need_dx", need_dx)
         check_array("dz", dz, self.dtype, (*tape.linear.shape, self.linear.out_features))
         dtop: Any = self.linear.backward(dz, tape.linear)
-        layer = self.recurrent
-        dh_n = np.zeros((layer.num_layers * layer.directions, len(dz), layer.hidden_size), self.dtype)
-        dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(len(dz), layer.directions, layer.hidden_size), 1, 0)
+        layer, batch = self.recurrent, tape.linear.shape
+        dh_n = np.zeros((layer.num_layers * layer.directions, *batch, layer.hidden_size), self.dtype)
+        dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(*batch, layer.directions, layer.hidden_size), -2, 0)
         dstate: Any = (dh_n, None) if layer.has_cell else dh_n
         dx, _ = layer.backward(None, tape.recurrent, dstate, need_dx=need_dx)
         return dx
 
     @abstractmethod
-    def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        """The loss of the answers z, and its gradient by them."""
+    def loss(
+        self, z: np.ndarray, targets: np.ndarray, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, np.ndarray]:
+        """The loss of the answers z, and its gradient by them; `sample_weight` (B,) says what each answer weighs."""
 
     def _top(self, state: Any) -> np.ndarray:
-        """The top layer's part of the last state, directions side by side: (B, D * H)."""
+        """The top layer's part of the last state, directions side by side: (B, D * H), or (D * H,) without a batch."""
         h_n = state[0] if self.recurrent.has_cell else state
-        return np.concatenate(h_n[-self.recurrent.directions :], axis=1)
+        return np.concatenate(h_n[-self.recurrent.directions :], axis=-1)
+
+    def _check_answers(self, z: np.ndarray) -> np.ndarray:
+        """z (B, outputs), or (outputs,) without a batch."""
+        z, size = check_array("z", z, self.dtype), self.linear.out_features
+        return check_array("z", z, self.dtype, (size,) if z.ndim == 1 else (None, size))
 
 
 class SequenceClassifier(SequenceModel):
@@ -195,10 +205,11 @@ class SequenceClassifier(SequenceModel):
             dropout=dropout, forget_bias=forget_bias, formulation=formulation, dtype=dtype, seed=seed,
         )  # fmt: skip
 
-    def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(
+        self, z: np.ndarray, targets: np.ndarray, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, np.ndarray]:
         """Mean cross-entropy in nats over the classes `targets` (B,), and its gradient; see `cross_entropy`."""
-        z = check_array("z", z, self.dtype, (None, self.linear.out_features))
-        return cross_entropy(z, targets)
+        return cross_entropy(self._check_answers(z), targets, sample_weight=sample_weight)
 
 
 class SequenceRegressor(SequenceModel):
@@ -234,7 +245,9 @@ class SequenceRegressor(SequenceModel):
             dropout=dropout, forget_bias=forget_bias, formulation=formulation, dtype=dtype, seed=seed,
         )  # fmt: skip
 
-    def loss(self, z: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(
+        self, z: np.ndarray, targets: np.ndarray, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, np.ndarray]:
         """Mean squared difference from `targets` (B, outputs), and its gradient; see `mse_loss`."""
-        z = check_array("z", z, self.dtype, (None, self.linear.out_features))
-        return mse_loss(z, check_array("targets", targets, self.dtype, z.shape))
+        z = self._check_answers(z)
+        return mse_loss(z, check_array("targets", targets, self.dtype, z.shape), sample_weight=sample_weight)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblstm.arguments import as_integer, as_size, check_array, check_kind
+from nblstm.arguments import as_integer, as_size, as_weights, check_array, check_kind
 from nblstm.layers.checks import check_lengths
 from nblstm.models import SequenceModel
 from nblstm.optim import Optimizer
 from nblstm.parameters import as_found
 from nblstm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class BatchTrainer(Trainer):
@@ -35,7 +38,10 @@ class BatchTrainer(Trainer):
     batch_size : int
         B, at most N.
     lengths : integers, shape (N,), optional
-        Steps of each sequence; T by default.
+        Steps of each sequence, 0..T; T by default.
+    sample_weight : array of numbers, shape (N,), optional
+        What each sequence weighs in the mean over its batch, above 0: a sequence of weight 0 is better left out. For
+        classes that are rare see `nblstm.class_weights`.
     clip : float
         Gradients are scaled down to this norm, over all parameters together, if theirs is larger; `math.inf` for never.
     seed : int
@@ -49,8 +55,8 @@ class BatchTrainer(Trainer):
     Raises
     ------
     ValueError
-        Fewer than B sequences, arrays that disagree about N, targets that ``model.loss`` refuses, or an optimiser over
-        another model.
+        Fewer than B sequences, arrays that disagree about N, targets that ``model.loss`` refuses, weights that are not
+        above 0 and finite, or an optimiser over another model.
 
     Examples
     --------
@@ -69,13 +75,16 @@ class BatchTrainer(Trainer):
 
     def __init__(
         self, model: SequenceModel, optimizer: Optimizer, x: np.ndarray, targets: np.ndarray, batch_size: int = 32, *,
-        lengths: Sequence[int] | np.ndarray | None = None, clip: float = math.inf, seed: int = 0,
+        lengths: Sequence[int] | np.ndarray | None = None, sample_weight: ArrayLike | None = None,
+        clip: float = math.inf, seed: int = 0,
     ) -> None:  # fmt: skip
         check_kind("model", model, SequenceModel)
         super().__init__(model, optimizer, clip)
+        found = as_found(targets)
+        x = check_array("x", x, model.dtype)
+        check_form("x", x.shape, found.shape[:1])
         x = check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
         count = x.shape[1]
-        found = as_found(targets)
         if found.shape[:1] != (count,):
             raise ValueError(
                 f"targets must be one for each of the {count} sequences, got shape {found.shape}"
@@ -84,6 +93,9 @@ class BatchTrainer(Trainer):
         model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
         self.x, self.targets = x, found
         self.lengths = None if lengths is None else check_lengths(lengths, *x.shape[:2])
+        self.sample_weight = None
+        if sample_weight is not None:
+            self.sample_weight = as_weights("sample_weight", sample_weight, (count,), positive=True)
         self.batch_size, self.seed = as_size("batch_size", batch_size), as_integer("seed", seed, least=0)
         if self.batch_size > count:
             raise ValueError(f"batch_size must be at most the {count} sequences there are, got {batch_size}")
@@ -97,7 +109,8 @@ class BatchTrainer(Trainer):
         chosen = self._chosen()
         lengths = None if self.lengths is None else self.lengths[chosen]
         z, self._tape = self.model.forward(self.x[:, chosen], lengths, self._tape)
-        loss, dz = self.model.loss(z, self.targets[chosen])
+        sample_weight = None if self.sample_weight is None else self.sample_weight[chosen]
+        loss, dz = self.model.loss(z, self.targets[chosen], sample_weight)
         self.model.backward(dz, self._tape)
         return loss
 
@@ -126,6 +139,18 @@ class BatchTrainer(Trainer):
         self.position = position
 
 
+def check_form(name: str, shape: tuple[int, ...], count: tuple[int, ...]) -> None:
+    """Sequences have a step, and three axes: with one feature they may come with two, which `count` tells apart."""
+    if len(shape) == 2:
+        transposed = ".T" if shape[:1] == count != shape[1:] else ""
+        raise ValueError(
+            f"{name} must be (steps, sequences, features), got shape {shape}: of one feature take "
+            f"{name}{transposed}[..., None]"
+        )
+    if shape[:1] == (0,):
+        raise ValueError(f"{name} must have at least one time step, got shape {shape}")
+
+
 def other_layout(name: str, shape: tuple[int, ...], count: tuple[int, ...]) -> str:
     """What to do where (steps, sequences, features) were expected and the first extent is the number of targets."""
     if shape[:1] != count:
@@ -146,6 +171,7 @@ def predict(
     model : SequenceModel
     x : numpy.ndarray, shape (T, N, I)
     lengths : integers, shape (N,), optional
+        Steps of each sequence, 0..T; T by default.
     batch_size : int
 
     Returns

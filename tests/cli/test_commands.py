@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -248,8 +249,13 @@ def mnist_files(folder: Path, *parts: str) -> None:
 
 def test_classify_digits_and_go_on(text: Path) -> None:
     pytest.importorskip("sklearn", reason="needs scikit-learn: the extra `course`")
-    result = call("classify", "digits", *SMALL_IMAGES)
+    result = call("classify", "digits", *SMALL_IMAGES, "--class-weight", "balanced")
     assert result.exit_code == 0, result.output
+    report = json.loads(Path("runs/digits/run.json").read_text())
+    assert report["settings"]["class_weight"] == "balanced"
+    assert report["baselines"]["frequencies"] == pytest.approx(
+        math.log(10)
+    )  # what each digit weighs, not how often it is
     assert "digits: 8 rows of 8 pixels; 1,438 images to train on, 359 held out" in result.output
     assert "nats per image (frequencies 2.3" in result.output
     assert "% right; training" in result.output

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.small_jobs import QUICK, sequences
 
-from nblstm import SGD, SequenceRegressor
+from nblstm import SGD, SequenceRegressor, class_weights, cross_entropy
 from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
 from nblstm.settings import ImageSettings, SequenceSettings
 from nblstm.training import BatchTrainer
@@ -24,8 +24,16 @@ from nblstm.training import BatchTrainer
     ("kind", "changes", "message"),
     [
         (RegressionJob, {"x": np.zeros((6, 20, 2))}, r"training\.x must be float32, got float64"),
-        (RegressionJob, {"x": np.zeros((6, 20), "float32")}, r"training\.x must have shape"),
+        (
+            RegressionJob,
+            {"x": np.zeros((6, 20), "float32")},
+            r"training\.x must be \(steps, .* \(6, 20\): .* "
+            r"take training\.x\[\.\.\., None\]$",
+        ),
+        (ClassificationJob, {"x": np.zeros((20, 6), "float32")}, r"take training\.x\.T\[\.\.\., None\]$"),
+        (RegressionJob, {"x": np.zeros(20, "float32")}, r"training\.x must have shape \(any, any, any\), got \(20,\)"),
         (RegressionJob, {"x": np.zeros((6, 0, 2), "float32")}, "at least one sequence"),
+        (RegressionJob, {"x": np.zeros((0, 20, 2), "float32")}, r"training\.x must have at least one time step, got"),
         (RegressionJob, {"x": np.zeros((6, 20, 3), "float32")}, "validation must have the width 3"),
         (RegressionJob, {"targets": np.zeros((19, 1), "float32")}, "a target for each"),
         (RegressionJob, {"targets": np.zeros(20, "float32")}, r"training\.targets must have shape"),
@@ -37,6 +45,13 @@ from nblstm.training import BatchTrainer
         (ClassificationJob, {"lengths": [6] * 20}, r"training\.lengths must be a NumPy array, got list"),
         (ClassificationJob, {"x": np.full((6, 20, 2), np.nan, "float32")}, r"training\.x must be finite, got nan at"),
         (RegressionJob, {"targets": np.full((20, 1), np.inf, "float32")}, r"training\.targets must be finite, got inf"),
+        (
+            RegressionJob,
+            {"sample_weight": np.ones(19)},
+            r"training\.sample_weight must have shape \(20,\), got",
+        ),
+        (RegressionJob, {"sample_weight": [1.0] * 20}, r"training\.sample_weight must be a NumPy array, got list"),
+        (ClassificationJob, {"sample_weight": np.zeros(20)}, r"sample_weight must be above 0 and finite, got 0\.0 at"),
     ],
 )
 def test_sequences_that_do_not_fit_are_refused(kind: type[Job], changes: dict[str, Any], message: str) -> None:
@@ -62,6 +77,7 @@ def test_sequences_that_do_not_fit_are_refused(kind: type[Job], changes: dict[st
         (ClassificationJob, {"targets": np.full(20, -1)}, "targets must be 0 or more, got -1"),
         (ClassificationJob, {"targets": np.zeros(20)}, "targets must be integers"),
         (ClassificationJob, {"lengths": np.full(20, -1)}, r"lengths must be in 0\.\.6"),
+        (RegressionJob, {"sample_weight": np.full(20, np.nan)}, r"sample_weight must be above 0 and finite, got nan"),
         (ClassificationJob, {"x": np.full((6, 20, 2), np.nan, "float32")}, "x must be finite, got nan"),
     ],
 )
@@ -79,6 +95,55 @@ def test_what_is_no_number_may_stand_past_the_end() -> None:
     job = ClassificationJob(QUICK, good, good)
     assert math.isfinite(job.trainer.step())
     assert math.isfinite(job.evaluate()["validation"])
+
+
+@pytest.mark.parametrize("given", [None, "balanced", {1: 3.0}, (0.5, 2.0)])
+def test_a_job_weighs_classes_and_sequences_in_loss_and_baseline(given: Any) -> None:
+    rng, good = np.random.default_rng(1), sequences(ClassificationJob, 20, seed=0)
+    good = good._replace(sample_weight=rng.uniform(0.5, 2, 20))
+    job = ClassificationJob(replace(QUICK, class_weight=given, batch_size=20), good, good)
+    weights = good.sample_weight * (1 if given is None else class_weights(given, good.targets)[good.targets])
+    logits = job.answers()
+    expected, _ = cross_entropy(logits, good.targets, sample_weight=weights)
+    shares = np.array([weights[good.targets == k].sum() for k in (0, 1)]) / weights.sum()
+    right = logits.argmax(axis=1) == good.targets
+    assert job.evaluate() == {
+        "validation": expected,
+        "accuracy": pytest.approx((right * good.sample_weight).sum() / good.sample_weight.sum()),
+    }
+    assert job.baselines["frequencies"] == pytest.approx(-(shares * np.log(shares)).sum())
+    np.testing.assert_array_equal(job.trainer.sample_weight, weights)
+
+
+def test_with_balanced_classes_frequencies_know_nothing() -> None:
+    good = sequences(ClassificationJob, 20, seed=0)
+    assert len(set(np.bincount(good.targets))) == 2
+    job = ClassificationJob(replace(QUICK, class_weight="balanced"), good, good)
+    assert job.baselines["frequencies"] == pytest.approx(math.log(2))
+
+
+def test_a_regression_weighs_its_sequences() -> None:
+    good = sequences(RegressionJob, 20, seed=0)
+    good = good._replace(sample_weight=np.random.default_rng(1).integers(1, 4, 20))
+    job = RegressionJob(QUICK, good, good)
+    repeated = np.repeat(good.targets, good.sample_weight)
+    assert job.baselines["mean"] == pytest.approx(repeated.var(), rel=1e-5)
+    difference = np.repeat(job.answers() - good.targets, good.sample_weight)
+    assert job.evaluate()["validation"] == pytest.approx((difference**2).mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="class_weight must be None for numbers, got balanced"):
+        RegressionJob(replace(QUICK, class_weight="balanced"), good, good)
+
+
+def test_sequences_without_steps_are_learned_from_as_well() -> None:
+    good = sequences(ClassificationJob, 20, seed=0)
+    good.lengths[:3] = 0
+    good.x[:, :3] = np.nan
+    job = ClassificationJob(QUICK, good, good)
+    assert all(math.isfinite(job.trainer.step()) for _ in range(job.batches))
+    assert math.isfinite(job.evaluate()["validation"])
+    answers = job.answers()
+    assert (answers[:3] == job.model.linear.params["bias"]).all()
+    assert (answers[3:] != answers[0]).all()
 
 
 def test_a_job_takes_its_own_settings_and_sequences() -> None:
@@ -134,6 +199,7 @@ def test_more_in_a_batch_than_there_are_is_refused() -> None:
         ({"folder": "somewhere"}, "folder must be None but for mnist"),
         ({"images": "mnist", "folder": Path("files")}, "folder must be a string, got"),
         ({"bidirectional": 1}, "bidirectional must be True or False, got 1"),
+        ({"class_weight": "even"}, "class_weight must be 'balanced', a dict or an array, got 'even'"),
     ],
 )
 def test_bad_settings_of_images_are_refused(changes: dict[str, Any], message: str) -> None:

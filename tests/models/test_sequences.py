@@ -12,7 +12,7 @@ from nblstm import CharLM, SequenceClassifier, SequenceRegressor
 from nblstm.models import CELLS, Network, SequenceModel
 
 T, B, I, H, OUTPUTS = 6, 3, 4, 2, 5
-LENGTHS = [[6, 6, 6], [2, 6, 1]]
+LENGTHS = [[6, 6, 6], [2, 6, 0]]
 
 
 def made(kind: type[SequenceModel], cell: str = "lstm", num_layers: int = 2, **options: Any) -> Any:
@@ -58,13 +58,53 @@ def test_what_lies_past_the_end_is_not_read_and_a_batch_is_its_members(
     rng: np.random.Generator, cell: str, bidirectional: bool
 ) -> None:
     model = made(SequenceClassifier, cell, bidirectional=bidirectional)
-    x, lengths = rng.normal(size=(T, B, I)), LENGTHS[1]
+    x, lengths = rng.normal(size=(T, B, I)), [2, 6, 1]
     z = model(x, lengths)
     np.testing.assert_array_equal(model.forward(x, lengths)[0], z)
     for b, length in enumerate(lengths):
         np.testing.assert_allclose(model(x[:length, b : b + 1]), z[b : b + 1], rtol=1e-12)
         x[length:, b] = np.nan
     np.testing.assert_array_equal(model(x, lengths), z)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "rnn_relu"])
+@pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
+def test_one_sequence_without_a_batch_is_a_batch_of_one(
+    rng: np.random.Generator, kind: type[SequenceModel], cell: str, bidirectional: bool
+) -> None:
+    model = made(kind, cell, bidirectional=bidirectional)
+    x, targets = rng.normal(size=(T, I)), targets_of(model, rng)
+    found = []
+    for one, target in ((x, targets[0]), (x[:, None], targets[:1])):
+        model.zero_grad()
+        z, tape = model.forward(one)
+        np.testing.assert_array_equal(model(one), z)
+        loss, dz = model.loss(z, target)
+        dx = model.backward(dz, tape, need_dx=True)
+        found.append([z.ravel(), loss, dx.ravel(), *(layer.flat_grads.copy() for layer in model.layers)])
+        assert (z.shape[-1:], dx.shape) == ((OUTPUTS,), one.shape)
+    for alone, in_a_batch in zip(*found, strict=True):
+        np.testing.assert_array_equal(alone, in_a_batch)
+    for wrong in (x[0], x[None, None]):
+        with pytest.raises(ValueError, match=r"x must have 2 dimensions \(T, I\) or 3 with a batch, got [14]"):
+            model(wrong)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_of_a_sequence_without_steps_the_answer_is_that_of_a_state_of_zeros(
+    rng: np.random.Generator, cell: str, bidirectional: bool
+) -> None:
+    model = made(SequenceClassifier, cell, bidirectional=bidirectional)
+    x = rng.normal(size=(T, B, I))
+    x[:, 1] = np.nan
+    z, tape = model.forward(x, [6, 0, 2])
+    np.testing.assert_array_equal(model(x, [6, 0, 2]), z)
+    np.testing.assert_array_equal(z[1], model.linear.params["bias"])
+    dx = model.backward(np.ones_like(z), tape, need_dx=True)
+    assert not dx[:, 1].any()
+    assert dx[:, ::2].any()
 
 
 def test_a_tape_is_used_again_for_other_sizes(rng: np.random.Generator) -> None:

@@ -343,7 +343,8 @@ def test_texts_too_short_for_the_streams_are_refused_before_a_folder_is_made(
 def test_a_resumed_run_over_sequences_is_bit_identical(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Job], bidirectional: bool, stops: tuple[int, ...]
 ) -> None:
-    settings = replace(QUICK, bidirectional=bidirectional)
+    class_weight = {1: 3.0} if kind is ClassificationJob else None
+    settings = replace(QUICK, bidirectional=bidirectional, class_weight=class_weight)
     data = sequences(kind, 83, seed=0), sequences(kind, 30, seed=1)
     assert Run.create(tmp_path / "whole", kind(settings, *data)).train()
     run = Run.create(tmp_path / "parts", kind(settings, *data))
@@ -351,7 +352,7 @@ def test_a_resumed_run_over_sequences_is_bit_identical(
         stop_at(step, monkeypatch)
         assert not run.train()
         run = Run.resume(tmp_path / "parts", kind, *data)
-        assert run.trainer.steps == step
+        assert (run.trainer.steps, run.settings) == (step, settings)
     assert run.train()
     for name in ("model.safetensors", "checkpoint.safetensors"):
         expected, found = (weights.load(tmp_path / folder / name) for folder in ("whole", "parts"))

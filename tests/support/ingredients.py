@@ -29,6 +29,10 @@ def numbers(*shape: int, dtype: str = "float32", seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
+def positive(*shape: int) -> np.ndarray:
+    return np.random.default_rng(4).uniform(0.5, 2, shape)
+
+
 def tokens(*shape: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, V, shape)
 
@@ -122,6 +126,7 @@ def batch_trainer() -> Call:
         "targets": CLASSES,
         "batch_size": 2,
         "lengths": LENGTHS,
+        "sample_weight": positive(B),
         "clip": 1.5,
         "seed": 3,
     }

@@ -46,6 +46,7 @@ from support.ingredients import (
     onnx_file,
     pair,
     policy_in_force,
+    positive,
     regressor,
     resume_run,
     rng,
@@ -111,18 +112,29 @@ CALLS: dict[str, Callable[[], Call]] = {
     "SequenceModel.__call__": lambda: call(classifier(), x=X, lengths=LENGTHS),
     "SequenceModel.forward": lambda: forward(classifier(), X, x=X, lengths=LENGTHS),
     "SequenceModel.backward": lambda: backward(classifier(), X, dz=numbers(B, 3), need_dx=True),
-    "SequenceClassifier.loss": lambda: call(classifier().loss, z=numbers(B, 3), targets=CLASSES),
-    "SequenceRegressor.loss": lambda: call(regressor().loss, z=numbers(B, 2), targets=numbers(B, 2, seed=1)),
+    "SequenceClassifier.loss": lambda: call(
+        classifier().loss, z=numbers(B, 3), targets=CLASSES, sample_weight=positive(B)
+    ),
+    "SequenceRegressor.loss": lambda: call(
+        regressor().loss, z=numbers(B, 2), targets=numbers(B, 2, seed=1), sample_weight=positive(B)
+    ),
     "cross_entropy": lambda: call(
         nblstm.cross_entropy,
         logits=numbers(T, B, V),
         targets=tokens(T, B),
         ignore_index=2,
         out=numbers(T, B, V, seed=1),
+        weight=positive(V),
+        sample_weight=positive(T, B),
     ),
     "mse_loss": lambda: call(
-        nblstm.mse_loss, prediction=numbers(B, 2), target=numbers(B, 2, seed=1), out=numbers(B, 2, seed=2)
+        nblstm.mse_loss,
+        prediction=numbers(B, 2),
+        target=numbers(B, 2, seed=1),
+        out=numbers(B, 2, seed=2),
+        sample_weight=positive(B),
     ),
+    "class_weights": lambda: call(nblstm.class_weights, class_weight={0: 0.5, 2: 2.0}, targets=CLASSES),
     "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
     "thread_policy": lambda: call(policy_in_force, serial_below=5, team_rows=4, team_above=3, team_patience=2),
     "warmup_cosine": lambda: call(nblstm.warmup_cosine, peak=0.5, warmup=2, total=5, final=0.125),
@@ -197,9 +209,16 @@ CALLS: dict[str, Callable[[], Call]] = {
     "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
     "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
     "TextSettings.__init__": lambda: call(settings.TextSettings, **SETTINGS, text="file", encoding="utf-8", window=7),
-    "SequenceSettings.__init__": lambda: call(settings.SequenceSettings, **SETTINGS, bidirectional=True),
+    "SequenceSettings.__init__": lambda: call(
+        settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}
+    ),
     "ImageSettings.__init__": lambda: call(
-        settings.ImageSettings, **SETTINGS, bidirectional=True, images="mnist", folder="here"
+        settings.ImageSettings,
+        **SETTINGS,
+        bidirectional=True,
+        class_weight="balanced",
+        images="mnist",
+        folder="here",
     ),
     "TextJob.__init__": lambda: call(
         jobs.TextJob,

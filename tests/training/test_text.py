@@ -164,18 +164,22 @@ def test_every_pass_reads_whole_batches_in_a_new_order(monkeypatch: pytest.Monke
     assert (trainer.passes, trainer.position, trainer.steps) == (2, 0, 8)
 
 
-def test_a_step_over_a_batch_is_the_one_written_by_hand() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_over_a_batch_is_the_one_written_by_hand(weighted: bool) -> None:
     rng = np.random.default_rng(0)
     x, targets, lengths = rng.normal(size=(6, 12, 3)), rng.integers(0, 4, 12), rng.integers(1, 7, 12)
+    sample_weight = rng.uniform(0.5, 2, 12) if weighted else None
     by_hand, trained = (SequenceClassifier(3, 5, 2, 4, dtype="float64", seed=1) for _ in "ab")
     optimizer = Adam(by_hand.layers, lr=0.01)
     trainer = BatchTrainer(
-        trained, Adam(trained.layers, lr=0.01), x, targets, 4, lengths=lengths, clip=0.1, seed=2
+        trained, Adam(trained.layers, lr=0.01), x, targets, 4, lengths=lengths, sample_weight=sample_weight, clip=0.1,
+        seed=2,
     )  # fmt: skip
     for step in range(7):
         order = np.random.default_rng([2, step // 3]).permutation(12)[step % 3 * 4 :][:4]
         logits, tape = by_hand.forward(x[:, order], lengths[order])
-        loss, dlogits = cross_entropy(logits, targets[order])
+        weights = None if sample_weight is None else sample_weight[order]
+        loss, dlogits = cross_entropy(logits, targets[order], sample_weight=weights)
         by_hand.zero_grad()
         by_hand.backward(dlogits, tape)
         clip_grad_norm(by_hand.layers, 0.1)
@@ -200,6 +204,8 @@ def test_predictions_do_not_depend_on_the_batches() -> None:
         ({"batch_size": 24}, "batch_size must be at most the 23 sequences there are, got 24"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 5, "lengths": np.ones(22, int)}, "lengths must have shape"),
+        ({"batch_size": 5, "sample_weight": np.ones(22)}, r"sample_weight must have shape \(23,\), got \(22,\)"),
+        ({"batch_size": 5, "sample_weight": [0] + [1] * 22}, r"sample_weight must be above 0 and finite, got 0\.0 at"),
         ({"batch_size": 5, "seed": -1}, "seed must be at least 0"),
         ({"batch_size": 5, "clip": 0.0}, "clip must be above 0, got 0"),
     ],
@@ -215,6 +221,11 @@ def test_arrays_that_disagree_are_refused() -> None:
         BatchTrainer(trainer.model, trainer.optimizer, trainer.x, trainer.targets[1:])
     with pytest.raises(TypeError, match="x must be float64, got float32"):
         BatchTrainer(trainer.model, trainer.optimizer, trainer.x.astype("float32"), trainer.targets)
+    for sequences, transposed in ((trainer.x[..., 0], ""), (trainer.x[..., 0].T, r"\.T")):
+        with pytest.raises(ValueError, match=rf"of one feature take x{transposed}\[\.\.\., None\]$"):
+            BatchTrainer(trainer.model, trainer.optimizer, sequences, trainer.targets)
+    with pytest.raises(ValueError, match=r"x must have at least one time step, got shape \(0, 23, 2\)"):
+        BatchTrainer(trainer.model, trainer.optimizer, trainer.x[:0], trainer.targets)
     with pytest.raises(ValueError, match="x must have shape"):
         predict(trainer.model, trainer.x[0])
     with pytest.raises(ValueError, match=r"targets must have shape \(23, 1\), got \(23,\)"):

@@ -132,6 +132,8 @@ class BatchTrainer(Trainer):
         return {"passes": self.passes, "position": self.position}
 
     def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        if tensors:
+            raise ValueError(f"a place among sequences has no tensors, got {', '.join(tensors)}")
         position = as_size("position", plain["position"], least=0)
         if position > self.x.shape[1] - self.batch_size:
             raise ValueError(f"position must leave a batch of {self.batch_size}, got {position}")

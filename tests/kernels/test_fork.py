@@ -53,6 +53,24 @@ def same():
 """
 )
 FORKED = PARENT + 'print("status", forked(same))'
+TAPES = (
+    NETS
+    + """
+def forward(layers):
+    rows = [np.random.default_rng(batch).standard_normal((20, batch, 40), dtype="float32") for batch in BATCHES]
+    return [(layer, *layer.forward(x)) for layer, x in zip(layers, rows)]
+
+def back(passes):
+    found = []
+    for layer, y, _, tape in passes:
+        dx, dstate = layer.backward(np.sin(y), tape)
+        found.append(b"".join(a.tobytes() for a in (dx, *dstate, layer.flat_grads)))
+    return found
+
+expected, pending = back(forward(made())), forward(made())
+print("status", forked(lambda: back(pending) == expected))
+"""
+)
 POOLED = (
     PARENT
     + """
@@ -172,6 +190,8 @@ print("status", forked(lambda: free() and same()))
         (FORKED, "omp"),
         (FORKED, "workqueue"),
         (FORKED, "tbb"),
+        (TAPES, "omp"),
+        (TAPES, "workqueue"),
         (POOLED, "default"),
         (THREADED, "default"),
         (ASKED, "default"),
@@ -182,6 +202,8 @@ print("status", forked(lambda: free() and same()))
         "fork-omp",
         "fork-workqueue",
         "fork-tbb",
+        "backward on the parent's tape-omp",
+        "backward on the parent's tape-workqueue",
         "pool",
         "fork while a thread works",
         "fork while a thread asks for threads",

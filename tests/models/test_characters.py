@@ -214,6 +214,25 @@ def test_sampled_frequencies_follow_the_softmax() -> None:
     assert set(model.sample(length=200, temperature=0.01, seed=0)) == {"\n"}
 
 
+@pytest.mark.parametrize(
+    ("logits", "draws"),
+    [
+        ([0, 0, 0, 0], {0.0: 0, 0.25: 1, np.nextafter(0.25, 0): 0, 0.5: 2, 0.75: 3, np.nextafter(1, 0): 3}),
+        ([-1e30, 0, -1e30, 0], {0.0: 1, 0.5: 3, np.nextafter(0.5, 0): 1, np.nextafter(1, 0): 3}),
+        ([0, -1e30, 0, -1e30], {0.0: 0, 0.5: 2, np.nextafter(1, 0): 2}),  # not the last one, which has no probability
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_at_a_boundary_the_next_that_has_a_probability_is_drawn(
+    logits: list[float], draws: dict[float, int], dtype: str
+) -> None:
+    model = CharLM("abcd", 3, 5, 1, dtype=dtype, seed=0)
+    with model.linear.editing() as block:
+        clear(block)
+        block["bias"][...] = logits
+    assert model._draw(np.array([0]), np.array(list(draws)), 1.0).tolist() == list(draws.values())
+
+
 def clear(block: Block) -> None:
     block.flat[:] = 0
 

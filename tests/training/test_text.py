@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, clip_gra
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, split, streams, vocabulary_of
 from nblstm.models import CELLS
-from nblstm.training import BatchTrainer, TextTrainer, evaluate, predict
+from nblstm.training import BatchTrainer, TextTrainer, Trainer, evaluate, predict
 
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 12
 
@@ -187,6 +188,43 @@ def test_a_step_over_a_batch_is_the_one_written_by_hand(weighted: bool) -> None:
         assert trainer.step() == loss
     for name, tensor in by_hand.state_dict().items():
         np.testing.assert_array_equal(trained.state_dict()[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: trainer_of(TEXT, 3, 20, dropout=0.5), lambda: batches_of(23, 5)], ids=["text", "batches"]
+)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensors, plain: tensors.pop(next(iter(tensors))),
+        lambda tensors, plain: tensors.pop(list(tensors)[-1]),
+        lambda tensors, plain: tensors.update({"model.linear.bias": np.zeros(99)}),
+        lambda tensors, plain: tensors.update({"optimizer.Adam.steps": np.array(-1)}),
+        lambda tensors, plain: tensors.update({"place.another": np.zeros(3)}),
+        lambda tensors, plain: tensors.update({"elsewhere.x": np.zeros(3)}),
+        lambda tensors, plain: plain.pop("steps"),
+        lambda tensors, plain: plain.update(steps=-1),
+        lambda tensors, plain: plain.update(dropout={}),
+        lambda tensors, plain: plain.update(position=10**6),
+        lambda tensors, plain: plain.update(position="0"),
+    ],
+)
+def test_of_a_state_that_is_refused_nothing_is_taken_over(make: Callable[[], Trainer], spoil: Callable) -> None:
+    """Whatever part is bad: of weights, moments, place and dropout all are as before, and so is the next step."""
+    trainer, twin, other = make(), make(), make()
+    for _ in range(7):
+        other.step()
+    for _ in range(2):
+        assert trainer.step() == twin.step()
+    tensors, plain = other.state_dict()
+    spoil(tensors, plain)
+    with pytest.raises(ValueError, match="tensors and plain must be what state_dict of such a trainer gave"):
+        trainer.load_state_dict(tensors, plain)
+    assert trainer.state_dict()[1] == twin.state_dict()[1]
+    for _ in range(2):
+        assert trainer.step() == twin.step()
+    for name, tensor in trainer.state_dict()[0].items():
+        np.testing.assert_array_equal(tensor, twin.state_dict()[0][name], err_msg=name)
 
 
 def test_predictions_do_not_depend_on_the_batches() -> None:

@@ -77,17 +77,17 @@ def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
 @Driver
 def _cross_entropy(
     tag: Tag, threads: int, like: np.ndarray, rows: np.ndarray, targets: np.ndarray, ignored: int, size: int, weights:
-    np.ndarray, scale: float, d_rows: np.ndarray, losses: np.ndarray,
+    np.ndarray | None, scale: float, d_rows: np.ndarray, losses: np.ndarray,
 ) -> float:  # fmt: skip
     """Every row's loss and gradient, times its weight; returns the sum of these losses.
 
     The sum is taken in one order whatever the number of threads. `rows` and `d_rows` (N,) are the addresses at which
     the rows of logits and gradient begin, `like` any array of their dtype, `targets` (N,) int64, `losses` (N,) float64,
-    `weights` (N,) float64, or one for all.
+    `weights` (N,) float64, or None, for which the kernel is compiled apart, as if there were no such thing.
     """
     for r in prange(rows.size):
         dx = pointer_at(d_rows[r], pointer(like))
-        weight = weights[r] if weights.size > 1 else weights[0]
+        weight = 1.0 if weights is None else weights[r]
         if targets[r] == ignored or weight == 0.0:
             losses[r] = 0.0
             for k in range(size):
@@ -233,7 +233,7 @@ def cross_entropy(
         raise ValueError(f"out must be dense in its last axis, got strides {gradient.strides}")
     dense = logits if _rows_are_dense(logits) else np.ascontiguousarray(logits)
     ignored = -1 if ignore_index is None else ignore_index
-    weights, whole = np.ones(1), float(np.count_nonzero(flat_targets != ignored))
+    weights, whole = None, float(np.count_nonzero(flat_targets != ignored))
     if weight is not None or sample_weight is not None:
         weights = _row_weights(flat_targets, ignored, logits, weight, sample_weight)
         whole = float(weights.sum())

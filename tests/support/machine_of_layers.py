@@ -248,7 +248,7 @@ class Layers(RuleBasedStateMachine):
         with refused(TypeError):
             layer.forward(problem.x.astype("float16"), problem.state, problem.lengths, kept)
         with refused(ValueError):
-            layer.forward(problem.x, problem.state, problem.lengths + 3, kept)
+            layer.forward(problem.x, problem.state, problem.lengths + 4, kept)
         with refused(TypeError):
             layer.forward(problem.x, (problem.h_0, problem.h_0, problem.h_0), problem.lengths, kept)
         with refused(ValueError):

@@ -68,7 +68,10 @@ class Subject:
 
     def draw(self, seed: int, T: int, B: int, lengths: bool, state: bool = True) -> Problem:
         case = replace(self.case, sizes=(T, B, *self.case.sizes[2:]), lengths=lengths)
-        problem = Problem.draw(case, np.random.default_rng(seed), self.layer.dtype.name)
+        rng = np.random.default_rng(seed)
+        problem = Problem.draw(case, rng, self.layer.dtype.name)
+        if lengths:
+            problem = replace(problem, lengths=rng.integers(0, T + 1, B))  # 0 too, which PyTorch has not
         return problem if state else replace(problem, h_0=None, c_0=None)
 
     def expected(self, problem: Problem) -> Results:

@@ -11,10 +11,17 @@ from nblstm.kernels.streaming import step_layers
 
 @njit(error_model="numpy")
 def draw(logits, V, temperature, uniform):
-    """The first token whose cumulative weight exp(z / temperature) exceeds `uniform` times the whole."""
-    highest = np.float64(logits[0])
+    """The first token whose cumulative weight exp(z / temperature) exceeds `uniform` times the whole.
+
+    At temperature 0 the first of the most probable ones.
+    """
+    likeliest = 0
     for v in range(1, V):
-        highest = max(highest, np.float64(logits[v]))
+        if logits[v] > logits[likeliest]:
+            likeliest = v
+    if temperature == 0:
+        return likeliest
+    highest = np.float64(logits[likeliest])
     whole = 0.0
     for v in range(V):
         whole += np.exp((np.float64(logits[v]) - highest) / temperature)

@@ -190,7 +190,8 @@ class CharLM(Network):
         """`prompt`, continued by `length` characters drawn one after the other, each read before the next is drawn.
 
         Character j has probability softmax(z / temperature)_j; for a number u uniform in [0, 1), the first j is taken
-        whose cumulative probability exceeds u. An empty prompt stands for a line end, or the vocabulary's first
+        whose cumulative probability exceeds u. At temperature 0, the limit, it is the most probable character, the
+        first of equals, and u has no part in it. An empty prompt stands for a line end, or the vocabulary's first
         character if it has none.
 
         Parameters
@@ -198,16 +199,16 @@ class CharLM(Network):
         prompt : str
         length : int
         temperature : float
-            Above 0. Below 1 likely characters become likelier still, above 1 the draw approaches chance.
+            0 or more. Below 1 likely characters become likelier still, above 1 the draw approaches chance.
         seed : int, optional
             Of the numbers u; fresh ones each time by default.
 
         Raises
         ------
         ValueError
-            A temperature not above 0, or characters outside the vocabulary, which are named.
+            A temperature below 0 or not finite, or characters outside the vocabulary, which are named.
         """
-        length, temperature = as_size("length", length), as_number("temperature", temperature, positive=True)
+        length, temperature = as_size("length", length), as_number("temperature", temperature)
         prompt = as_text("prompt", prompt)
         if not all(np.isfinite(layer.flat_params).all() for layer in self.layers):
             raise ValueError("the model has weights that are not finite, so nothing can be drawn from it")

@@ -237,9 +237,25 @@ def clear(block: Block) -> None:
     block.flat[:] = 0
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
-def test_temperatures_not_above_zero_are_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature must be above 0"):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_at_temperature_zero_the_first_of_the_most_probable_characters_is_taken(dtype: str) -> None:
+    model = small(dtype=dtype)
+    with model.linear.editing() as p:
+        p["weight"][...] *= 5
+    text = "a"
+    for _ in range(30):
+        tokens = np.array([[VOCABULARY.index(character)] for character in text])
+        text += VOCABULARY[int(model(tokens)[0][-1, 0].argmax())]
+    assert [model.sample("a", 30, 0, seed=seed) for seed in (1, 2)] == [text, text]
+    with model.linear.editing() as p:
+        clear(p)
+        p["bias"][[1, 3]] = 2
+    assert model.sample(length=20, temperature=0.0, seed=1) == 20 * VOCABULARY[1]
+
+
+@pytest.mark.parametrize("temperature", [-1.0, -5e-324, float("nan"), float("inf")])
+def test_temperatures_below_zero_and_not_finite_are_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be 0 or more and finite"):
         small().sample(temperature=temperature)
 
 

@@ -27,7 +27,8 @@ class Settings:
 
     LENGTH: ClassVar[tuple[str, int]]
     PLACES: ClassVar[tuple[str, ...]] = ()
-    """Those that only say where the data are: a run goes on with others, if the data are the same."""
+    """Those that only say where the data are, the place itself first: a run goes on with others, if the data are the
+    same."""
 
     hidden_size: int
     num_layers: int
@@ -52,13 +53,19 @@ class Settings:
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:
-            raise ValueError(f"at most one of steps, epochs and minutes must be given, got {given}")
+            found = ", ".join(f"{name}={value}" for name, value in given.items())
+            raise ValueError(f"at most one of steps, epochs and minutes must be given, got {found}")
         if not given:
             self._keep(*self.LENGTH)
         for name, value in given.items():
             self._keep(name, as_number(name, value, positive=True) if name == "minutes" else as_size(name, value))
         self._keep("learning_rate", as_number("learning_rate", self.learning_rate, positive=True))
         self._keep("clip", as_number("clip", self.clip, positive=True, finite=False))
+
+    @property
+    def length(self) -> tuple[str, float]:
+        """The one of the three that says how long the run is: its name and its value."""
+        return next((name, value) for name in LENGTHS if (value := getattr(self, name)) is not None)
 
     def _keep(self, name: str, value: Any) -> None:
         """Python's own value in place of the one given, which may be NumPy's: the run's files hold no such thing."""
@@ -122,4 +129,4 @@ class ImageSettings(SequenceSettings):
         if self.folder is not None:
             self._keep("folder", as_text("folder", self.folder))
         if self.folder is not None and self.images != "mnist":
-            raise ValueError(f"folder must be None but for mnist, which can be read from one, got {self.folder!r}")
+            raise ValueError(f"folder must be left out but for mnist, which can be read from one, got {self.folder!r}")

@@ -16,7 +16,7 @@ from support.small_jobs import QUICK, sequences
 
 from nblstm import SGD, SequenceRegressor, class_weights, cross_entropy
 from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
-from nblstm.settings import ImageSettings, SequenceSettings
+from nblstm.settings import ImageSettings, SequenceSettings, TextSettings
 from nblstm.training import BatchTrainer
 
 
@@ -58,6 +58,62 @@ def test_sequences_that_do_not_fit_are_refused(kind: type[Job], changes: dict[st
     good = sequences(kind, 20, seed=0)
     with pytest.raises((ValueError, TypeError), match=message):
         kind(QUICK, good._replace(**changes), good)
+
+
+@pytest.mark.parametrize(
+    ("shorten", "sizes"),
+    [
+        (["batch_size", "window"], (2, 77)),  # of the 154 predictions all have their place
+        (["batch_size"], (1, 100)),
+        (["window"], (32, 4)),
+    ],
+)
+def test_a_short_text_gets_the_sizes_it_has_room_for(
+    tmp_path: Path, shorten: list[str], sizes: tuple[int, int]
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("abcdefghij" * 17 + "abc")
+    settings = TextSettings(text=str(path), hidden_size=2, num_layers=1)
+    job = TextJob(settings, shorten)
+    assert (job.settings.batch_size, job.settings.window) == sizes
+    assert job.settings == replace(settings, batch_size=sizes[0], window=sizes[1])
+    assert job.trainer.streams[:, 0].tolist() == [n % 10 for n in range(154 // sizes[0] + 1)]
+    assert job.trainer.window == sizes[1]
+    job.trainer.step()
+    small = replace(settings, batch_size=2, window=77)
+    assert TextJob(small, shorten).settings == small  # for which there is room
+    with pytest.raises(
+        ValueError, match=r"155 characters, is too short for batch_size=32 with window=100: .* at most 154"
+    ):
+        TextJob(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shorten", "sizes"),
+    [
+        ({"batch_size": 155}, ["window"], "batch_size=155 with window=1"),
+        ({"window": 155}, ["batch_size"], "batch_size=1 with window=155"),
+    ],
+)
+def test_a_text_without_room_for_sizes_that_are_given_is_refused(
+    tmp_path: Path, changes: dict[str, int], shorten: list[str], sizes: str
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("abcdefghij" * 17 + "abc")
+    settings = TextSettings(text=str(path), hidden_size=2, num_layers=1, **changes)
+    with pytest.raises(
+        ValueError, match=f"155 characters, is too short for {sizes}: their product must be at most 154"
+    ):
+        TextJob(settings, shorten)
+
+
+def test_the_shortest_text_of_all_is_learned(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("abcdefghij" * 2)
+    job = TextJob(TextSettings(text=str(path), hidden_size=2, num_layers=1), ["batch_size", "window"])
+    assert (job.settings.batch_size, job.settings.window) == (1, 17)
+    job.trainer.step()
+    assert math.isfinite(job.evaluate()["validation"])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +252,7 @@ def test_more_in_a_batch_than_there_are_is_refused() -> None:
     ("changes", "message"),
     [
         ({"images": "cats"}, "images must be 'digits' or 'mnist', got 'cats'"),
-        ({"folder": "somewhere"}, "folder must be None but for mnist"),
+        ({"folder": "somewhere"}, "folder must be left out but for mnist"),
         ({"images": "mnist", "folder": Path("files")}, "folder must be a string, got"),
         ({"bidirectional": 1}, "bidirectional must be True or False, got 1"),
         ({"class_weight": "even"}, "class_weight must be 'balanced', a dict or an array, got 'even'"),

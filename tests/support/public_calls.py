@@ -223,6 +223,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "TextJob.__init__": lambda: call(
         jobs.TextJob,
         settings=settings.TextSettings(text=FILES["text"], hidden_size=2, num_layers=1, batch_size=1, window=5),
+        shorten=["batch_size", "window"],
     ),
     "ImageJob.__init__": lambda: call(
         jobs.ImageJob,

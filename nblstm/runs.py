@@ -1,11 +1,10 @@
-"""A training run and its folder: the loop, checkpoints, and how it is stopped and resumed."""
+"""A training run and its folder: begun or resumed, trained to its end or until it is stopped, and what it writes."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,16 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from nblstm import environment, parameters, weights
-from nblstm.arguments import as_number, as_path, as_size, check_kind
+from nblstm import checkpoints, environment, parameters, reporting, weights
+from nblstm.arguments import as_flag, as_number, as_path, check_kind
+from nblstm.checkpoints import CHECKPOINT, Checkpoint, damage_named
 from nblstm.jobs import Job
 from nblstm.plot.sheet import brief
 from nblstm.safeguards import alone, interrupt
 from nblstm.schedules import warmup_cosine
+from nblstm.settings import Settings
 
-FORMAT = "nblstm.checkpoint"
-CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
+PICTURE = "loss.png"
+"""What every job draws of its run, at the end."""
 
 
 class Run:
@@ -61,13 +62,14 @@ class Run:
     def __init__(self, folder: Path, job: Job) -> None:
         self.folder, self.job, self.settings = folder, job, job.settings
         self.model, self.trainer = job.model, job.trainer
-        self.total_steps = self.settings.steps or (self.settings.epochs and self.settings.epochs * job.batches)
+        self.total_steps = _total_steps(self.settings, job)
         self.ticks = self.total_steps or 1000  # of the schedule: steps, or thousandths of the minutes
         peak = self.settings.learning_rate
         self.schedule = warmup_cosine(peak, 0, self.ticks, final=peak / 20)
         self.seconds = 0.0
         self.saved = 0  # the step of the last checkpoint
         self._seen: tuple[int, int] | None = None  # that checkpoint's file, as it was read or written
+        self._kept: Settings | None = None  # the settings in it
         self.losses: list[float] = []  # of the steps since the last evaluation
         self.evaluations: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
@@ -87,15 +89,17 @@ class Run:
             run.folder.mkdir(parents=True, exist_ok=True)
             occupied = any(run.folder.iterdir())
         except OSError as error:
-            raise ValueError(f"output must be a folder that can be written, got {folder}: {error.strerror}") from error
+            raise ValueError(
+                f"the run's folder must be one that can be written, got {folder}: {error.strerror}"
+            ) from error
         if occupied:
-            raise ValueError(f"output must be a new or empty folder, got {folder}; resume its run or name another")
+            raise ValueError(f"the run's folder must be new or empty, got {folder}; resume its run or name another")
         run._save()
         return run
 
     @classmethod
     def resume(cls, folder: str | Path, kind: type[Job], *data: Any, given: Mapping[str, Any] | None = None) -> Run:
-        """The run in `folder`, at its last checkpoint.
+        """The run in `folder`, at its last checkpoint, and with a new length if that is wanted.
 
         Parameters
         ----------
@@ -105,62 +109,56 @@ class Run:
         *data
             What `kind` takes besides the settings: the same data as when the run was begun.
         given : mapping of str to object, optional
-            Settings that the caller believes the run to have, or where its data are now: a text, say, may have moved.
+            A new length, ``{"steps": 5000}`` say, ``"epochs"`` or ``"minutes"``, counted from the beginning of the run:
+            it is trained further, also if it was finished. From here on the learning rate is that of a run of the new
+            length, so it goes up from where it had fallen to; the whole is not the run that would have had this
+            length from its beginning. Other settings are those that the caller believes the run to have, or say where
+            its data are now: a text, say, may have moved.
 
         Raises
         ------
         ValueError
-            No run there or one of another kind, a damaged checkpoint, settings that differ (all are listed), or data
-            that have changed or are gone.
+            No run there or one of another kind, a damaged checkpoint, settings that differ (all are listed), a new
+            length that is not beyond what is done, or data that have changed or are gone.
         """
-        if not isinstance(kind, type) or not issubclass(kind, Job):
-            raise TypeError(f"kind must be a kind of Job, got {kind!r}")
-        if given is not None:
-            check_kind("given", given, Mapping)
-        path = as_path("folder", folder) / CHECKPOINT
-        try:
-            seen = _identity(path)
-            tensors, metadata = weights.load_with_metadata(path)
-        except OSError as error:
-            raise ValueError(f"resume must name the folder of a run, got {folder}: {error}") from error
-        if FORMAT not in metadata:
-            raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
-        with _damage_named(path):
-            progress = weights.unseal(metadata[FORMAT], tensors)
-            found = progress["job"]
-        if found != kind.__name__:
-            raise ValueError(f"the run in {folder} must be one of {kind.__name__}, got one of {found}")
-        with _damage_named(path):
-            settings = kind.settings_type(**progress["settings"])
-            digest = progress["digest"]
-        own = dataclasses.asdict(settings)
-        moved = {name: value for name, value in (given or {}).items() if name in kind.settings_type.PLACES}
-        believed = (
-            (name, own.get(name, "no setting"), value) for name, value in (given or {}).items() if name not in moved
-        )
-        differing = [f"{name} is {known}, got {value}" for name, known, value in believed if value != known]
-        if differing:
-            raise ValueError(f"the run in {folder} must be resumed with its own settings: {'; '.join(differing)}")
-        settings = dataclasses.replace(settings, **moved)
-        with parameters.no_more_parameters_than(tensors, settings.num_layers), _data_named(folder, settings, digest):
-            run = cls(Path(folder), kind(settings, *data))
-            if run.job.digest != digest:
-                raise ValueError(
-                    f"the data are no longer those that the run in {folder} was begun with: their SHA-256 is "
-                    f"{run.job.digest}"
-                )
-        with _damage_named(path):
-            run.trainer.load_state_dict(tensors, progress["trainer"])
-            run.seconds = as_number("seconds", progress["seconds"])
-            run.losses = [as_number("losses", loss) for loss in progress["losses"]]
-            run.evaluations = [_evaluation(record) for record in progress["evaluations"]]
-            if run.progress > 1:
-                raise ValueError(f"steps must be at most {run.total_steps}, got {run.trainer.steps}")
-            if progress.get("best") and (run.folder / BEST).exists():
-                run.best = _evaluation({"training": None} | progress["best"])
-                run.best = {name: run.best[name] for name in ("step", "validation")}
-            run.saved, run._seen = run.trainer.steps, seen
+        checkpoint = Checkpoint.read(folder, kind)
+        settings = checkpoint.settings_with(given)
+        wanted, moved = f"the data with SHA-256 {checkpoint.digest}", checkpoint.moved(given)
+        with parameters.no_more_parameters_than(checkpoint.tensors, settings.num_layers):
+            try:
+                run = cls(Path(folder), kind(settings, *data))
+            except (ValueError, OSError) as error:
+                if not moved:
+                    raise
+                raise ValueError(f"{error}; the run in {folder} wants {wanted}{moved}") from error
+        if run.job.digest != checkpoint.digest:
+            raise ValueError(
+                f"the data, with SHA-256 {run.job.digest}, are no longer those that the run in {folder} was begun "
+                f"with, {wanted}{moved}"
+            )
+        run._take_over(checkpoint)
+        if settings.length != checkpoint.settings.length and run.progress >= 1:
+            name, value = settings.length
+            done = f"{run.seconds / 60:.2g} minutes" if name == "minutes" else f"{run.trainer.steps:,} steps"
+            steps = f", which is {run.total_steps:,} steps" if name == "epochs" else ""
+            raise ValueError(
+                f"the run in {folder} must have a new length beyond the {done} that are done, got {name}={value}{steps}"
+            )
         return run
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        """Be where the checkpoint was written."""
+        with damage_named(checkpoint.path):
+            self.trainer.load_state_dict(checkpoint.tensors, checkpoint.data["trainer"])
+            self.seconds = as_number("seconds", checkpoint.data["seconds"])
+            self.losses = [as_number("losses", loss) for loss in checkpoint.data["losses"]]
+            self.evaluations = [checkpoints.evaluation(record) for record in checkpoint.data["evaluations"]]
+            most = _total_steps(checkpoint.settings, self.job)
+            if most and self.trainer.steps > most:
+                raise ValueError(f"steps must be at most {most}, got {self.trainer.steps}")
+            if (self.folder / BEST).exists():
+                self.best = checkpoint.best()
+        self.saved, self._seen, self._kept = self.trainer.steps, checkpoint.identity, checkpoint.settings
 
     @property
     def progress(self) -> float:
@@ -169,12 +167,22 @@ class Run:
             return self.trainer.steps / self.total_steps
         return min(1.0, self.seconds / (60 * (self.settings.minutes or 0.0)))
 
-    def train(self) -> bool:
+    @property
+    def verdict(self) -> str:
+        """A sentence on a run that ended clearly worse than it was at its best; empty where there is none to say."""
+        return reporting.verdict(self.job, self.evaluations, self.folder / BEST)
+
+    def train(self, *, verdict: bool = True) -> bool:
         """Train to the end, or until Ctrl-C; evaluate and save as it goes.
 
         The bar on stderr shows the loss of the last step and the speed; each evaluation prints a line. The first Ctrl-C
         (or the system's SIGTERM) stops after the step under way and saves, a second one stops at once. (Signals are the
         main thread's: in another one a run goes on to its end.)
+
+        Parameters
+        ----------
+        verdict : bool
+            Whether the run's `verdict` is printed at its end, if there is one.
 
         Returns
         -------
@@ -190,28 +198,20 @@ class Run:
         ValueError
             The run is being trained already, or has gone on elsewhere since it was resumed here.
         """
-        from tqdm import tqdm
-
-        size = self.job.size
+        verdict = as_flag("verdict", verdict)
         with alone(self.folder), interrupt() as interrupted, self._divergence_named():
-            if _identity(self.folder / CHECKPOINT) != self._seen:
+            if checkpoints.identity(self.folder / CHECKPOINT) != self._seen:
                 raise ValueError(f"the run in {self.folder} has gone on since it was resumed here: resume it anew")
             for leftover in self.folder.glob(".*.tmp"):  # of a save during which the run was killed
                 leftover.unlink(missing_ok=True)
-            with tqdm(
-                desc="training",
-                unit=f" {self.job.item}s",
-                unit_scale=True,
-                total=self.total_steps and self.total_steps * size,
-                initial=self.trainer.steps * size,
-                mininterval=0.5 if sys.stderr and sys.stderr.isatty() else 10.0,
-                disable=sys.stderr is None,
-                dynamic_ncols=True,
-            ) as bar:
+            if self.settings != self._kept:
+                self._save()  # should the run be killed, it goes on to its new length, with its data where they are now
+                (self.folder / PICTURE).unlink(missing_ok=True)  # of the run as it was shorter
+            with reporting.bar(self.job, self.trainer.steps, self.total_steps) as bar:
                 self._learn(bar, interrupted)
                 self._save()
-                if self.progress == 1 and (lost := self._lost()):
-                    _print(bar, lost)
+                if verdict and self.progress == 1 and self.verdict:
+                    reporting.say(bar, self.verdict)
             self._draw()
         return self.progress == 1
 
@@ -219,7 +219,7 @@ class Run:
         """Step after step to the end of the run, or until `interrupted`."""
         begun = time.perf_counter() - self.seconds
         if not self.evaluations:
-            _print(bar, self._evaluate())
+            reporting.say(bar, self._evaluate())
         since, first = time.perf_counter(), self.trainer.steps
         while self.progress < 1 and not interrupted.is_set():
             self.losses.append(self.trainer.step(self.schedule(round(self.progress * self.ticks))))
@@ -230,7 +230,7 @@ class Run:
                 seconds = time.perf_counter() - since
                 line = self._evaluate((self.trainer.steps - first) * self.job.size / seconds)
                 self._save()
-                _print(bar, line)
+                reporting.say(bar, line)
                 since, first = time.perf_counter(), self.trainer.steps
 
     @contextmanager
@@ -259,24 +259,7 @@ class Run:
             self.trainer.check_finite()
             self.model.save(self.folder / BEST)  # before the checkpoint: after a kill between, it is found once more
             self.best = {"step": self.trainer.steps, "validation": loss}
-        beside = ", ".join(f"{name} {brief(value, 2)}" for name, value in self.job.baselines.items())
-        right = f", {measured['accuracy']:.1%} right" if "accuracy" in measured else ""
-        trained = "untrained"
-        if training is not None and speed is not None:
-            trained = f"training {brief(training, 3)}, {speed:,.0f} {self.job.item}s/s"
-        validation = f"validation {brief(loss, 3)} {self.job.measure} ({beside}){right}"
-        return f"step {self.trainer.steps:>6,}: {validation}; {trained}"
-
-    def _lost(self) -> str:
-        """A sentence about a run that ends with clearly less than it had gained: a twentieth of it is gone, or all."""
-        first, last, best = self.evaluations[0], self.evaluations[-1], min(self.evaluations, key=_validation)
-        if last["validation"] - best["validation"] <= (first["validation"] - best["validation"]) / 20:
-            return ""
-        before = " before the first step" if best is first else f" at step {best['step']:,}"
-        return (
-            f"the last evaluation, {brief(last['validation'], 3)} {self.job.measure}, is worse than the best, "
-            f"{brief(best['validation'], 3)}{before}, whose weights are in {self.folder / BEST}"
-        )
+        return reporting.line(self.job, self.evaluations[-1], speed)
 
     def _save(self) -> None:
         """Write checkpoint, model and run.json, unless there is something not finite to write."""
@@ -289,13 +272,11 @@ class Run:
             "seconds": self.seconds,
             "evaluations": self.evaluations,
             "best": self.best,
+            "finished": self.progress == 1,
         }
-        progress = weights.seal(shared | {"trainer": plain, "losses": self.losses}, tensors)
-        weights.save(self.folder / CHECKPOINT, tensors, {FORMAT: progress})
-        self._seen = _identity(self.folder / CHECKPOINT)
+        self._seen = checkpoints.write(self.folder, tensors, shared | {"trainer": plain, "losses": self.losses})
         self.model.save(self.folder / "model.safetensors")
         report = shared | {
-            "finished": self.progress == 1,
             "steps": self.trainer.steps,
             "parameters": self.model.num_parameters,
             **self.job.facts,
@@ -304,7 +285,7 @@ class Run:
         }
         with weights.atomic_write(self.folder / "run.json") as file:
             file.write((json.dumps(report, indent=2) + "\n").encode())
-        self.saved = self.trainer.steps
+        self.saved, self._kept = self.trainer.steps, self.settings
 
     def _draw(self) -> None:
         """Draw the job's pictures."""
@@ -313,51 +294,6 @@ class Run:
                 figure.savefig(file, format="png", dpi=120)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """What another save changes; the content need not be read for it."""
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Name the file when what was read from it does not make sense."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
-
-
-@contextmanager
-def _data_named(folder: str | Path, settings: Any, digest: str) -> Iterator[None]:
-    """Say of data that are gone or changed which ones are wanted, and how they are named where they have moved."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        places = " or ".join(name for name in settings.PLACES[:1])
-        if not places:
-            raise
-        raise ValueError(
-            f"{error}; the run in {folder} wants the data with SHA-256 {digest}: where they have moved, name their "
-            f"{places} as when the run was begun, besides --resume {folder} (in Python: given={{{places!r}: ...}})"
-        ) from error
-
-
-def _validation(record: dict[str, Any]) -> float:
-    return float(record["validation"])
-
-
-def _evaluation(record: dict[str, Any]) -> dict[str, Any]:
-    """One of a checkpoint's evaluations, if it has what pictures and reports are made of."""
-    as_size("step", record["step"], least=0)
-    for name, value in record.items():
-        if value is not None or name == "validation":
-            as_number(name, value)
-    return {"training": record["training"], "validation": record["validation"]} | record
-
-
-def _print(bar: Any, line: str) -> None:
-    """A line above the bar, if anyone listens, and at once: a pipe would keep it back."""
-    if sys.stdout is not None:
-        bar.write(line)
-        sys.stdout.flush()
+def _total_steps(settings: Settings, job: Job) -> int | None:
+    """How long a run is with these settings, if that is known beforehand."""
+    return settings.steps or (settings.epochs and settings.epochs * job.batches)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -14,13 +16,23 @@ EXAMPLES = """\b
 Examples:
   nblstm train                                 the default text, about three minutes
   nblstm train novel.txt --layers 3            any UTF-8 file
-  nblstm train --resume runs/python-reference  after Ctrl-C
+  nblstm train --resume runs/python-reference  after Ctrl-C; with --steps 5000, say, also after its end
   nblstm sample runs/python-reference --prompt "The " --temperature 0.5
   nblstm classify digits                       images of digits, read row by row
   nblstm check                                 gradients, accuracy and more, on this machine
   nblstm course                                a copy of the lessons, opened in JupyterLab
   nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
 """
+
+
+WORDS = {
+    "TextJob": "nblstm train",
+    "ImageJob": "nblstm classify",
+    "CharLM.save": "nblstm train",
+    "Network.save": "nblstm",
+    "tokens": "the text",
+}
+"""What Python's names are on the command line, besides those of options."""
 
 
 class Refused(click.ClickException):
@@ -45,6 +57,31 @@ class Commands(click.Group):
             refused = click.ClickException(sentence(error))
         refused.show()
         sys.exit(refused.exit_code)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; what it refuses is said of its options."""
+        try:
+            return super().invoke(context)
+        except ValueError as error:
+            command = self.commands.get(context.invoked_subcommand or "")
+            raise Refused(in_options(str(error), command.params if command else [])) from error
+
+
+def in_options(message: str, options: Sequence[click.Parameter]) -> str:
+    """A sentence of the library with the command line's words for the arguments that Python has.
+
+    A name stands for an argument at the beginning, before "=", and wherever it is no word of English. What is said in
+    brackets of Python is left out.
+    """
+    words = {
+        str(option.name): option.human_readable_name if isinstance(option, click.Argument) else option.opts[0]
+        for option in options
+    }
+    words |= WORDS
+    clear = [re.escape(name) for name in words if not name.islower() or "_" in name]
+    unclear = "|".join(name for name in words if name.islower())
+    pattern = rf"(?<![\w/.-])(?:{'|'.join(clear)})(?![\w/.-])|^(?:{unclear})(?= must )|(?<![\w-])(?:{unclear})(?==)"
+    return re.sub(pattern, lambda found: words[found[0]], re.sub(r" \([^()]*\bin Python\b[^()]*\)", "", message))
 
 
 def sentence(error: BaseException) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,7 @@ import numba
 from click.core import ParameterSource
 
 from nblstm.class_weights import BALANCED
-from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, sentence
+from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, main, sentence
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 
 DEFAULT = ParameterSource.DEFAULT
 OPENING = "The "
-EPILOG = "Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit."
+TEMPERATURE = 0.7
+LINE = 78  # characters, of the lines around a sample
+EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
+
+A run is trained further, also a finished one, by --resume with a greater length: --steps 5000, say, or --epochs,
+counted from its beginning. From there on the learning rate is that of a run of the new length, so it goes up from where
+it had fallen to, and the whole is not the run that would have had this length from its beginning.
+"""
 
 
 def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -62,7 +70,10 @@ def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...
             "--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]"
         ),
         click.option(
-            "--resume", type=Path, metavar="RUN", help="Continue the run in this folder, with the settings it has."
+            "--resume",
+            type=Path,
+            metavar="RUN",
+            help="Continue the run in this folder with the settings it has, or a greater length.",
         ),
         click.pass_context,
     ]
@@ -99,7 +110,8 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-".
     python-reference, the default, is the language reference that every Python carries: 465,000 characters, no
     download. tinyshakespeare is fetched once. The last tenth of the text is kept for validation; bits per character
-    on it are shown beside four baselines that only count characters in the rest.
+    on it are shown beside four baselines that only count characters in the rest. A text too short for --batch and
+    --length gets a smaller batch and a shorter length by itself, where these are not given.
 
     The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
     loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
@@ -114,11 +126,15 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     if text not in (*KNOWN_TEXTS, STANDARD_INPUT):
         given["text"] = text = str(Path(text).absolute())
     name = "standard-input" if text == STANDARD_INPUT else Path(text.removesuffix(".gz")).stem
-    run = _train(context, TextJob, name, given, output, resume)
+    shorten = [name for name in ("batch_size", "window") if name not in given]
+    run = _train(context, TextJob, name, given, output, resume, data=[shorten])
     model = cast("CharLM", run.model)
-    sample = model.sample(_opening(model), length=500, temperature=0.7, seed=run.settings.seed)
-    click.echo(f"\n{sample}\n")
+    sample = model.sample(_opening(model), length=500, temperature=TEMPERATURE, seed=run.settings.seed)
+    title = f" a sample, at temperature {TEMPERATURE} "
+    click.echo(f"\n{title:-^{LINE}}\n{sample}\n{'-' * LINE}\n")
     click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
+    if run.verdict:
+        click.echo(f"{run.verdict}: nblstm sample {run.folder} --best")
 
 
 @main.command()
@@ -170,8 +186,10 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     defaults = MNIST if given["images"] == "mnist" else {}
     if given.keys() & set(LENGTHS):
         defaults = {name: value for name, value in defaults.items() if name not in LENGTHS}
-    run = _train(context, ImageJob, given["images"], given, output, resume, defaults)
+    run = _train(context, ImageJob, given["images"], given, output, resume, defaults=defaults)
     click.echo(f"{run.folder} has model.safetensors, run.json, loss.png and confusion.png")
+    if run.verdict:
+        click.echo(run.verdict)
 
 
 @main.command()
@@ -180,7 +198,11 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     "--prompt", help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]"
 )
 @click.option("--length", type=POSITIVE, default=500, help="Characters to add.")
-@click.option("--temperature", default=0.7, help="Above 0; the lower, the more the likely characters are preferred.")
+@click.option(
+    "--temperature",
+    default=TEMPERATURE,
+    help="The lower, the more the likely characters are preferred; at 0 always the most probable one.",
+)
 @click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
 @click.option("--best", is_flag=True, help="With the weights of the lowest validation loss in place of the last ones.")
 def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None, best: bool) -> None:
@@ -195,9 +217,12 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
 
 def _train(
     context: click.Context, kind: type[Job], name: str, given: dict[str, Any], output: Path | None, resume: Path | None,
-    defaults: Mapping[str, Any] = {},
+    *, defaults: Mapping[str, Any] = {}, data: Sequence[Any] = (),
 ) -> Run:  # fmt: skip
-    """The run that was asked for, trained to its end; the command ends here if Ctrl-C stops it before."""
+    """The run that was asked for, trained to its end; the command ends here if Ctrl-C stops it before.
+
+    A new one is a job of `data`, of `given`, and of `defaults` where these say nothing.
+    """
     from nblstm.runs import Run
 
     if numba.config.DISABLE_JIT:
@@ -205,9 +230,9 @@ def _train(
     if resume and output:
         raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
     if resume:
+        _refuse_finished(resume, kind, given)
         run = Run.resume(resume, kind, given=given)
-        if run.progress == 1 and (run.folder / "loss.png").exists():
-            raise ValueError(f"the run in {resume} is complete with {run.trainer.steps} steps, nothing is left")
+        doing = f"resuming, after {run.trainer.steps:,} steps,"
     else:
         settings = kind.settings_type(**{**defaults, **given})
         if given.get("dropout") and settings.num_layers == 1:
@@ -216,21 +241,43 @@ def _train(
             click.echo(
                 f"reading {'standard input' if given['text'] == '-' else given['text']}"
             )  # a long one takes a while
-        run = Run.create(output or _new_folder(name), kind(settings))
+        job = kind(settings, *data)
+        wanted, found = asdict(settings), asdict(job.settings)
+        smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in found.items() if size != wanted[name]]
+        if smaller:
+            click.echo(
+                in_options(f"the text is short, so it is read with {', '.join(smaller)}", context.command.params)
+            )
+        run, doing = Run.create(output or _new_folder(name), job), "training"
     click.echo(run.job.describe())
-    click.echo(f"{'resuming' if resume else 'training'} {run.model.num_parameters:,} parameters in {run.folder}")
+    click.echo(f"{doing} {run.model.num_parameters:,} parameters in {run.folder}")
     if run.settings.minutes:
         click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
     images = [given["images"]] if "images" in given else []
     again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
     try:
-        finished = run.train()
+        finished = run.train(verdict=False)
     except OSError as error:
         raise OSError(f"{sentence(error)}; when that is mended, continue with: {again}") from error
     if not finished:
         click.echo(f"stopped after {run.trainer.steps} steps; continue with: {again}")
         context.exit(130)
     return run
+
+
+def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) -> None:
+    """A finished run needs a new length to go on; it is told before its data are read, which may be gone."""
+    from nblstm.checkpoints import Checkpoint
+    from nblstm.runs import PICTURE
+
+    checkpoint = Checkpoint.read(folder, kind)
+    length, value = checkpoint.settings.length
+    new = checkpoint.settings_with(given).length != (length, value)
+    if checkpoint.finished and not new and (folder / PICTURE).exists():
+        raise ValueError(
+            f"the run in {folder} is finished with {checkpoint.steps:,} steps; "
+            f"to train it further, name a greater length: --{length} {2 * value}, say"
+        )
 
 
 def _model_file(run: Path) -> Path:

@@ -45,7 +45,7 @@ INTERNAL = {
     "SequenceModel.__init__", "SequenceModel.loss", "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
     "GradientRow.__init__", "GradientTable.__init__", "GradientError.__init__", "Tape.__init__", "Tape.allocate",
-    "Tape.allocate_back", "Tape.use_lengths", "Tape.output",
+    "Tape.allocate_back", "Tape.use_lengths", "Tape.output", "Run.train",
 }  # fmt: skip
 # Words on a picture, and what is stored as it stands: whatever can be written as text, or as JSON.
 WORDS = {"title", "xlabel", "ylabel", "label", "measure", "activation", "classes", "colours", "data", "given"}

@@ -71,21 +71,32 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "."], "a folder"),
         (["train", "bytes.txt"], "is not UTF-8: byte 0xff at position 0"),
         (["train", "empty.txt"], "is empty"),
-        (["train", "short.txt"], "at least 20 characters"),
-        (["train", "roses.txt"], "the training part must have at least batch_size * window + 1 = 3,201 characters"),
-        (["train", "roses.txt", *SMALL, "--output", "roses.txt/run"], "output must be a folder that can be written"),
-        (["train", "roses.txt", *SMALL, "--output", "full"], "output must be a new or empty folder"),
-        (["train", "roses.txt", *SMALL, "--epochs", "2"], "at most one of steps, epochs and minutes"),
+        (["train", "short.txt"], "Error: the text must be at least 20 characters"),
+        (["train", "roses.txt", "--batch", "800"], "too short for --batch=800 with --length=1: their product must be"),
+        (["train", "roses.txt", "--length", "800"], "too short for --batch=1 with --length=800: their product must be"),
+        (["train", "roses.txt", "--length", "100", "--batch", "9"], "too short for --batch=9 with --length=100: their"),
+        (
+            ["train", "roses.txt", *SMALL, "--output", "roses.txt/run"],
+            "the run's folder must be one that can be written",
+        ),
+        (["train", "roses.txt", *SMALL, "--output", "full"], "the run's folder must be new or empty"),
+        (
+            ["train", "roses.txt", *SMALL, "--epochs", "2"],
+            "at most one of steps, epochs and minutes must be given, got --steps=5, --epochs=2",
+        ),
         (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
-        (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "learning_rate must be above 0"),
-        (["train", "roses.txt", *SMALL, "--dropout", "1"], "dropout must be in [0, 1)"),
+        (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "Error: --learning-rate must be above 0"),
+        (["train", "roses.txt", *SMALL, "--dropout", "1"], "Error: --dropout must be in [0, 1)"),
         (["train", "roses.txt", *SMALL, "--cell", "gru"], "'gru' is not one of"),
-        (["train", "--resume", "nowhere"], "resume must name the folder of a run"),
+        (
+            ["train", "--resume", "nowhere"],
+            "nowhere must be the folder of a run, but its checkpoint.safetensors cannot be read: No such",
+        ),
         (["train", "--resume", "full", "--output", "other"], "does not go with --output"),
         (["sample", "nowhere"], "does not exist"),
         (["sample", "full"], "does not exist"),
         (["sample", "roses.txt"], "damaged or no safetensors file"),
-        (["sample", "foreign.safetensors"], "must be a model saved by CharLM.save"),
+        (["sample", "foreign.safetensors"], "must be a model saved by nblstm train"),
     ],
 )
 def test_bad_input_ends_with_code_2_and_one_sentence(text: Path, arguments: list[str], message: str) -> None:
@@ -108,7 +119,10 @@ def test_bad_samples_are_refused(text: Path) -> None:
     unknown = call("sample", "runs/roses", "--prompt", "a ROSE")
     assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
     assert "'E', 'O', 'R', 'S'" in unknown.output
-    assert call("sample", "runs/roses", "--temperature", "0").exit_code == 2
+    for temperature in ("-1", "nan"):
+        refused = call("sample", "runs/roses", "--temperature", temperature)
+        assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
+        assert "Error: --temperature must be 0 or more and finite" in refused.output
     assert call("sample", "runs/roses", "--length", "0").exit_code == 2
 
 
@@ -156,12 +170,11 @@ def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytes
 
 def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> None:
     assert call("train", "roses.txt", *SMALL).exit_code == 0
-    other = call("train", "--resume", "runs/roses", "--hidden-size", "10", "--epochs", "3")
+    other = call("train", "--resume", "runs/roses", "--hidden-size", "10", "--batch", "3", "--epochs", "3")
     assert other.exit_code == 2
-    assert "hidden_size is 9, got 10" in other.output
-    assert "epochs is None, got 3" in other.output
+    assert "its own settings: --hidden-size=9, got 10; --batch=4, got 3\n" in other.output
     complete = call("train", "--resume", "runs/roses", "--hidden-size", "9")
-    assert (complete.exit_code, "is complete with 5 steps" in complete.output) == (2, True)
+    assert (complete.exit_code, "is finished with 5 steps" in complete.output) == (2, True)
 
 
 def test_a_moved_text_is_named_and_the_run_goes_on(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,9 +274,9 @@ def test_classify_digits_and_go_on(text: Path) -> None:
     assert "% right; training" in result.output
     assert "confusion.png" in {path.name for path in Path("runs/digits").iterdir()}
     complete = call("classify", "digits", "--resume", "runs/digits")
-    assert (complete.exit_code, "is complete with 30 steps" in complete.output) == (2, True)
+    assert (complete.exit_code, "is finished with 30 steps" in complete.output) == (2, True)
     other = call("train", "--resume", "runs/digits")
-    assert (other.exit_code, "must be one of TextJob, got one of ImageJob" in other.output) == (2, True)
+    assert (other.exit_code, "must be one of nblstm train, got one of nblstm classify" in other.output) == (2, True)
 
 
 @pytest.mark.parametrize(("parts", "counts"), [(("train", "t10k"), (40, 40)), (("t10k",), (36, 4))])
@@ -284,10 +297,10 @@ def test_classify_mnist_from_a_folder(text: Path, parts: tuple[str, ...], counts
     [
         (["classify"], "mnist"),
         (["classify", "cats"], "'cats' is not one of 'digits', 'mnist'"),
-        (["classify", "digits", "--folder", "files"], "folder must be None but for mnist"),
+        (["classify", "digits", "--folder", "files"], "--folder must be left out but for mnist"),
         (["classify", "mnist", "--folder", "nowhere"], "no such folder"),
         (["classify", "mnist", "--folder", "files"], "files"),
-        (["classify", "mnist", "--folder", "files", "--batch", "1000"], "batch_size must be at most"),
+        (["classify", "mnist", "--folder", "files", "--batch", "1000"], "Error: --batch must be at most"),
     ],
 )
 def test_bad_input_of_classify_ends_with_code_2_and_one_sentence(

@@ -260,4 +260,4 @@ def test_pictures_that_could_not_be_drawn_are_drawn_when_the_run_is_resumed(sett
     resume = ["train", "--resume", "run"]
     assert CliRunner().invoke(main, resume).exit_code == 0
     assert Path("run/loss.png").exists()
-    assert "is complete with 6 steps, nothing is left" in CliRunner().invoke(main, resume).output
+    assert "is finished with 6 steps" in CliRunner().invoke(main, resume).output

@@ -1,0 +1,149 @@
+"""The command line's own words: its options in place of Python's arguments, and what it says of a run's end."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nblstm import CharLM
+from nblstm.cli import main
+from nblstm.cli.group import in_options
+from nblstm.jobs import TextJob
+from nblstm.training import Trainer
+
+SIZES = ["--hidden-size", "9", "--layers", "1"]
+SMALL = [*SIZES, "--batch", "4", "--length", "10", "--steps", "5"]
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A short text, in a folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "roses.txt"
+    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
+    return path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def refused(*arguments: str) -> str:
+    """The one sentence that the command ends with, of its lines the last."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    last = result.output.splitlines()[-1]
+    assert last.startswith("Error: ")
+    return last.removeprefix("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        ("batch_size must be at least 1, got 0", "--batch must be at least 1, got 0"),
+        ("text must be a string, got 3", "TEXT must be a string, got 3"),
+        ("clip must be above 0", "--clip must be above 0"),
+        (
+            "its own settings: window=10, got 20; num_layers=2, got 3",
+            "its own settings: --length=10, got 20; --layers=2, got 3",
+        ),
+        ("a run of TextJob, got one of ImageJob", "a run of nblstm train, got one of nblstm classify"),
+        ("name the encoding (encoding='cp1252' in Python), or convert", "name the encoding, or convert"),
+        ("books/batch_size.txt is empty", "books/batch_size.txt is empty"),
+        ("steps of a clip in the window", "steps of a clip in the window"),
+    ],
+)
+def test_python_s_names_become_those_of_options(said: str, understood: str) -> None:
+    assert in_options(said, main.commands["train"].params) == understood
+
+
+def test_a_run_is_trained_further(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    sentence = refused("train", "--resume", "runs/roses")
+    assert sentence == (
+        "the run in runs/roses is finished with 5 steps; to train it further, name a greater length: --steps 10, say"
+    )
+    assert "beyond the 5 steps that are done, got --steps=4" in refused(
+        "train", "--resume", "runs/roses", "--steps", "4"
+    )
+    further = call("train", "--resume", "runs/roses", "--steps", "8")
+    assert further.exit_code == 0, further.output
+    assert "resuming, after 5 steps, " in further.output
+    assert call("train", "--resume", "runs/roses", "--epochs", "1").exit_code == 0
+    report = json.loads(Path("runs/roses/run.json").read_text())
+    assert [record["step"] for record in report["evaluations"]] == [0, 5, 8, 18]
+    assert (report["settings"]["steps"], report["settings"]["epochs"], report["finished"]) == (None, 1, True)
+    text.unlink()
+    assert refused("train", "--resume", "runs/roses").endswith(
+        "is finished with 18 steps; " + sentence.split("; ")[1].replace("--steps 10", "--epochs 2")
+    )
+    assert "no such file; the run in runs/roses wants" in refused("train", "--resume", "runs/roses", "--epochs", "2")
+
+
+def test_what_is_wrong_with_a_text_named_on_resume_is_said_and_nothing_else(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", pressing)
+        assert call("train", "roses.txt", *SMALL).exit_code == 130
+    resume = ["train", "--resume", "runs/roses"]
+    assert refused(*resume, "--encoding", "no").startswith("--encoding must be one of text that Python knows")
+    for other, told in (("utf-32", " is not UTF-32: "), ("utf-16", ", are no longer those that the run in ")):
+        sentence = refused(*resume, "--encoding", other)
+        assert told in sentence
+        assert "moved" not in sentence
+    assert "got '" + str(text.with_name("nowhere.txt")) in refused("train", "nowhere.txt", "--resume", "runs/roses")
+    assert call(*resume, "--encoding", "ascii").exit_code == 0  # in which it says the same
+
+
+def test_a_short_text_is_read_with_a_smaller_batch_and_a_shorter_length(text: Path) -> None:
+    text.write_text("".join(f"{n} little princes and a rose\n" for n in range(5)), encoding="utf-8")
+    for given, told in (
+        ([], "--batch=2 in place of 32, --length=62 in place of 100"),
+        (["--length", "20"], "--batch=6 in place of 32"),
+        (["--batch", "5"], "--length=25 in place of 100"),
+        (["--batch", "5", "--length", "20"], ""),
+    ):
+        result = call("train", "roses.txt", *SIZES, "--steps", "2", *given)
+        assert result.exit_code == 0, result.output
+        lines = [line for line in result.output.splitlines() if "the text is short" in line]
+        assert lines == [f"the text is short, so it is read with {told}"] * bool(told)
+    report = json.loads(Path("runs/roses/run.json").read_text())
+    assert (report["settings"]["batch_size"], report["settings"]["window"]) == (2, 62)
+    assert call("train", "--resume", "runs/roses", "--steps", "3").exit_code == 0
+
+
+def test_a_training_that_ends_worse_than_it_was_says_so_last(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([5.0, 3.0, 4.0])
+    monkeypatch.setattr(TextJob, "evaluate", lambda _: {"validation": next(losses)})
+    well = call("train", "roses.txt", *SMALL)
+    assert well.stdout.splitlines()[-1].endswith("more text: nblstm sample runs/roses")
+    worse = call("train", "--resume", "runs/roses", "--steps", "7")
+    *before, last = worse.stdout.splitlines()
+    assert last == (
+        "the last evaluation, 4.000 bits per character, is worse than the best, 3.000 at step 5, whose weights are in "
+        "runs/roses/best.safetensors: nblstm sample runs/roses --best"
+    )
+    assert not any("is worse than" in line for line in before)
+
+
+def test_a_sample_is_set_apart_and_greedy_where_that_is_asked_for(text: Path) -> None:
+    trained = call("train", "roses.txt", *SMALL)
+    begin, end = (n for n, line in enumerate(trained.output.splitlines()) if line.startswith("-----"))
+    lines = trained.output.splitlines()
+    assert lines[begin].strip("-") == " a sample, at temperature 0.7 "
+    model = CharLM.load("runs/roses/model.safetensors")
+    assert "\n".join(lines[begin + 1 : end]) == model.sample("", 500, 0.7, seed=1).replace("\r", "")
+    greedy = [call("sample", "runs/roses", "--temperature", "0", "--length", "30").output for _ in "ab"]
+    assert greedy == [model.sample("", 30, 0) + "\n"] * 2

@@ -13,8 +13,11 @@ PSEUDOCOUNT = 0.1
 ORDER = 5
 """Of the longest n-gram: it predicts from the ORDER - 1 characters before."""
 
-PIECE = 2**19
-"""Characters that are counted at once, so that nothing in eight bytes each is as long as the text."""
+PIECE = 2**16
+"""Tokens that are counted at once, so that nothing in eight bytes each is as long as the text."""
+
+TABLE = 8
+"""A table of n-grams has at most one entry for so many tokens of the text."""
 
 
 def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int) -> dict[str, float]:
@@ -141,16 +144,19 @@ class _Counts:
 
     def __init__(self, training: np.ndarray, validation: np.ndarray, vocabulary_size: int, order: int) -> None:
         self.validation, self.size = validation, vocabulary_size
-        self.keys: list[np.ndarray] = []
-        for _ in range(order):
-            found = _NOTHING
-            for longest in self._pieces(validation, len(self.keys) + 1):
-                found = np.union1d(found, longest[-1][1])
-            self.keys.append(found[found >= 0])
-        contexts = [1, *(len(keys) for keys in self.keys[:-1])]
-        self.counts = [np.zeros(len(keys), np.int64) for keys in self.keys]  # n(h c)
-        self.totals = [np.zeros(count, np.int64) for count in contexts]  # n(h)
-        self.kinds = [np.zeros(count, np.int64) for count in contexts]  # T(h)
+        self.grams: list[_Numbers] = []
+        contexts = [1]
+        for k in range(order):
+            found = _Distinct()
+            for piece in self._pieces(validation, k + 1):
+                longest = piece[-1][1]
+                found.add(longest[longest >= 0])
+            keys = found.sorted()
+            self.grams.append(_Numbers(keys, contexts[-1] * vocabulary_size, len(training) / TABLE))
+            contexts.append(len(keys))
+        self.counts = [np.zeros(count, np.int64) for count in contexts[1:]]  # n(h c)
+        self.totals = [np.zeros(count, np.int64) for count in contexts[:-1]]  # n(h)
+        self.kinds = [np.zeros(count, np.int64) for count in contexts[:-1]]  # T(h)
         self._count(training)
 
     def _pieces(self, text: np.ndarray, orders: int) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
@@ -162,8 +168,8 @@ class _Counts:
             before = min(start, orders - 1)
             characters = text[start - before : start + PIECE].astype(np.int64)
             keys, found = characters, [(np.zeros(len(characters), np.int64)[before:], characters[before:])]
-            for shorter in self.keys[: orders - 1]:
-                contexts = np.append(-1, _find(shorter, keys)[:-1])
+            for shorter in self.grams[: orders - 1]:
+                contexts = np.append(-1, shorter.find(keys)[:-1])
                 keys = np.where(contexts >= 0, contexts * self.size + characters, -1)
                 found.append((contexts[before:], keys[before:]))
             yield found
@@ -171,46 +177,81 @@ class _Counts:
     def _count(self, training: np.ndarray) -> None:
         from tqdm import tqdm
 
-        others = [_NOTHING] * len(self.keys)  # the keys seen that the validation part has not
+        others = [_Distinct() for _ in self.grams]  # the keys seen that the validation part has not
         with tqdm(
-            desc="baselines", unit=" characters", unit_scale=True, total=len(training), leave=False, delay=1,
+            desc="baselines", unit=" tokens", unit_scale=True, total=len(training), leave=False, delay=1,
             disable=sys.stderr is None,
         ) as bar:  # fmt: skip
-            for piece in self._pieces(training, len(self.keys)):
-                for k, (_, keys) in enumerate(piece):
-                    seen, counts = np.unique(keys[keys >= 0], return_counts=True)
-                    places = _find(self.keys[k], seen)
-                    np.add.at(self.totals[k], seen // self.size, counts)
-                    self.counts[k][places[places >= 0]] += counts[places >= 0]
-                    other = seen[places < 0]
-                    new = other[_find(others[k], other) < 0]
-                    others[k] = np.sort(np.concatenate([others[k], new]), kind="stable")  # which merges sorted parts
-                bar.update(len(keys))
+            for piece in self._pieces(training, len(self.grams)):
+                for k, (contexts, keys) in enumerate(piece):
+                    keys = keys[keys >= 0]
+                    places = self.grams[k].find(keys)
+                    self.counts[k] += np.bincount(places[places >= 0], minlength=len(self.counts[k]))
+                    self.totals[k] += np.bincount(contexts[contexts >= 0], minlength=len(self.totals[k]))
+                    others[k].add(keys[places < 0])
+                bar.update(len(contexts))
         for k, kinds in enumerate(self.kinds):
-            for keys in (self.keys[k][self.counts[k] > 0], others[k]):
-                np.add.at(kinds, keys // self.size, 1)
+            for keys in (self.grams[k].keys[self.counts[k] > 0], others[k].sorted()):
+                kinds += np.bincount(keys // self.size, minlength=len(kinds))
 
     def interpolated(self) -> np.ndarray:
         """See `ngram_probabilities`."""
         parts = []
-        for piece in self._pieces(self.validation, len(self.keys)):
+        for piece in self._pieces(self.validation, len(self.grams)):
             probabilities = np.full(len(piece[0][1]), 1 / self.size)
             for k, (contexts, keys) in enumerate(piece):
                 kinds = _look_up(self.kinds[k], contexts)
                 total = _look_up(self.totals[k], contexts) + kinds
-                counts = _look_up(self.counts[k], _find(self.keys[k], keys))
+                counts = _look_up(self.counts[k], self.grams[k].find(keys))
                 mixed = (counts + kinds * probabilities) / np.maximum(total, 1)
                 probabilities = np.where(total > 0, mixed, probabilities)
             parts.append(probabilities)
         return np.concatenate([np.empty(0), *parts])[1:]
 
     def smoothed_bigrams(self) -> np.ndarray:
-        """(n(b c) + a) / (n(b) + a V) of every character of the validation part but its first."""
+        """(n(b c) + a) / (n(b) + a V) of every token of the validation part but its first."""
         parts = []
         for _, (contexts, keys), *_ in self._pieces(self.validation, 2):
-            counts = _look_up(self.counts[1], _find(self.keys[1], keys)) + PSEUDOCOUNT
+            counts = _look_up(self.counts[1], self.grams[1].find(keys)) + PSEUDOCOUNT
             parts.append(counts / (_look_up(self.totals[1], contexts) + PSEUDOCOUNT * self.size))
         return np.concatenate(parts)[1:]
+
+
+class _Numbers:
+    """Sorted keys below `limit` and their numbers: found in a table of at most `most` entries, or by a slower search."""
+
+    def __init__(self, keys: np.ndarray, limit: int, most: float) -> None:
+        self.keys = keys
+        self.table = np.full(limit + 1, -1, np.int32) if limit < most else None  # at the end the place of -1
+        if self.table is not None:
+            self.table[keys] = np.arange(len(keys))
+
+    def find(self, asked: np.ndarray) -> np.ndarray:
+        """The numbers of the keys `asked`; -1 of what is none of them, such as -1."""
+        if self.table is not None:
+            return self.table[asked].astype(np.int64)
+        return _find(self.keys, asked)
+
+
+class _Distinct:
+    """Keys out of many pieces, each of them once."""
+
+    def __init__(self) -> None:
+        self.known, self.waiting, self.count = _NOTHING, [_NOTHING], 0
+
+    def add(self, keys: np.ndarray) -> None:
+        self.waiting.append(keys)
+        self.count += len(keys)
+        if self.count > max(PIECE, len(self.known) // 2):  # so that what is known is seldom copied
+            self.sorted()
+
+    def sorted(self) -> np.ndarray:
+        """All of them, in their order."""
+        new = np.unique(np.concatenate(self.waiting))
+        new = new[_find(self.known, new) < 0]
+        self.known = np.sort(np.concatenate([self.known, new]), kind="stable")  # which merges sorted parts
+        self.waiting, self.count = [_NOTHING], 0
+        return self.known
 
 
 _NOTHING = np.empty(0, np.int64)

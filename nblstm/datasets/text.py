@@ -23,7 +23,7 @@ MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BO
 GZIP = b"\x1f\x8b"
 """What packed files begin with."""
 
-PIECE = 2**20
+PIECE = 2**18
 """Characters that are turned into numbers at once."""
 
 
@@ -204,12 +204,13 @@ def encode(text: str, vocabulary: Sequence[str], dtype: str | np.dtype = "int64"
             f"text must keep to the model's {len(place)} characters, but has {', '.join(map(repr, unknown))}"
         )
     kind = _integer_type(dtype, len(place))
-    known = sorted((ord(character), index) for character, index in place.items() if len(character) == 1)
-    codes, places = np.array([code for code, _ in known], np.uint32), np.array([index for _, index in known], kind)
+    codes = {ord(character): index for character, index in place.items() if len(character) == 1}
+    places = np.zeros(max(codes, default=0) + 1, kind)
+    places[list(codes)] = list(codes.values())
     found = np.empty(len(text), kind)
     for start in range(0, len(text), PIECE):
         characters = text[start : start + PIECE].encode("utf-32-le", "surrogatepass")
-        found[start : start + PIECE] = places[np.searchsorted(codes, np.frombuffer(characters, "<u4"))]
+        found[start : start + PIECE] = places[np.frombuffer(characters, "<u4")]
     return found
 
 

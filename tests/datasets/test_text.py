@@ -225,12 +225,14 @@ def test_ngrams_against_dicts(order: int) -> None:
     np.testing.assert_allclose(ngram_probabilities(training, validation, 4, order), expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize("table", [1e-9, 1e9])  # one for the n-grams of every length, or none
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
-def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: int, table: int) -> None:
     rng = np.random.default_rng(0)
     training, validation = rng.integers(0, 5, 200, np.uint8), rng.integers(0, 6, 60)
     whole = baselines(training, validation, 6)
     monkeypatch.setattr("nblstm.baselines.PIECE", size)
+    monkeypatch.setattr("nblstm.baselines.TABLE", table)
     assert baselines(training, validation, 6) == whole
 
 

@@ -218,7 +218,7 @@ class _Counts:
 
 
 class _Numbers:
-    """Sorted keys below `limit` and their numbers: found in a table of at most `most` entries, or by a slower search."""
+    """Sorted keys below `limit` and their numbers: by a table of at most `most` entries or by a slower search."""
 
     def __init__(self, keys: np.ndarray, limit: int, most: float) -> None:
         self.keys = keys

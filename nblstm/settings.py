@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text
+from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text, shown
 from nblstm.class_weights import as_class_weight
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
@@ -79,7 +80,7 @@ class TextSettings(Settings):
     LENGTH = ("steps", 1700)
     PLACES = ("text", "encoding")
 
-    text: str = DEFAULT_TEXT
+    text: str | Sequence[str] = DEFAULT_TEXT
     encoding: str = "utf-8"
     hidden_size: int = 256
     num_layers: int = 2
@@ -90,8 +91,17 @@ class TextSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._keep("window", as_size("window", self.window))
-        self._keep("text", as_text("text", self.text))
+        self._keep("text", _texts(self.text))
         self._keep("encoding", as_encoding(self.encoding))
+
+
+def _texts(text: str | Sequence[str]) -> str | tuple[str, ...]:
+    """`text` as one string or as several."""
+    if isinstance(text, str):
+        return str(text)
+    if not isinstance(text, Sequence) or not text:
+        raise TypeError(f"text must be a string, or one or more of them, got {shown(text)}")
+    return tuple(as_text("text", one) for one in text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from nblstm.class_weights import BALANCED
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, main, sentence
+from nblstm.datasets.text import STANDARD_INPUT, named
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
@@ -87,7 +88,7 @@ def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...
 
 
 @main.command(epilog=EPILOG)
-@click.argument("text", default=TextSettings.text)
+@click.argument("text", nargs=-1)
 @click.option(
     "--batch",
     "batch_size",
@@ -105,27 +106,29 @@ def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...
 @click.option("--encoding", default=TextSettings.encoding, help="Of the file: cp1252, utf-16 or any that Python knows.")
 @_options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
 def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
-    """Train a character model on TEXT: a file, or python-reference, or tinyshakespeare.
+    """Train a character model on TEXT: files and folders, or python-reference, or tinyshakespeare.
 
-    A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-".
-    python-reference, the default, is the language reference that every Python carries: 465,000 characters, no
-    download. tinyshakespeare is fetched once. The last tenth of the text is kept for validation; bits per character
-    on it are shown beside four baselines that only count characters in the rest. A text too short for --batch and
-    --length gets a smaller batch and a shorter length by itself, where these are not given.
+    A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-". Of a
+    folder all .txt and .txt.gz are read, also those in folders in it, sorted by path. Several files are one text: each
+    begins where the one before ends, with nothing between. python-reference, the default, is the language reference
+    that every Python carries: 465,000 characters, no download. tinyshakespeare is fetched once. The last tenth of the
+    text is kept for validation; bits per character on it are shown beside four baselines that only count characters in
+    the rest. A text too short for --batch and --length gets a smaller batch and a shorter length by itself, where these
+    are not given.
 
     The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
     loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
-    nblstm train TEXT --resume RUN, if what the file says is the same.
+    nblstm train TEXT --resume RUN, if what the files say is the same.
     """
-    from nblstm.datasets import KNOWN_TEXTS
-    from nblstm.datasets.text import STANDARD_INPUT
+    from nblstm.datasets import DEFAULT_TEXT, KNOWN_TEXTS
     from nblstm.jobs import TextJob
 
     given = _given(context, options)
-    text = given.get("text", TextSettings.text)
-    if text not in (*KNOWN_TEXTS, STANDARD_INPUT):
-        given["text"] = text = str(Path(text).absolute())
-    name = "standard-input" if text == STANDARD_INPUT else Path(text.removesuffix(".gz")).stem
+    texts = given.pop("text", ())
+    if texts:
+        places = [one if one in (*KNOWN_TEXTS, STANDARD_INPUT) else str(Path(one).absolute()) for one in texts]
+        given["text"] = places[0] if len(places) == 1 else tuple(places)
+    name = _name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
     run = _train(context, TextJob, name, given, output, resume, data=[shorten])
     model = cast("CharLM", run.model)
@@ -231,16 +234,15 @@ def _train(
         raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
     if resume:
         _refuse_finished(resume, kind, given)
+        click.echo(f"reading the run in {resume} and its data")
         run = Run.resume(resume, kind, given=given)
         doing = f"resuming, after {run.trainer.steps:,} steps,"
     else:
         settings = kind.settings_type(**{**defaults, **given})
         if given.get("dropout") and settings.num_layers == 1:
             click.echo(f"Warning: {no_effect(settings.dropout)}", err=True)
-        if "text" in given:
-            click.echo(
-                f"reading {'standard input' if given['text'] == '-' else given['text']}"
-            )  # a long one takes a while
+        if isinstance(settings, TextSettings):
+            click.echo(f"reading {named(settings.text)}")  # a long one takes a while
         job = kind(settings, *data)
         wanted, found = asdict(settings), asdict(job.settings)
         smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in found.items() if size != wanted[name]]
@@ -287,6 +289,14 @@ def _model_file(run: Path) -> Path:
 def _given(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that are not defaults."""
     return {name: value for name, value in options.items() if context.get_parameter_source(name) is not DEFAULT}
+
+
+def _name_of(text: str) -> str:
+    """What a run on a text is called."""
+    if text == STANDARD_INPUT:
+        return "standard-input"
+    path = Path(text).absolute()
+    return path.name if path.is_dir() else Path(text.removesuffix(".gz")).stem
 
 
 def _new_folder(name: str) -> Path:

@@ -1,6 +1,6 @@
 """What to train on: texts of characters, words and sentences, images of digits, tasks that ask for a memory.
 
-`text`, `language` and `images` hold one kind each, `synthetic` and `classic` the tasks.
+`text` and `tokens`, `language` and `images` hold one kind each, `synthetic` and `classic` the tasks.
 """
 
 from nblstm.datasets.classic import adding, spike_timing, temporal_order
@@ -12,15 +12,13 @@ from nblstm.datasets.text import (
     KNOWN_TEXTS,
     TINYSHAKESPEARE_SHA256,
     TINYSHAKESPEARE_URL,
-    encode,
     load_text,
     python_reference,
     read_text,
-    split,
-    streams,
+    text_sources,
     tinyshakespeare,
-    vocabulary_of,
 )
+from nblstm.datasets.tokens import encode, split, streams, vocabulary_of
 
 __all__ = [
     "DEFAULT_TEXT",
@@ -46,6 +44,7 @@ __all__ = [
     "split",
     "streams",
     "temporal_order",
+    "text_sources",
     "tinyshakespeare",
     "vocabulary_of",
     "words",

@@ -1,17 +1,18 @@
-"""Texts to train on: known names and files, characters as numbers, the split by position, parallel streams."""
+"""Texts to train on: known names, files, folders, standard input, and the encodings they are in."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
+import os
+import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from nblstm.arguments import as_path, as_size, as_text, check_integers, shown
+from nblstm.arguments import as_path, as_text, shown
 
 DEFAULT_TEXT = "python-reference"
 TINYSHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -23,8 +24,16 @@ MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BO
 GZIP = b"\x1f\x8b"
 """What packed files begin with."""
 
-PIECE = 2**18
-"""Characters that are turned into numbers at once."""
+ZEROS = {"0101": "utf-16-le", "1010": "utf-16-be", "0111": "utf-32-le", "1110": "utf-32-be"}
+"""Which of every four bytes are often zero (1) in files of these encodings that have no mark."""
+
+NO_TEXT = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
+"""Codecs of host names and of Python's source, whose characters are not those that a reader of the file sees."""
+
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+TEXT_FILES = (".txt", ".txt.gz")
+"""How the names of the files end that are read in a folder."""
 
 
 def python_reference() -> str:
@@ -94,23 +103,39 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
     path, encoding = as_path("path", path), as_encoding(encoding)
     content = _content(path)
     name = "standard input" if str(path) == STANDARD_INPUT else str(path)
+    refused = f"{name} is not {encoding.upper()}"
+    unmarked = _unmarked(content)
+    if unmarked and not encoding.startswith(("utf-16", "utf-32")):
+        raise ValueError(f"{refused}: its bytes of zero are where {unmarked.upper()} has them; {_way(unmarked)}")
     try:
         text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
-        found = f"{name} is not {encoding.upper()}: byte 0x{error.object[error.start]:02x} at position {error.start}"
+        found = f"{refused}: byte 0x{error.object[error.start]:02x} at position {error.start}"
         if content.startswith(GZIP):
             raise ValueError(f"{found}; it begins as gzip's files do: unpack it, or let its name end in .gz") from None
         mark = next((other for mark, other in MARKS.items() if content.startswith(mark) and other != encoding), None)
         told = f"it begins as {mark.upper()} does" if mark else "another encoding can be named"
-        other = mark or ("cp1252" if encoding == "utf-8" else "utf-8")
-        raise ValueError(
-            f"{found}; {told}: --encoding {other}, say (encoding={other!r} in Python), or convert it with "
-            f"iconv -f {other} -t utf-8"
-        ) from None
+        raise ValueError(f"{found}; {told}: {_way(mark or ('cp1252' if encoding == 'utf-8' else 'utf-8'))}") from None
+    if encoding != "utf-8" and (half := SURROGATES.search(text)):
+        raise ValueError(f"{refused}: it has half of a character, U+{ord(half[0]):04X}, at position {half.start()}")
     text = text.removeprefix("\ufeff")  # which codecs without a mark of their own leave there
     if not text:
         raise ValueError(f"{name} is empty: there is nothing to learn from")
     return text
+
+
+def _unmarked(content: bytes) -> str | None:
+    """The encoding of `ZEROS` that a file is in by its bytes, if it is one of them."""
+    quarters = [content[k:4096:4] for k in range(4)]
+    often = "".join("1" if quarter.count(0) > len(quarter) / 10 else "0" for quarter in quarters)
+    return None if content.startswith(tuple(MARKS)) else ZEROS.get(often)
+
+
+def _way(encoding: str) -> str:
+    """What to do with a file in another encoding than was named."""
+    return (
+        f"--encoding {encoding}, say (encoding={encoding!r} in Python), or convert it with iconv -f {encoding} -t utf-8"
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -135,15 +160,62 @@ def as_encoding(encoding: str) -> str:
     """`encoding`, which must be one of text that Python knows, under the name that Python has for it."""
     try:
         "".encode(as_text("encoding", encoding))  # other codecs turn bytes into bytes
-        return codecs.lookup(encoding).name
+        name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
+        name = ""
+    if name.replace("_", "-") in ("", *NO_TEXT):
         raise ValueError(
             f"encoding must be one of text that Python knows, as utf-8, cp1252 or utf-16, got {shown(encoding)}"
-        ) from None
+        )
+    return name
 
 
-def load_text(source: str | Path = DEFAULT_TEXT, encoding: str = "utf-8") -> str:
-    """The text of a known name (see `KNOWN_TEXTS`), or else what `read_text` reads.
+def text_sources(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """The known names and files that `load_text` reads one after another: those named, and those in folders named.
+
+    Of a folder these are all files below it whose names end in ``.txt`` or ``.txt.gz``, sorted by path.
+
+    Raises
+    ------
+    ValueError
+        Nothing named, something named twice, or a folder without such a file.
+
+    Examples
+    --------
+    >>> from nblstm.datasets import text_sources
+    >>> text_sources("python-reference")
+    ['python-reference']
+    """
+    named = [source] if isinstance(source, str | os.PathLike) else source
+    if not isinstance(named, Sequence) or not named:
+        raise TypeError(f"source must be a path, or one or more of them, got {shown(source)}")
+    found: list[str | Path] = []
+    for one in named:
+        path = as_path("source", one)
+        if one in KNOWN_TEXTS or not path.is_dir():
+            found.append(one)
+            continue
+        inside = sorted(str(file) for file in path.rglob("*") if file.name.endswith(TEXT_FILES) and file.is_file())
+        if not inside:
+            raise ValueError(f"{path} is a folder without a file whose name ends in {' or '.join(TEXT_FILES)}")
+        found += inside
+    ((most, times),) = Counter(map(str, found)).most_common(1)
+    if times > 1:
+        raise ValueError(f"source must name each text once, got {most!r} {times} times")
+    return found
+
+
+def load_text(source: str | Path | Sequence[str | Path] = DEFAULT_TEXT, encoding: str = "utf-8") -> str:
+    """The text of a known name (see `KNOWN_TEXTS`), of a file (see `read_text`), or of several, or of a folder.
+
+    Several files, in a folder (see `text_sources`) or named one by one, are one text: the characters of each after
+    those of the one before, with nothing between.
+
+    Raises
+    ------
+    ValueError
+        What `text_sources` and `read_text` refuse; of several files all that are not texts are named, or the first
+        three.
 
     Examples
     --------
@@ -152,145 +224,23 @@ def load_text(source: str | Path = DEFAULT_TEXT, encoding: str = "utf-8") -> str
     True
     """
     encoding = as_encoding(encoding)
-    known = isinstance(source, str) and source in KNOWN_TEXTS
-    if known and encoding != "utf-8":
-        raise ValueError(f"encoding must be utf-8 for {source}, got {encoding!r}: it is for files")
-    return KNOWN_TEXTS[str(source)]() if known else read_text(as_path("source", source), encoding)
+    texts, wrong = [], []
+    for one in text_sources(source):
+        known = isinstance(one, str) and one in KNOWN_TEXTS
+        if known and encoding != "utf-8":
+            raise ValueError(f"encoding must be utf-8 for {one}, got {encoding!r}: it is for files")
+        try:
+            texts.append(KNOWN_TEXTS[str(one)]() if known else read_text(one, encoding))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong[:3]) + f"; and {len(wrong) - 3} more" * (len(wrong) > 3))
+    return "".join(texts)
 
 
-def vocabulary_of(text: str) -> str:
-    """The distinct characters of `text`, sorted.
-
-    Examples
-    --------
-    >>> from nblstm.datasets import vocabulary_of
-    >>> vocabulary_of("abracadabra")
-    'abcdr'
-    """
-    return "".join(sorted(set(as_text("text", text))))
-
-
-def encode(text: str, vocabulary: Sequence[str], dtype: str | np.dtype = "int64") -> np.ndarray:
-    """Each character's place in `vocabulary`.
-
-    Parameters
-    ----------
-    text : str
-    vocabulary : str or sequence of str
-    dtype : str or numpy.dtype
-        Of the places, an integer type; the smallest that `vocabulary` fits into saves memory of a long text.
-
-    Returns
-    -------
-    numpy.ndarray of `dtype`, shape (len(text),)
-
-    Raises
-    ------
-    ValueError
-        Characters outside the vocabulary; all of them are named. A type that cannot hold the places.
-
-    Examples
-    --------
-    >>> from nblstm.datasets import encode
-    >>> encode("cab", "abc")
-    array([2, 0, 1])
-    """
-    if not isinstance(vocabulary, Sequence) or not all(isinstance(character, str) for character in vocabulary):
-        raise TypeError(f"vocabulary must be a string or a list of characters, got {vocabulary!r}")
-    place = {character: index for index, character in enumerate(vocabulary)}
-    unknown = sorted(set(as_text("text", text)) - place.keys())
-    if unknown:
-        raise ValueError(
-            f"text must keep to the model's {len(place)} characters, but has {', '.join(map(repr, unknown))}"
-        )
-    kind = _integer_type(dtype, len(place))
-    codes = {ord(character): index for character, index in place.items() if len(character) == 1}
-    places = np.zeros(max(codes, default=0) + 1, kind)
-    places[list(codes)] = list(codes.values())
-    found = np.empty(len(text), kind)
-    for start in range(0, len(text), PIECE):
-        characters = text[start : start + PIECE].encode("utf-32-le", "surrogatepass")
-        found[start : start + PIECE] = places[np.frombuffer(characters, "<u4")]
-    return found
-
-
-def _integer_type(dtype: str | np.dtype, size: int) -> np.dtype:
-    """`dtype` as one that holds the places in a vocabulary of `size`."""
-    try:
-        kind = np.dtype(object if dtype is None else dtype)
-    except (TypeError, ValueError):
-        kind = np.dtype(object)
-    if kind.kind not in "iu" or np.iinfo(kind).max < size - 1:
-        raise ValueError(f"dtype must be an integer type that holds {size} places, got {shown(dtype)}")
-    return kind
-
-
-def split(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first nine tenths for training and the last tenth for validation, as views.
-
-    By position, not by chance: characters near each other are alike, and a random split would let the model see the
-    neighbours of what it is tested on.
-
-    Raises
-    ------
-    ValueError
-        Fewer than 20 tokens, of which the last tenth holds no pair of a character and its successor.
-    """
-    tokens = check_tokens(tokens)
-    if len(tokens) < 20:
-        raise ValueError(f"tokens must be at least 20 characters for a validation part, got {len(tokens)}")
-    boundary = len(tokens) * 9 // 10
-    return tokens[:boundary], tokens[boundary:]
-
-
-def streams(tokens: np.ndarray, batch_size: int, window: int) -> np.ndarray:
-    """Cut one long text into `batch_size` contiguous streams that are read side by side.
-
-    With L = (N - 1) // B, stream b holds the tokens b L, ..., b L + L, both ends included. So ``s[t : t + T]`` is a
-    window of inputs and ``s[t + 1 : t + T + 1]`` its targets, row b of a window continues row b of the one before, and
-    the last target of every stream is the character that truly follows (it is also the first input of the next one).
-    At most B - 1 tokens at the end of the text are left over.
-
-    Parameters
-    ----------
-    tokens : numpy.ndarray, shape (N,)
-    batch_size : int
-        Number of streams, B.
-    window : int
-        Length of the windows to come, T; only checked here.
-
-    Returns
-    -------
-    numpy.ndarray, shape (L + 1, B)
-        C-contiguous, so windows are contiguous views.
-
-    Raises
-    ------
-    ValueError
-        The streams are shorter than one window.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nblstm.datasets import streams
-    >>> streams(np.arange(8), batch_size=2, window=3).T
-    array([[0, 1, 2, 3],
-           [3, 4, 5, 6]])
-    """
-    batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
-    tokens = check_tokens(tokens)
-    length = (len(tokens) - 1) // batch_size
-    if length < window:
-        raise ValueError(
-            f"tokens: the training part must have at least batch_size * window + 1 = {batch_size * window + 1:,} "
-            f"characters, got {len(tokens):,}; take a longer text, a smaller batch or a shorter window"
-        )
-    return np.stack([tokens[b * length : b * length + length + 1] for b in range(batch_size)], axis=1)
-
-
-def check_tokens(tokens: np.ndarray) -> np.ndarray:
-    """`tokens` as a plain array of integers (N,); see `check_integers` for their type."""
-    found = check_integers("tokens", tokens)
-    if found.ndim != 1:
-        raise ValueError(f"tokens must have shape (N,), got {found.shape}")
-    return found
+def named(source: str | Path | Sequence[str | Path]) -> str:
+    """What `load_text` takes, for a line: of many names the first three."""
+    several = [source] if isinstance(source, str | os.PathLike) else source
+    names = ["standard input" if str(one) == STANDARD_INPUT else str(one) for one in several]
+    names = [*names[:3], f"{len(names) - 3} more"] if len(names) > 4 else names
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

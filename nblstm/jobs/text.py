@@ -46,7 +46,8 @@ class TextJob(Job):
 
     def __init__(self, settings: TextSettings, shorten: Sequence[str] = ()) -> None:
         super().__init__(settings)
-        text = datasets.load_text(settings.text, settings.encoding)
+        sources = datasets.text_sources(settings.text)
+        text = datasets.load_text(sources, settings.encoding)
         vocabulary, characters, digest = datasets.vocabulary_of(text), len(text), _digest(text)
         tokens = datasets.encode(text, vocabulary, np.min_scalar_type(len(vocabulary) - 1))
         del text  # which may be long
@@ -60,7 +61,7 @@ class TextJob(Job):
         self.size = settings.batch_size * settings.window
         self.baselines = baselines(training, self.validation, len(vocabulary))
         self.digest = digest
-        self.facts = {"characters": characters, "vocabulary": vocabulary}
+        self.facts = {"files": len(sources), "characters": characters, "vocabulary": vocabulary}
 
     def evaluate(self) -> dict[str, float]:
         """Bits per character of the validation part."""
@@ -68,8 +69,9 @@ class TextJob(Job):
 
     def describe(self) -> str:
         """The text in a line."""
-        characters, distinct = self.facts["characters"], len(self.model.vocabulary)
-        return f"{self.settings.text}: {characters:,} characters, {distinct} of them distinct"
+        files, characters, distinct = self.facts["files"], self.facts["characters"], len(self.model.vocabulary)
+        text = f"{datasets.text.named(self.settings.text)}{f' ({files:,} files)' if files > 1 else ''}"
+        return f"{text}: {characters:,} characters, {distinct} of them distinct"
 
 
 def _with_room(settings: TextSettings, room: int, shorten: Sequence[str]) -> TextSettings:
@@ -98,6 +100,6 @@ def _with_room(settings: TextSettings, room: int, shorten: Sequence[str]) -> Tex
 def _digest(text: str) -> str:
     """Of the characters as UTF-8 has them, so whatever the file's encoding is."""
     digest = hashlib.sha256()
-    for start in range(0, len(text), datasets.text.PIECE):
-        digest.update(text[start : start + datasets.text.PIECE].encode())
+    for start in range(0, len(text), datasets.tokens.PIECE):
+        digest.update(text[start : start + datasets.tokens.PIECE].encode())
     return digest.hexdigest()

@@ -68,7 +68,9 @@ def test_train_sample_and_train_again(text: Path) -> None:
     ("arguments", "message"),
     [
         (["train", "nowhere.txt"], "no such file"),
-        (["train", "."], "a folder"),
+        (["train", "full"], "full is a folder without a file whose name ends in .txt or .txt.gz"),
+        (["train", "roses.txt", "nowhere.txt", "empty.txt"], "nowhere.txt': no such file; "),
+        (["train", "roses.txt", "./roses.txt"], "source must name each text once"),
         (["train", "bytes.txt"], "is not UTF-8: byte 0xff at position 0"),
         (["train", "empty.txt"], "is empty"),
         (["train", "short.txt"], "Error: the text must be at least 20 characters"),
@@ -104,7 +106,7 @@ def test_bad_input_ends_with_code_2_and_one_sentence(text: Path, arguments: list
     Path("empty.txt").touch()
     Path("short.txt").write_text("too short")
     Path("full").mkdir()
-    Path("full/notes.txt").touch()
+    Path("full/notes.md").touch()
     weights.save("foreign.safetensors", {"weight": np.zeros(3)})
     result = call(*arguments)
     assert result.exit_code == 2, result.output
@@ -195,6 +197,32 @@ def test_a_moved_text_is_named_and_the_run_goes_on(text: Path, monkeypatch: pyte
     assert (other.exit_code, "are no longer those" in other.output) == (2, True), other.output
     result = call("train", "moved.txt", "--resume", "run")
     assert (result.exit_code, "resuming" in result.output) == (0, True), result.output
+
+
+def test_files_and_folders_are_one_text_wherever_they_are(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("more").mkdir()
+    text.rename("more/b.txt")
+    Path("a.txt").write_text("a prose of its own, ")
+    step = Trainer.step
+
+    def pressing(self: Trainer, *args: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", pressing)
+        begun = call("train", "a.txt", "more", *SMALL, "--output", "run")
+    assert begun.exit_code == 130, begun.output
+    folder = text.parent
+    assert begun.output.startswith(f"reading {folder / 'a.txt'} and {folder / 'more'}\n")
+    assert f"{folder / 'a.txt'} and {folder / 'more'} (2 files): 826 characters, 19 of them distinct" in begun.output
+    Path("all.txt").write_text(Path("a.txt").read_text() + Path("more/b.txt").read_text())
+    Path("a.txt").unlink()
+    lost = call("train", "--resume", "run")
+    assert (lost.exit_code, "no such file; the run in run wants" in lost.output) == (2, True), lost.output
+    result = call("train", "all.txt", "--resume", "run")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("reading the run in run and its data\n")
 
 
 def test_the_best_weights_write_too(text: Path) -> None:

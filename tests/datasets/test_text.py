@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from nblstm.baselines import baselines, ngram_probabilities
-from nblstm.datasets import encode, load_text, read_text, split, streams, vocabulary_of
+from nblstm.datasets import encode, load_text, read_text, split, streams, text_sources, vocabulary_of
 from nblstm.jobs import TextJob
 from nblstm.settings import TextSettings
 
@@ -47,7 +47,7 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path, content: bytes | Non
     with pytest.raises(ValueError, match=message):
         load_text(path)
     with pytest.raises(ValueError, match="a folder"):
-        load_text(tmp_path)
+        read_text(tmp_path)
     if os.path.exists("/dev/zero"):
         with pytest.raises(ValueError, match="a pipe or a device"):
             load_text("/dev/zero")
@@ -67,6 +67,10 @@ def test_files_are_read_as_they_are_without_a_byte_order_mark(tmp_path: Path) ->
         ("café".encode("utf-16"), r"it begins as UTF-16 does: --encoding utf-16, .*iconv -f utf-16 -t utf-8"),
         (b"\xfe\xff\x00a", "it begins as UTF-16 does"),
         ("café".encode("utf-32"), "it begins as UTF-32 does"),
+        ("plain\n".encode("utf-16-le"), "bytes of zero are where UTF-16-LE has them; --encoding utf-16-le, "),
+        ("plain é\n".encode("utf-16-be"), "bytes of zero are where UTF-16-BE has them; --encoding utf-16-be, "),
+        ("не так, да.\n".encode("utf-16-le"), "bytes of zero are where UTF-16-LE has them"),
+        ("plain é\n".encode("utf-32-be"), "bytes of zero are where UTF-32-BE has them"),
     ],
 )
 def test_what_is_not_utf8_names_the_way(tmp_path: Path, content: bytes, message: str) -> None:
@@ -88,7 +92,14 @@ def test_files_are_read_in_the_encoding_that_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x81")
     with pytest.raises(ValueError, match=r"is not CP1252: .*another encoding can be named: --encoding utf-8, say"):
         read_text(path, "cp1252")
-    for unknown in ("latin-99", "hex", "", "a\0b"):
+    path.write_bytes("né 漢".encode("utf-16-le"))
+    assert read_text(path, "utf-16-le") == "né 漢"
+    with pytest.raises(ValueError, match=r"is not CP1252: its bytes of zero are where UTF-16-LE has them"):
+        read_text(path, "cp1252")
+    path.write_bytes(b"a+2AA-")
+    with pytest.raises(ValueError, match=r"is not UTF-7: it has half of a character, U\+D800, at position 1"):
+        read_text(path, "utf-7")
+    for unknown in ("latin-99", "hex", "", "a\0b", "unicode_escape", "raw-unicode-escape", "idna", "undefined"):
         with pytest.raises(ValueError, match="encoding must be one of text that Python knows"):
             read_text(path, unknown)
     with pytest.raises(ValueError, match="encoding must be utf-8 for python-reference, got 'cp1252'"):
@@ -103,6 +114,38 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"text\.txt\.gz must be a file that gzip packed"):
             read_text(path)
+
+
+def test_several_files_and_folders_are_one_text(tmp_path: Path) -> None:
+    for name, content in (("b/z.txt", "ends here"), ("b/c/y.txt.gz", "Begins\n"), ("a.txt", "A "), ("b/notes.md", "#")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    a, b = tmp_path / "a.txt", tmp_path / "b"
+    assert load_text(b) == "Begins\nends here"
+    assert load_text([b, str(a)]) == "Begins\nends hereA "
+    assert text_sources([a, b]) == [a, str(b / "c/y.txt.gz"), str(b / "z.txt")]
+    assert load_text((a, "python-reference")).startswith('A The "assert" statement')
+
+
+def test_files_of_several_that_are_no_texts_are_all_named(tmp_path: Path) -> None:
+    good, empty, other = (tmp_path / f"{name}.txt" for name in ("good", "empty", "other"))
+    good.write_text("good")
+    empty.touch()
+    other.write_bytes(b"\xff")
+    with pytest.raises(
+        ValueError, match=r"empty\.txt is empty.*; .*other\.txt is not UTF-8.*; .*gone\.txt'.*no such file$"
+    ):
+        load_text([tmp_path, tmp_path / "gone.txt"])
+    with pytest.raises(ValueError, match=r"no such file; and 2 more$"):
+        load_text([*(tmp_path / f"gone{k}" for k in range(3)), empty, other])
+    with pytest.raises(ValueError, match=r"source must name each text once, got '.*good\.txt' 2 times"):
+        load_text([tmp_path, good])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=r"folder is a folder without a file whose name ends in \.txt or \.txt\.gz"):
+        load_text(tmp_path / "folder")
+    for wrong in ((), [], 3, {good}):
+        with pytest.raises(TypeError, match="source must be a path, or one or more of them"):
+            load_text(wrong)  # type: ignore[arg-type]
 
 
 def test_standard_input_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +281,7 @@ def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: 
 
 def test_a_text_is_counted_and_cut_in_ten_bytes_a_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nblstm.baselines.PIECE", 2**10)
-    monkeypatch.setattr("nblstm.datasets.text.PIECE", 2**10)
+    monkeypatch.setattr("nblstm.datasets.tokens.PIECE", 2**10)
     text = load_text()[:200_000]
     path = tmp_path / "text.txt"
     path.write_text(text, encoding="utf-8")

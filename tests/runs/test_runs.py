@@ -167,6 +167,20 @@ def test_a_changed_text_is_noticed(tmp_path: Path, settings: TextSettings) -> No
         Run.resume(tmp_path / "run", TextJob)
 
 
+def test_several_texts_are_kept_as_a_tuple(tmp_path: Path, settings: TextSettings) -> None:
+    parts = [str(tmp_path / f"part{k}.txt") for k in range(2)]
+    whole = Path(settings.text).read_text(encoding="utf-8")
+    for part, content in zip(parts, (whole[:100], whole[100:]), strict=True):
+        Path(part).write_text(content, encoding="utf-8")
+    run = Run.create(tmp_path / "run", TextJob(replace(settings, text=parts)))
+    assert run.settings.text == tuple(parts)
+    assert run.job.digest == TextJob(settings).digest
+    assert Run.resume(tmp_path / "run", TextJob).settings == run.settings
+    for wrong in ([], 3, [parts[0], 3]):
+        with pytest.raises(TypeError, match="text must be a string"):
+            replace(settings, text=wrong)
+
+
 def test_a_text_that_moved_goes_on_by_its_digest(tmp_path: Path, settings: TextSettings) -> None:
     before = Run.create(tmp_path / "run", TextJob(settings))
     moved = tmp_path / "elsewhere.txt"
@@ -319,7 +333,7 @@ def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSetting
         ({"learning_rate": math.nan}, "learning_rate must be above 0"),
         ({"clip": -1.0}, "clip must be above 0"),
         ({"seed": -1}, "seed must be at least 0"),
-        ({"text": Path("novel.txt")}, "text must be a string, got"),
+        ({"text": Path("novel.txt")}, "text must be a string, or one or more of them, got"),
     ],
 )
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:

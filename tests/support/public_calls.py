@@ -201,6 +201,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "sentences": lambda: call(datasets.sentences, language="zh"),
     "split": lambda: call(datasets.split, tokens=tokens(30)),
     "streams": lambda: call(datasets.streams, tokens=tokens(30), batch_size=3, window=4),
+    "text_sources": lambda: call(datasets.text_sources, source=FILES["text"]),
     "vocabulary_of": lambda: call(datasets.vocabulary_of, text="banana"),
     "TextTrainer.__init__": text_trainer,
     "BatchTrainer.__init__": batch_trainer,

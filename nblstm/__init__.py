@@ -7,12 +7,12 @@ from nblstm.gradcheck import gradcheck
 from nblstm.kernels.policy import thread_policy
 from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell, Sequential
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor
+from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor, WordLM
 from nblstm.optim import SGD, Adam, AdamW, RMSprop
 from nblstm.schedules import warmup_cosine
 
 __all__ = [
     "LSTM", "RNN", "SGD", "Adam", "AdamW", "CharLM", "Embedding", "LSTMCell", "Linear", "RMSprop", "RNNCell",
-    "SequenceClassifier", "SequenceRegressor", "Sequential", "class_weights", "clip_grad_norm", "cross_entropy",
-    "gradcheck", "mse_loss", "thread_policy", "warmup_cosine", "weights",
+    "SequenceClassifier", "SequenceRegressor", "Sequential", "WordLM", "class_weights", "clip_grad_norm",
+    "cross_entropy", "gradcheck", "mse_loss", "thread_policy", "warmup_cosine", "weights",
 ]  # fmt: skip

@@ -65,7 +65,7 @@ def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int
     V = as_size("vocabulary_size", vocabulary_size)
     training, validation = _places("training", training, V), _places("validation", validation, V)
     if len(validation) < 2:
-        raise ValueError(f"validation must have at least two characters, got {len(validation)}")
+        raise ValueError(f"validation must have at least two tokens, got {len(validation)}")
     counted = _Counts(training, validation, V, ORDER)
     ones = sum(np.bincount(training[start : start + PIECE], minlength=V) for start in range(0, len(training), PIECE))
     ones = ones + np.full(V, PSEUDOCOUNT)

@@ -37,6 +37,10 @@ def line(job: Job, evaluation: dict[str, Any], speed: float | None) -> str:
     """An evaluation beside what costs less than a network, and the `speed` of training in items per second."""
     beside = ", ".join(f"{name} {brief(value, 2)}" for name, value in job.baselines.items())
     right = f", {evaluation['accuracy']:.1%} right" if "accuracy" in evaluation else ""
+    if "perplexity" in evaluation:
+        perplexity, bits = evaluation["perplexity"], brief(evaluation["bits_per_character"], 3)
+        whole = f"{perplexity:,.0f}" if 100 <= perplexity < 1e9 else f"{perplexity:.3g}"
+        right = f", perplexity {whole}, {bits} bits per character"
     trained = "untrained"
     if evaluation["training"] is not None and speed is not None:
         trained = f"training {brief(evaluation['training'], 3)}, {speed:,.0f} {job.item}s/s"

@@ -14,6 +14,8 @@ from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 
 LENGTHS = ("steps", "epochs", "minutes")
+TOKENS = ("characters", "words")
+VOCABULARY_SIZE = 10_000  # of words, where nobody says
 IMAGES = ("digits", "mnist")
 MNIST = {"hidden_size": 128, "num_layers": 2, "batch_size": 100, "epochs": 2}  # in place of the defaults
 
@@ -75,13 +77,15 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(Settings):
-    """Of a run that trains a `CharLM` on a text."""
+    """Of a run that trains a `CharLM` on a text, or, if `tokens` is "words", a `WordLM`."""
 
     LENGTH = ("steps", 1700)
     PLACES = ("text", "encoding")
 
     text: str | Sequence[str] = DEFAULT_TEXT
     encoding: str = "utf-8"
+    tokens: str = "characters"
+    vocabulary_size: int | None = None
     hidden_size: int = 256
     num_layers: int = 2
     window: int = 100
@@ -93,6 +97,14 @@ class TextSettings(Settings):
         self._keep("window", as_size("window", self.window))
         self._keep("text", _texts(self.text))
         self._keep("encoding", as_encoding(self.encoding))
+        self._keep("tokens", as_choice("tokens", self.tokens, TOKENS))
+        if self.tokens == "words":
+            size = VOCABULARY_SIZE if self.vocabulary_size is None else self.vocabulary_size
+            self._keep("vocabulary_size", as_size("vocabulary_size", size, least=2))
+        elif self.vocabulary_size is not None:
+            raise ValueError(
+                f"vocabulary_size must be None but for words: a text has all its characters, got {self.vocabulary_size}"
+            )
 
 
 def _texts(text: str | Sequence[str]) -> str | tuple[str, ...]:

@@ -28,7 +28,7 @@ Examples:
 WORDS = {
     "TextJob": "nblstm train",
     "ImageJob": "nblstm classify",
-    "CharLM.save": "nblstm train",
+    "LanguageModel.save": "nblstm train",
     "Network.save": "nblstm",
     "tokens": "the text",
 }

@@ -19,11 +19,11 @@ from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models import CELLS
 from nblstm.models.network import no_effect
-from nblstm.settings import IMAGES, LENGTHS, MNIST, ImageSettings, Settings, TextSettings
+from nblstm.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, Settings, TextSettings
 
 if TYPE_CHECKING:
     from nblstm.jobs import Job
-    from nblstm.models import CharLM
+    from nblstm.models import LanguageModel
     from nblstm.runs import Run
 
 DEFAULT = ParameterSource.DEFAULT
@@ -101,12 +101,20 @@ def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...
     "window",
     type=POSITIVE,
     default=TextSettings.window,
-    help="Characters per training window; no gradient reaches beyond it.",
+    help="Characters, or words, per training window; no gradient reaches beyond it.",
 )
 @click.option("--encoding", default=TextSettings.encoding, help="Of the file: cp1252, utf-16 or any that Python knows.")
+@click.option(
+    "--tokens", type=click.Choice(TOKENS), default=TextSettings.tokens, help="What the model reads and predicts."
+)
+@click.option(
+    "--vocabulary-size",
+    type=click.IntRange(min=2),
+    help=f"Words that the model knows; the rarer ones are one token, <unk>.  [default: {VOCABULARY_SIZE:,}]",
+)
 @_options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
 def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
-    """Train a character model on TEXT: files and folders, or python-reference, or tinyshakespeare.
+    """Train a language model on TEXT: files and folders, or python-reference, or tinyshakespeare.
 
     A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-". Of a
     folder all .txt and .txt.gz are read, also those in folders in it, sorted by path. Several files are one text: each
@@ -115,6 +123,9 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     text is kept for validation; bits per character on it are shown beside four baselines that only count characters in
     the rest. A text too short for --batch and --length gets a smaller batch and a shorter length by itself, where these
     are not given.
+
+    With --tokens words the model reads and predicts words, punctuation marks and white space, and says the bits per
+    token, the perplexity, and the bits per character, in which an unknown word counts as <unk> and its spelling.
 
     The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
     loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
@@ -131,8 +142,9 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     name = _name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
     run = _train(context, TextJob, name, given, output, resume, data=[shorten])
-    model = cast("CharLM", run.model)
-    sample = model.sample(_opening(model), length=500, temperature=TEMPERATURE, seed=run.settings.seed)
+    model = cast("LanguageModel", run.model)
+    length = 500 if model.item == "character" else 100
+    sample = model.sample(_opening(model), length, temperature=TEMPERATURE, seed=run.settings.seed)
     title = f" a sample, at temperature {TEMPERATURE} "
     click.echo(f"\n{title:-^{LINE}}\n{sample}\n{'-' * LINE}\n")
     click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
@@ -198,23 +210,24 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
 @main.command()
 @click.argument("run", type=Path)
 @click.option(
-    "--prompt", help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]"
+    "--prompt",
+    help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]",
 )
-@click.option("--length", type=POSITIVE, default=500, help="Characters to add.")
+@click.option("--length", type=POSITIVE, default=500, help="Characters, or words, to add.")
 @click.option(
     "--temperature",
     default=TEMPERATURE,
-    help="The lower, the more the likely characters are preferred; at 0 always the most probable one.",
+    help="The lower, the more the likely tokens are preferred; at 0 always the most probable one.",
 )
 @click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
 @click.option("--best", is_flag=True, help="With the weights of the lowest validation loss in place of the last ones.")
 def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None, best: bool) -> None:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
-    from nblstm.models import CharLM
+    from nblstm.models import LanguageModel
 
     if best and run.is_file():
         raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
-    model = CharLM.load(run / "best.safetensors" if best else _model_file(run))
+    model = LanguageModel.load(run / "best.safetensors" if best else _model_file(run))
     click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 
 
@@ -308,6 +321,8 @@ def _new_folder(name: str) -> Path:
     return folder
 
 
-def _opening(model: CharLM) -> str:
-    """What a sample begins with where nobody says: the model may not know these characters."""
-    return OPENING if set(OPENING) <= set(model.vocabulary) else ""
+def _opening(model: LanguageModel) -> str:
+    """What a sample begins with where nobody says: the model may not know these characters, or this word."""
+    words = model.item != "character"  # each of which has the space before it
+    opening, tokens = (OPENING.rstrip(), {OPENING.rstrip()}) if words else (OPENING, set(OPENING))
+    return opening if tokens <= set(model.vocabulary) else ""

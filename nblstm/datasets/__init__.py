@@ -1,6 +1,6 @@
 """What to train on: texts of characters, words and sentences, images of digits, tasks that ask for a memory.
 
-`text` and `tokens`, `language` and `images` hold one kind each, `synthetic` and `classic` the tasks.
+`text`, `tokens` and `words_of_text`, `language` and `images` hold one kind each, `synthetic` and `classic` the tasks.
 """
 
 from nblstm.datasets.classic import adding, spike_timing, temporal_order
@@ -19,6 +19,7 @@ from nblstm.datasets.text import (
     tinyshakespeare,
 )
 from nblstm.datasets.tokens import encode, split, streams, vocabulary_of
+from nblstm.datasets.words_of_text import encode_words, split_words, word_vocabulary
 
 __all__ = [
     "DEFAULT_TEXT",
@@ -32,6 +33,7 @@ __all__ = [
     "digits",
     "echo",
     "encode",
+    "encode_words",
     "hold_out",
     "load_text",
     "mnist",
@@ -42,10 +44,12 @@ __all__ = [
     "sentences",
     "spike_timing",
     "split",
+    "split_words",
     "streams",
     "temporal_order",
     "text_sources",
     "tinyshakespeare",
     "vocabulary_of",
+    "word_vocabulary",
     "words",
 ]

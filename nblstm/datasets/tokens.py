@@ -57,7 +57,7 @@ def encode(text: str, vocabulary: Sequence[str], dtype: str | np.dtype = "int64"
         raise ValueError(
             f"text must keep to the model's {len(place)} characters, but has {', '.join(map(repr, unknown))}"
         )
-    kind = _integer_type(dtype, len(place))
+    kind = integer_type(dtype, len(place))
     codes = {ord(character): index for character, index in place.items() if len(character) == 1}
     places = np.zeros(max(codes, default=0) + 1, kind)
     places[list(codes)] = list(codes.values())
@@ -68,7 +68,7 @@ def encode(text: str, vocabulary: Sequence[str], dtype: str | np.dtype = "int64"
     return found
 
 
-def _integer_type(dtype: str | np.dtype, size: int) -> np.dtype:
+def integer_type(dtype: str | np.dtype, size: int) -> np.dtype:
     """`dtype` as one that holds the places in a vocabulary of `size`."""
     try:
         kind = np.dtype(object if dtype is None else dtype)
@@ -137,7 +137,7 @@ def streams(tokens: np.ndarray, batch_size: int, window: int) -> np.ndarray:
     if length < window:
         raise ValueError(
             f"tokens: the training part must have at least batch_size * window + 1 = {batch_size * window + 1:,} "
-            f"characters, got {len(tokens):,}; take a longer text, a smaller batch or a shorter window"
+            f"tokens, got {len(tokens):,}; take a longer text, a smaller batch or a shorter window"
         )
     return np.stack([tokens[b * length : b * length + length + 1] for b in range(batch_size)], axis=1)
 

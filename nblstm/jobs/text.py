@@ -1,4 +1,4 @@
-"""The job of a character model."""
+"""The job of a language model: a text, read by characters or by words."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from nblstm import datasets
 from nblstm.arguments import as_choice, check_kind
 from nblstm.baselines import baselines
 from nblstm.jobs.job import Job, form
-from nblstm.models import CharLM
+from nblstm.models import CharLM, LanguageModel, WordLM
 from nblstm.optim import Adam
 from nblstm.settings import TextSettings
 from nblstm.training import TextTrainer, evaluate
 
 
 class TextJob(Job):
-    """A `CharLM` that learns to predict the characters of a text; the last tenth of the text is for validation.
+    """A `CharLM` or a `WordLM` that learns to predict a text, whose last tenth is for validation.
+
+    The vocabulary of characters is that of the whole text; that of words is counted on the training part alone, and a
+    word's embedding has as many numbers as a layer has units.
 
     Parameters
     ----------
@@ -40,38 +43,79 @@ class TextJob(Job):
     """
 
     settings_type = TextSettings
-    item, measure = "character", "bits per character"
     settings: TextSettings
-    model: CharLM
+    model: LanguageModel
 
     def __init__(self, settings: TextSettings, shorten: Sequence[str] = ()) -> None:
         super().__init__(settings)
         sources = datasets.text_sources(settings.text)
         text = datasets.load_text(sources, settings.encoding)
-        vocabulary, characters, digest = datasets.vocabulary_of(text), len(text), _digest(text)
-        tokens = datasets.encode(text, vocabulary, np.min_scalar_type(len(vocabulary) - 1))
+        self.digest, self.facts = _digest(text), {"files": len(sources), "characters": len(text)}
+        training = self._words(text) if settings.tokens == "words" else self._characters(text)
         del text  # which may be long
-        training, self.validation = datasets.split(tokens)
         self.settings = settings = _with_room(settings, len(training) - 1, shorten)
-        self.model = CharLM(vocabulary, **form(settings))
+        self.item = self.model.item
+        self.measure = f"bits per {self.item}"
         streams = datasets.streams(training, settings.batch_size, settings.window)
         optimizer = Adam(self.model.layers, lr=settings.learning_rate)
         self.trainer = TextTrainer(self.model, optimizer, streams, settings.window, settings.clip)
         self.batches = (len(streams) - 1) // settings.window
         self.size = settings.batch_size * settings.window
-        self.baselines = baselines(training, self.validation, len(vocabulary))
-        self.digest = digest
-        self.facts = {"files": len(sources), "characters": characters, "vocabulary": vocabulary}
+        self.baselines = baselines(training, self.validation, len(self.model.vocabulary))
+
+    def _characters(self, text: str) -> np.ndarray:
+        """Make the model and the validation part; the training part."""
+        vocabulary = datasets.vocabulary_of(text)
+        training, self.validation = datasets.split(datasets.encode(text, vocabulary, _smallest(len(vocabulary))))
+        self.model = CharLM(vocabulary, **form(self.settings))
+        self.facts["vocabulary"] = vocabulary
+        return training
+
+    def _words(self, text: str) -> np.ndarray:
+        """As `_characters`, of the same parts of the text."""
+        cut = len(text) * 9 // 10
+        read, held_out = text[:cut], text[cut:]
+        vocabulary = datasets.word_vocabulary(read, self.settings.vocabulary_size or 0)
+        kind = _smallest(len(vocabulary))
+        training, self.validation = (datasets.encode_words(part, vocabulary, kind) for part in (read, held_out))
+        self.model = WordLM(vocabulary, embedding_size=self.settings.hidden_size, **form(self.settings))
+        known, predicted = set(vocabulary), datasets.split_words(held_out)
+        self.predicted = len(held_out) - len(next(predicted))  # characters
+        unknown = sum(len(token) + 1 for token in predicted if token not in known)
+        self.spelling = unknown * math.log2(len(set(text)) + 1)  # bits
+        self.facts["tokens"] = len(training) + len(self.validation)
+        self.facts["unknown"] = sum(int(np.count_nonzero(part == 0)) for part in (training, self.validation))
+        return training
 
     def evaluate(self) -> dict[str, float]:
-        """Bits per character of the validation part."""
-        return {"validation": evaluate(self.model, self.validation)}
+        """Bits per token of the validation part; of words also the perplexity and the bits per character.
+
+        These count a word that is not in the vocabulary as its sign and then its spelling, in which each character of
+        the text, and the end, is as likely as any other. So they compare with those of a model of characters.
+        """
+        bits = evaluate(self.model, self.validation)
+        if isinstance(self.model, CharLM):
+            return {"validation": bits}
+        per_character = (bits * (len(self.validation) - 1) + self.spelling) / self.predicted
+        perplexity = 2.0 ** min(bits, 1000)  # which a float can hold
+        return {"validation": bits, "perplexity": perplexity, "bits_per_character": per_character}
 
     def describe(self) -> str:
         """The text in a line."""
         files, characters, distinct = self.facts["files"], self.facts["characters"], len(self.model.vocabulary)
         text = f"{datasets.text.named(self.settings.text)}{f' ({files:,} files)' if files > 1 else ''}"
-        return f"{text}: {characters:,} characters, {distinct} of them distinct"
+        if isinstance(self.model, CharLM):
+            return f"{text}: {characters:,} characters, {distinct} of them distinct"
+        tokens, unknown = self.facts["tokens"], self.facts["unknown"]
+        return (
+            f"{text}: {characters:,} characters in {tokens:,} tokens, words and marks; the {distinct - 1:,} most "
+            f"frequent ones are the vocabulary, the other {unknown / tokens:.1%} are <unk>"
+        )
+
+
+def _smallest(size: int) -> np.dtype:
+    """The smallest type of the places in a vocabulary of that size."""
+    return np.min_scalar_type(size - 1)
 
 
 def _with_room(settings: TextSettings, room: int, shorten: Sequence[str]) -> TextSettings:
@@ -91,7 +135,7 @@ def _with_room(settings: TextSettings, room: int, shorten: Sequence[str]) -> Tex
         window = max(1, room // batch_size)
     if batch_size * window > room:
         raise ValueError(
-            f"the training part, {room + 1:,} characters, is too short for batch_size={batch_size} with "
+            f"the training part, {room + 1:,} {settings.tokens}, is too short for batch_size={batch_size} with "
             f"window={window}: their product must be at most {room:,}"
         )
     return replace(settings, batch_size=batch_size, window=window)

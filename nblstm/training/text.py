@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time over a text, and the bits per character that it leads to."""
+"""Truncated backpropagation through time over a text, and the bits per token that it leads to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from nblstm.arguments import as_size, check_array, check_kind
 from nblstm.losses import cross_entropy
-from nblstm.models import CharLM
+from nblstm.models import LanguageModel
 from nblstm.optim import Optimizer
 from nblstm.training.trainer import Trainer
 
@@ -19,7 +19,7 @@ IGNORED = -1  # the target of places that only fill up a batch
 class TextTrainer(Trainer):
     r"""Truncated backpropagation through time over parallel streams of text.
 
-    Window n covers T characters of every stream. Its loss is the mean cross-entropy of the T B predictions,
+    Window n covers T tokens of every stream. Its loss is the mean cross-entropy of the T B predictions,
 
     .. math:: L_n = -\frac{1}{T B} \sum_{t, b} \log p(k_{t+1, b} \mid k_{1, b} \dots k_{t, b}),
 
@@ -29,7 +29,7 @@ class TextTrainer(Trainer):
 
     Parameters
     ----------
-    model : CharLM
+    model : LanguageModel
     optimizer : Optimizer
         Over ``model.layers``.
     streams : numpy.ndarray of int, shape (L + 1, B)
@@ -63,12 +63,12 @@ class TextTrainer(Trainer):
     True
     """
 
-    model: CharLM
+    model: LanguageModel
 
     def __init__(
-        self, model: CharLM, optimizer: Optimizer, streams: np.ndarray, window: int, clip: float = math.inf
+        self, model: LanguageModel, optimizer: Optimizer, streams: np.ndarray, window: int, clip: float = math.inf
     ) -> None:
-        check_kind("model", model, CharLM)
+        check_kind("model", model, LanguageModel)
         super().__init__(model, optimizer, clip)
         self.streams = model.embedding.check("streams", streams)
         if self.streams.ndim != 2 or not self.streams.size:
@@ -119,16 +119,16 @@ class TextTrainer(Trainer):
         self.position = position
 
 
-def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: int = 100) -> float:
-    """Bits per character of `model` over all of `tokens` but the first, which nothing precedes.
+def evaluate(model: LanguageModel, tokens: np.ndarray, batch_size: int = 32, window: int = 100) -> float:
+    """Bits per token (a character, or a word) of `model` over all of `tokens` but the first, which nothing precedes.
 
     For speed the text is cut into `batch_size` contiguous streams read side by side, each from a state of zeros and
-    then, window after window, with its state carried on. So every character is predicted exactly once, and a few at the
+    then, window after window, with its state carried on. So every token is predicted exactly once, and a few at the
     start of each stream with less context than they have in the text.
 
     Parameters
     ----------
-    model : CharLM
+    model : LanguageModel
     tokens : numpy.ndarray of int, shape (N,)
         At least two.
     batch_size, window : int
@@ -142,9 +142,9 @@ def evaluate(model: CharLM, tokens: np.ndarray, batch_size: int = 32, window: in
     ValueError
         Fewer than two tokens, or a size below 1.
     """
-    check_kind("model", model, CharLM)
+    check_kind("model", model, LanguageModel)
     batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
-    tokens = model.embedding.check("tokens", tokens).astype(np.int64)  # which has room for what marks no character
+    tokens = model.embedding.check("tokens", tokens).astype(np.int64)  # which has room for what marks no token
     if tokens.ndim != 1 or len(tokens) < 2:
         raise ValueError(f"tokens must be at least two in one row, got shape {tokens.shape}")
     predictions = len(tokens) - 1

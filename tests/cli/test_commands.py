@@ -225,6 +225,30 @@ def test_files_and_folders_are_one_text_wherever_they_are(text: Path, monkeypatc
     assert result.output.startswith("reading the run in run and its data\n")
 
 
+def test_words_are_trained_sampled_and_resumed(text: Path) -> None:
+    words = ["--tokens", "words", "--vocabulary-size", "12"]
+    result = call("train", "roses.txt", *SMALL[:-4], "--length", "5", "--steps", "5", *words)
+    assert result.exit_code == 0, result.output
+    assert (
+        "806 characters in 221 tokens, words and marks; the 11 most frequent ones are the vocabulary" in result.output
+    )
+    assert "bits per token (uniform 3.58" in result.output
+    report = json.loads(Path("runs/roses/run.json").read_text())
+    last = report["evaluations"][-1]
+    assert last["perplexity"] == pytest.approx(2 ** last["validation"])
+    assert (
+        f", perplexity {last['perplexity']:.3g}, {last['bits_per_character']:.3f} bits per character" in result.output
+    )
+    drawn = call("sample", "runs/roses", "--length", "5", "--prompt", "a tulip", "--seed", "1")
+    assert (drawn.exit_code, drawn.output.startswith("a tulip")) == (0, True), drawn.output
+    complete = call("train", "--resume", "runs/roses", *words)
+    assert "is finished with 5 steps" in complete.output
+    other = call("train", "--resume", "runs/roses", "--tokens", "characters")
+    assert "tokens is words, got characters" in other.output
+    alone = call("train", "roses.txt", *SMALL, "--vocabulary-size", "12")
+    assert "vocabulary_size must be None but for words" in alone.output
+
+
 def test_the_best_weights_write_too(text: Path) -> None:
     assert call("train", "roses.txt", *SMALL, "--learning-rate", "100").exit_code == 0
     words = ["--prompt", "a", "--length", "40", "--seed", "1"]

@@ -226,7 +226,7 @@ def test_streams_are_contiguous_and_every_target_is_the_true_next_character(size
 
 
 def test_streams_shorter_than_a_window_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least batch_size \* window \+ 1 = 22 characters, got 21"):
+    with pytest.raises(ValueError, match=r"at least batch_size \* window \+ 1 = 22 tokens, got 21"):
         streams(np.arange(21), 3, 7)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         streams(np.arange(21), 0, 7)
@@ -332,7 +332,7 @@ def test_what_is_not_in_the_vocabulary_is_not_counted(
 
 
 def test_a_text_of_one_character_has_no_baselines() -> None:
-    with pytest.raises(ValueError, match="validation must have at least two characters, got 1"):
+    with pytest.raises(ValueError, match="validation must have at least two tokens, got 1"):
         baselines(np.zeros(4, int), np.zeros(1, int), 3)
 
 

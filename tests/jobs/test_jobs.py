@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import pytest
 from support.small_jobs import QUICK, sequences
 
 from nblstm import SGD, SequenceRegressor, class_weights, cross_entropy
+from nblstm.datasets import encode_words, split_words
 from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
 from nblstm.settings import ImageSettings, SequenceSettings, TextSettings
-from nblstm.training import BatchTrainer
+from nblstm.training import BatchTrainer, evaluate
 
 
 @pytest.mark.parametrize(
@@ -261,3 +264,27 @@ def test_more_in_a_batch_than_there_are_is_refused() -> None:
 def test_bad_settings_of_images_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         replace(ImageSettings(), **changes)
+
+
+def test_words_are_measured_per_character_as_characters_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the whole code: each token at its cost, and an unknown one spelled besides."""
+    path = tmp_path / "text.txt"
+    text = "one two three two one\n" * 45 + "one two four two one, five\n" * 5
+    path.write_text(text)
+    form = TextSettings(
+        text=str(path), tokens="words", vocabulary_size=5, hidden_size=4, num_layers=1, batch_size=2, window=5
+    )
+    job = TextJob(form)
+    held_out = text[len(text) * 9 // 10 :]
+    assert job.model.vocabulary == ("<unk>", " two", "\n", "one", " three")
+    tokens = list(split_words(held_out))
+    bits, state = 0.0, None
+    for before, token in itertools.pairwise(tokens):
+        z, state = job.model(encode_words(before, job.model.vocabulary)[:1, None], state)
+        places = encode_words(token, job.model.vocabulary)
+        bits -= float(np.log2(np.exp(z[0, 0, places[0]]) / np.exp(z).sum()))
+        bits += (len(token) + 1) * np.log2(len(set(text)) + 1) * (token not in job.model.vocabulary)
+    monkeypatch.setattr("nblstm.jobs.text.evaluate", partial(evaluate, batch_size=1))
+    found = job.evaluate()
+    assert found["bits_per_character"] == pytest.approx(bits / len("".join(tokens[1:])), rel=1e-5)
+    assert found["perplexity"] == pytest.approx(2 ** found["validation"])

@@ -95,11 +95,11 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Sequential.backward": lambda: backward(
         sequential(), X, dy=numbers(T, B, 3), dstates=[pair(1, B, H), None], need_dx=True
     ),
-    "CharLM.__init__": lambda: call(nblstm.CharLM, **MODEL, vocabulary="abc", embedding_size=3),
-    "CharLM.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
-    "CharLM.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
-    "CharLM.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
-    "CharLM.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
+    "LanguageModel.__init__": lambda: call(nblstm.CharLM, **MODEL, vocabulary="abc", embedding_size=3),
+    "LanguageModel.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
+    "LanguageModel.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
+    "LanguageModel.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
+    "LanguageModel.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
     "Network.save": lambda: call(characters().save, path=FILES.new()),
     "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"]),
     "Composed.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
@@ -194,14 +194,17 @@ CALLS: dict[str, Callable[[], Call]] = {
     "temporal_order": lambda: call(datasets.temporal_order, rng=rng(), batch=2, steps=20, marks=3),
     "encode": lambda: call(datasets.encode, text="cab", vocabulary="abc", dtype="uint8"),
     "hold_out": lambda: call(datasets.hold_out, sentences=datasets.sentences()[:12]),
+    "encode_words": lambda: call(datasets.encode_words, text="a bee", vocabulary=("<unk>", "a", " bee"), dtype="uint8"),
     "load_text": lambda: call(datasets.load_text, source=FILES["text"], encoding="utf-8"),
     "read_text": lambda: call(datasets.read_text, path=FILES["text"], encoding="utf-8"),
     "read_idx": lambda: call(datasets.read_idx, path=FILES["idx"]),
     "mnist": lambda: call(datasets.mnist, part="test", folder=str(FILES.path)),
     "sentences": lambda: call(datasets.sentences, language="zh"),
+    "split_words": lambda: call(datasets.split_words, text="a bee, a"),
     "split": lambda: call(datasets.split, tokens=tokens(30)),
     "streams": lambda: call(datasets.streams, tokens=tokens(30), batch_size=3, window=4),
     "text_sources": lambda: call(datasets.text_sources, source=FILES["text"]),
+    "word_vocabulary": lambda: call(datasets.word_vocabulary, text="a bee", size=3),
     "vocabulary_of": lambda: call(datasets.vocabulary_of, text="banana"),
     "TextTrainer.__init__": text_trainer,
     "BatchTrainer.__init__": batch_trainer,
@@ -209,7 +212,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Trainer.load_state_dict": lambda: trained("load_state_dict"),
     "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
     "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
-    "TextSettings.__init__": lambda: call(settings.TextSettings, **SETTINGS, text="file", encoding="utf-8", window=7),
+    "TextSettings.__init__": lambda: call(
+        settings.TextSettings, **SETTINGS, text="file", encoding="utf-8", tokens="words", vocabulary_size=50, window=7
+    ),
     "SequenceSettings.__init__": lambda: call(
         settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}
     ),

@@ -82,9 +82,9 @@ def refused(*arguments: str) -> str:
     """What the library refused with a ValueError, in the one sentence that a user sees."""
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2, (result.output, result.exception)
-    assert result.output.startswith("Error: ")
-    assert result.output.count("\n") == 1
-    return result.output
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
 
 
 NUMBERS = ("x", [], {}, DEEP, -1, -(10**30), float("nan"), float("inf"), True)

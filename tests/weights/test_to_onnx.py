@@ -12,7 +12,7 @@ import pytest
 from support.forms import BOTH, depths, directions, forms, made
 from support.record_exchange import B, H, I, T
 
-from nblstm import LSTM, RNN, CharLM, LSTMCell, SequenceClassifier, SequenceRegressor, weights
+from nblstm import LSTM, RNN, CharLM, LSTMCell, SequenceClassifier, SequenceRegressor, WordLM, weights
 
 
 def run_onnx(path: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -142,6 +142,10 @@ def test_the_metadata_say_how_to_call_a_model(tmp_path: Path) -> None:
 
     assert json.loads(metadata(characters)["vocabulary"]) == vocabulary
     assert "tokens (steps, batch) are the places of characters in the vocabulary" in metadata(characters)["usage"]
+    words = ["<unk>", "a", " \u96ea", "\n"]
+    described = metadata(WordLM(words, 3, 4, 1, seed=0))
+    assert json.loads(described["vocabulary"]) == words
+    assert "places of tokens in the vocabulary" in described["usage"]
     assert metadata(classifier) == {
         "usage": "x is (steps, batch, features); z[b] are the logits of the classes for sequence b"
     }
@@ -152,7 +156,7 @@ def test_the_metadata_say_how_to_call_a_model(tmp_path: Path) -> None:
 @pytest.mark.peers
 def test_models_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
-    which = "model must be an LSTM, RNN, CharLM, SequenceClassifier or SequenceRegressor, got"
+    which = "model must be an LSTM, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, got"
     with pytest.raises(TypeError, match=f"{which} dict$"):
         weights.to_onnx({}, tmp_path / "c.onnx")  # type: ignore[arg-type]
     cell = LSTMCell(2, 3, seed=0)

@@ -19,7 +19,7 @@ from nblstm.weights.onnx.form import ACTIVATIONS, GATES, PEEPHOLES, require_onnx
 from nblstm.weights.tracks import Track, tracks_of
 
 if TYPE_CHECKING:
-    from nblstm.models import CharLM, Network, SequenceModel
+    from nblstm.models import LanguageModel, Network, SequenceModel
 
 OPSET, IR_VERSION = 14, 8  # old enough for the runtimes in use
 STEPS_FIRST, BATCH_FIRST = "(steps, batch, features)", "(batch, steps, features)"
@@ -35,17 +35,17 @@ def to_onnx(model: LSTM | RNN | Network, path: str | Path, *, lengths: bool = Fa
     model                inputs                                       outputs
     ==================== ============================================ ==========================================
     `LSTM`, `RNN`        x (T, B, I), h_0 and c_0 (L * D, B, H)       y (T, B, D * H), h_n and c_n as h_0 and c_0
-    `CharLM`             tokens int64 (T, B), h_0 and c_0             logits (T, B, V), h_n and c_n
+    `CharLM`, `WordLM`   tokens int64 (T, B), h_0 and c_0             logits (T, B, V), h_n and c_n
     sequence models      x (T, B, I)                                  z (B, outputs)
     ==================== ============================================ ==========================================
 
     An RNN has neither c_0 nor c_n. With ``batch_first`` x and y are (B, T, ...). Nothing is dropped. With `lengths`
     there is one more input, lengths int32 (B,). The file's metadata have a line ``usage``, which says how to call the
-    model, and of a `CharLM` its ``vocabulary``, as JSON.
+    model, and of a `CharLM` or `WordLM` its ``vocabulary``, as JSON.
 
     Parameters
     ----------
-    model : LSTM, RNN, CharLM, SequenceClassifier or SequenceRegressor
+    model : LSTM, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor
     path : str or Path
     lengths : bool
         Whether the exported model takes the length of each sequence of a padded batch, as layers and sequence models
@@ -58,7 +58,7 @@ def to_onnx(model: LSTM | RNN | Network, path: str | Path, *, lengths: bool = Fa
     TypeError
         `model` is something else.
     ValueError
-        `lengths` of a `CharLM`, which takes none.
+        `lengths` of a `CharLM` or `WordLM`, which takes none.
     OSError
         `path` cannot be written.
 
@@ -76,7 +76,7 @@ class _Graph:
     """The nodes, weights, inputs and outputs of one model as ONNX has them."""
 
     def __init__(self, onnx: ModuleType, model: Any, lengths: bool) -> None:
-        from nblstm.models import CharLM, SequenceModel
+        from nblstm.models import LanguageModel, SequenceModel
 
         self.onnx = onnx
         self.nodes: list[Any] = []
@@ -87,14 +87,14 @@ class _Graph:
         self.name, self.with_lengths = type(model).__name__, lengths
         if isinstance(model, (LSTM, RNN)):
             self._add_layer(model)
-        elif isinstance(model, CharLM):
-            self._add_characters(model)
+        elif isinstance(model, LanguageModel):
+            self._add_language(model)
         elif isinstance(model, SequenceModel):
             self._add_sequences(model)
         else:
             way = ": load its parameters, _l0 after each name, into a layer" if isinstance(model, CellLayer) else ""
             raise TypeError(
-                "model must be an LSTM, RNN, CharLM, SequenceClassifier or SequenceRegressor, "
+                "model must be an LSTM, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, "
                 f"got {type(model).__name__}{way}"
             )
 
@@ -120,9 +120,9 @@ class _Graph:
             y = self._node("Transpose", [y], "y_by_batch", perm=[1, 0, 2])
         self._output(y, "y", layer.dtype, (*form, layer.directions * layer.hidden_size))
 
-    def _add_characters(self, model: CharLM) -> None:
+    def _add_language(self, model: LanguageModel) -> None:
         if self.with_lengths:
-            raise ValueError("lengths must be False for a CharLM, which takes none")
+            raise ValueError(f"lengths must be False for a {self.name}, which takes none")
         tokens = self._input("tokens", np.dtype("int64"), ("T", "B"))
         x = self._embedding(model.embedding, tokens)
         y, _ = self._recurrent(model.recurrent, x, states=True, lengths="")
@@ -130,8 +130,8 @@ class _Graph:
         self._output(logits, "logits", model.dtype, ("T", "B", model.linear.out_features))
         self.metadata["vocabulary"] = json.dumps(model.vocabulary)
         self._describe(
-            "tokens (steps, batch) are the places of characters in the vocabulary, which these metadata have as JSON; "
-            f"softmax(logits[t]) are the probabilities of the character after tokens[t]; {STATES}"
+            f"tokens (steps, batch) are the places of {model.item}s in the vocabulary, which these metadata have as "
+            f"JSON; softmax(logits[t]) are the probabilities of the {model.item} after tokens[t]; {STATES}"
         )
 
     def _add_sequences(self, model: SequenceModel) -> None:

@@ -1,14 +1,14 @@
-"""`CharLM`: a network that reads a text character by character, predicts the next one, and writes."""
+"""`LanguageModel`: a network that reads a text token by token, predicts the next one, and writes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from nblstm.arguments import as_number, as_seed, as_size, as_text, check_array
-from nblstm.datasets import encode
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.layers.embedding import Embedding
@@ -16,21 +16,21 @@ from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import RNN
 from nblstm.models.network import Network, check_backward, check_tape, recurrent_layer
 
-INTERRUPTIBLE = 1000  # characters drawn in one go, during which Ctrl-C has to wait
+INTERRUPTIBLE = 1000  # tokens drawn in one go, during which Ctrl-C has to wait
 
 
 class Tape(NamedTuple):
-    """What the three layers of a `CharLM` keep between forward and backward."""
+    """What the three layers of a `LanguageModel` keep between forward and backward."""
 
     embedding: Any
     recurrent: Any
     linear: Any
 
 
-class CharLM(Network):
-    r"""A character-level language model: embedding, stacked recurrent layers, linear.
+class LanguageModel(Network, ABC):
+    r"""Embedding, stacked recurrent layers, linear; a subclass says what the tokens are.
 
-    For characters :math:`k_1, k_2, \dots` given as places in a vocabulary of V,
+    For tokens :math:`k_1, k_2, \dots` given as places in a vocabulary of V,
 
     .. math::
         x_t = E_{k_t}, \qquad
@@ -40,8 +40,8 @@ class CharLM(Network):
 
     Parameters
     ----------
-    vocabulary : str or sequence of str
-        The distinct characters, in the order of their numbers.
+    vocabulary : sequence of str
+        The distinct tokens, in the order of their numbers.
     embedding_size, hidden_size, num_layers : int
         Columns of E, units per recurrent layer, recurrent layers.
     cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu"}
@@ -59,26 +59,31 @@ class CharLM(Network):
     ----------
     embedding, recurrent, linear : Layer
         The parts, also as the list `layers`, which is what an optimiser takes.
-    vocabulary : str
-        The characters as one string.
+    vocabulary : str or tuple of str
+        The tokens.
 
     Raises
     ------
     ValueError
-        Repeated or missing characters, an unknown cell, or what the layers refuse.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nblstm import CharLM, cross_entropy
-    >>> model = CharLM("abc", 4, 8, 1, seed=0)
-    >>> tokens = np.array([[0], [1], [2], [0]])
-    >>> logits, state, tape = model.forward(tokens[:-1])
-    >>> loss, dlogits = cross_entropy(logits, tokens[1:])
-    >>> model.backward(dlogits, tape)
-    >>> logits.shape, len(model.sample("a", length=5, seed=0))
-    ((3, 1, 3), 6)
+        Repeated, missing or wrong tokens, an unknown cell, or what the layers refuse.
     """
+
+    item: ClassVar[str]
+    """What a token is called."""
+
+    never_drawn: ClassVar[tuple[int, ...]] = ()
+    """Places of tokens that `sample` does not write."""
+
+    vocabulary: Sequence[str]
+
+    @staticmethod
+    @abstractmethod
+    def _checked(vocabulary: Any) -> Sequence[str]:
+        """`vocabulary`, if it is one of this kind of model."""
+
+    @abstractmethod
+    def _encode(self, text: str) -> np.ndarray:
+        """The tokens of a text, whose strings joined are the text, as places in the vocabulary."""
 
     def __init__(
         self,
@@ -94,21 +99,15 @@ class CharLM(Network):
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
-        if not isinstance(vocabulary, Sequence):
-            raise TypeError(f"vocabulary must be a string or a list of characters, got {type(vocabulary).__name__}")
-        if not vocabulary or any(not isinstance(c, str) or len(c) != 1 for c in vocabulary):
-            raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
-        if len(set(vocabulary)) < len(vocabulary):
-            raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
-        self.vocabulary = "".join(vocabulary)
+        self.vocabulary = self._checked(vocabulary)
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(3)]
         embedding_size = as_size("embedding_size", embedding_size)
-        self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
+        self.embedding = Embedding(len(self.vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
         self.recurrent = recurrent_layer(
             cell, embedding_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
             formulation=formulation, dtype=dtype, seed=seeds[1],
         )  # fmt: skip
-        self.linear = Linear(hidden_size, len(vocabulary), dtype=dtype, seed=seeds[2])
+        self.linear = Linear(hidden_size, len(self.vocabulary), dtype=dtype, seed=seeds[2])
         name = "rnn" if isinstance(self.recurrent, RNN) else "lstm"
         super().__init__(
             {"embedding": self.embedding, name: self.recurrent, "linear": self.linear},
@@ -126,10 +125,10 @@ class CharLM(Network):
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.config.items() if name != "vocabulary")
-        return f"CharLM({len(self.vocabulary)} characters, {settings})"
+        return f"{type(self).__name__}({len(self.vocabulary)} {self.item}s, {settings})"
 
     def __call__(self, tokens: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
-        """Logits and the state after the last character; nothing is dropped or kept.
+        """Logits and the state after the last token; nothing is dropped or kept.
 
         Parameters
         ----------
@@ -187,26 +186,26 @@ class CharLM(Network):
         self.recurrent._states("state", state, shape[-1], unbatched=len(shape) == 1)
 
     def sample(self, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int | None = None) -> str:
-        """`prompt`, continued by `length` characters drawn one after the other, each read before the next is drawn.
+        """`prompt`, continued by `length` tokens drawn one after the other, each read before the next is drawn.
 
-        Character j has probability softmax(z / temperature)_j; for a number u uniform in [0, 1), the first j is taken
-        whose cumulative probability exceeds u. At temperature 0, the limit, it is the most probable character, the
-        first of equals, and u has no part in it. An empty prompt stands for a line end, or the vocabulary's first
-        character if it has none.
+        Token j has probability softmax(z / temperature)_j; for a number u uniform in [0, 1), the first j is taken
+        whose cumulative probability exceeds u. At temperature 0, the limit, it is the most probable token, the first
+        of equals, and u has no part in it. An empty prompt stands for a line end, or the vocabulary's first token if
+        it has none.
 
         Parameters
         ----------
         prompt : str
         length : int
         temperature : float
-            0 or more. Below 1 likely characters become likelier still, above 1 the draw approaches chance.
+            0 or more. Below 1 likely tokens become likelier still, above 1 the draw approaches chance.
         seed : int, optional
             Of the numbers u; fresh ones each time by default.
 
         Raises
         ------
         ValueError
-            A temperature below 0 or not finite, or characters outside the vocabulary, which are named.
+            A temperature below 0 or not finite, or a prompt outside the vocabulary, whose characters are named.
         """
         length, temperature = as_size("length", length), as_number("temperature", temperature)
         prompt = as_text("prompt", prompt)
@@ -214,7 +213,7 @@ class CharLM(Network):
             raise ValueError("the model has weights that are not finite, so nothing can be drawn from it")
         start = prompt or ("\n" if "\n" in self.vocabulary else self.vocabulary[0])
         try:
-            tokens = encode(start, self.vocabulary)
+            tokens = self._encode(start)
         except ValueError as error:
             raise ValueError(f"prompt: {error}") from None
         uniforms = np.random.default_rng(as_seed(seed)).random(length)
@@ -227,6 +226,8 @@ class CharLM(Network):
         packs = layer.inference_packs(threads=1)
         L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
         h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * P, dtype), np.empty(len(uniforms), np.int64)
+        bias = linear.bias.copy()
+        bias[list(self.never_drawn)] = -np.inf
         table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), packs.addresses.reshape(-1)
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
@@ -234,7 +235,7 @@ class CharLM(Network):
                 layer.cell, tokens, uniforms[start : start + len(part)], temperature,
                 table, E, L, weights_, H, P, layer.gate_columns, h.reshape(-1), c,
                 np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64),
-                linear.panels, linear.bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
+                linear.panels, bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps
             tokens = part[-1:]

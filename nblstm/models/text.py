@@ -1,0 +1,89 @@
+"""`CharLM` and `WordLM`: language models whose tokens are characters, or words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nblstm.datasets import encode, encode_words
+from nblstm.datasets.words_of_text import check_words
+from nblstm.models.language import LanguageModel
+
+
+class CharLM(LanguageModel):
+    """A language model whose tokens are characters.
+
+    Parameters
+    ----------
+    vocabulary : str or sequence of str
+        The distinct characters, in the order of their numbers; `vocabulary` of the model is one string. For the other
+        parameters, the equations and the attributes see `nblstm.models.LanguageModel`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import CharLM, cross_entropy
+    >>> model = CharLM("abc", 4, 8, 1, seed=0)
+    >>> tokens = np.array([[0], [1], [2], [0]])
+    >>> logits, state, tape = model.forward(tokens[:-1])
+    >>> loss, dlogits = cross_entropy(logits, tokens[1:])
+    >>> model.backward(dlogits, tape)
+    >>> logits.shape, len(model.sample("a", length=5, seed=0))
+    ((3, 1, 3), 6)
+    """
+
+    item = "character"
+    vocabulary: str
+
+    @staticmethod
+    def _checked(vocabulary: Any) -> str:
+        if not isinstance(vocabulary, Sequence):
+            raise TypeError(f"vocabulary must be a string or a list of characters, got {type(vocabulary).__name__}")
+        if not vocabulary or any(not isinstance(c, str) or len(c) != 1 for c in vocabulary):
+            raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
+        if len(set(vocabulary)) < len(vocabulary):
+            raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
+        return "".join(vocabulary)
+
+    def _encode(self, text: str) -> np.ndarray:
+        return encode(text, self.vocabulary)
+
+
+class WordLM(LanguageModel):
+    """A language model whose tokens are words, each with the space before it, punctuation marks and white space.
+
+    Parameters
+    ----------
+    vocabulary : sequence of str
+        As `nblstm.datasets.word_vocabulary` makes it: ``"<unk>"``, which stands for all tokens that are not in the
+        vocabulary, and then the distinct tokens. For the other parameters, the equations and the attributes see
+        `nblstm.models.LanguageModel`.
+
+    Notes
+    -----
+    A prompt may have any words; `sample` reads those that are unknown as ``"<unk>"``, and never writes it: the draw is
+    among the other tokens.
+
+    Examples
+    --------
+    >>> from nblstm import WordLM
+    >>> from nblstm.datasets import word_vocabulary
+    >>> model = WordLM(word_vocabulary("a rose is a rose is a rose"), 4, 8, 1, seed=0)
+    >>> model.vocabulary
+    ('<unk>', ' rose', ' is', ' a', 'a')
+    >>> model.sample("a lily", length=2, seed=3).startswith("a lily")
+    True
+    """
+
+    item = "token"
+    never_drawn = (0,)
+    vocabulary: tuple[str, ...]
+
+    @staticmethod
+    def _checked(vocabulary: Any) -> tuple[str, ...]:
+        return check_words(vocabulary)
+
+    def _encode(self, text: str) -> np.ndarray:
+        return encode_words(text, self.vocabulary)

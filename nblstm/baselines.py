@@ -16,8 +16,8 @@ ORDER = 5
 PIECE = 2**16
 """Tokens that are counted at once, so that nothing in eight bytes each is as long as the text."""
 
-TABLE = 8
-"""A table of n-grams has at most one entry for so many tokens of the text."""
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: keys near each other have products whose highest bits are far apart."""
 
 
 def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int) -> dict[str, float]:
@@ -152,7 +152,7 @@ class _Counts:
                 longest = piece[-1][1]
                 found.add(longest[longest >= 0])
             keys = found.sorted()
-            self.grams.append(_Numbers(keys, contexts[-1] * vocabulary_size, len(training) / TABLE))
+            self.grams.append(_Numbers(keys))
             contexts.append(len(keys))
         self.counts = [np.zeros(count, np.int64) for count in contexts[1:]]  # n(h c)
         self.totals = [np.zeros(count, np.int64) for count in contexts[:-1]]  # n(h)
@@ -218,19 +218,42 @@ class _Counts:
 
 
 class _Numbers:
-    """Sorted keys below `limit` and their numbers: by a table of at most `most` entries or by a slower search."""
+    """The numbers of sorted keys, none of them negative, in a hash table of which at most half is full.
 
-    def __init__(self, keys: np.ndarray, limit: int, most: float) -> None:
+    A key is in the first slot that was free from the one on where its product with `SPREAD` points; so a search ends at
+    the key or at a free slot. That takes one or two steps, where one in the sorted keys would take twenty.
+    """
+
+    def __init__(self, keys: np.ndarray) -> None:
         self.keys = keys
-        self.table = np.full(limit + 1, -1, np.int32) if limit < most else None  # at the end the place of -1
-        if self.table is not None:
-            self.table[keys] = np.arange(len(keys))
+        bits = (2 * len(keys) + 1).bit_length()
+        self.shift, self.last = np.uint64(64 - bits), 2**bits - 1
+        self.slots = np.full(2**bits, -1, np.int32)
+        left, slots = np.arange(len(keys), dtype=np.int32), self._first(keys)
+        while len(left):
+            free = self.slots[slots] < 0
+            self.slots[slots[free]] = left[free]  # where several want one slot, it is the last one's
+            others = self.slots[slots] != left
+            left, slots = left[others], (slots[others] + 1) & self.last
+
+    def _first(self, keys: np.ndarray) -> np.ndarray:
+        return (keys.view(np.uint64) * SPREAD >> self.shift).view(np.int64)
 
     def find(self, asked: np.ndarray) -> np.ndarray:
         """The numbers of the keys `asked`; -1 of what is none of them, such as -1."""
-        if self.table is not None:
-            return self.table[asked].astype(np.int64)
-        return _find(self.keys, asked)
+        slots = self._first(asked)
+        found = self.slots[slots]
+        others = np.flatnonzero(self._another(found, asked))
+        while len(others):
+            slots[others] = (slots[others] + 1) & self.last
+            found[others] = self.slots[slots[others]]
+            others = others[self._another(found[others], asked[others])]
+        return found.astype(np.int64)
+
+    def _another(self, numbers: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """Whether there is a key of that number, and it is not the one asked for."""
+        taken = numbers >= 0
+        return taken & (self.keys[numbers] != asked) if len(self.keys) else taken
 
 
 class _Distinct:

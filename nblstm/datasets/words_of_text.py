@@ -17,6 +17,11 @@ UNKNOWN = "<unk>"
 TOKEN = re.compile(r" ?\w+(?:['’]\w+)*| ?[^\w\s]|\s")
 """A word, or one mark that is none, each with a space before it if there is one; or one of white space."""
 
+SPACE = re.compile(r"\s")
+
+PIECE = 2**16
+"""Characters that are split at once, or a few more."""
+
 
 def split_words(text: str) -> Iterator[str]:
     r"""The tokens of a text, one by one; joined they are the text again.
@@ -31,7 +36,17 @@ def split_words(text: str) -> Iterator[str]:
     >>> list(split_words("Don't, he said:  \n1984!"))
     ["Don't", ',', ' he', ' said', ':', ' ', ' ', '\n', '1984', '!']
     """
-    return (match[0] for match in TOKEN.finditer(as_text("text", text)))
+    return _split(as_text("text", text))
+
+
+def _split(text: str) -> Iterator[str]:
+    """Piece by piece: a list of all the tokens would be many times as long as the text."""
+    start = 0
+    while start < len(text):
+        space = SPACE.search(text, start + PIECE)  # no token goes across the place before one
+        end = space.start() if space else len(text)
+        yield from TOKEN.findall(text, start, end)
+        start = end
 
 
 def word_vocabulary(text: str, size: int = 10_000) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nblstm.baselines import _Numbers as Numbers
 from nblstm.baselines import baselines, ngram_probabilities
 from nblstm.datasets import encode, load_text, read_text, split, streams, text_sources, vocabulary_of
 from nblstm.jobs import TextJob
@@ -268,14 +269,12 @@ def test_ngrams_against_dicts(order: int) -> None:
     np.testing.assert_allclose(ngram_probabilities(training, validation, 4, order), expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize("table", [1e-9, 1e9])  # one for the n-grams of every length, or none
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
-def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: int, table: int) -> None:
+def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     rng = np.random.default_rng(0)
     training, validation = rng.integers(0, 5, 200, np.uint8), rng.integers(0, 6, 60)
     whole = baselines(training, validation, 6)
     monkeypatch.setattr("nblstm.baselines.PIECE", size)
-    monkeypatch.setattr("nblstm.baselines.TABLE", table)
     assert baselines(training, validation, 6) == whole
 
 
@@ -292,6 +291,16 @@ def test_a_text_is_counted_and_cut_in_ten_bytes_a_character(tmp_path: Path, monk
         assert tracemalloc.get_traced_memory()[1] < 10 * len(text)
     finally:
         tracemalloc.stop()
+
+
+def test_keys_are_found_by_their_numbers_however_they_collide(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    for keys in (np.unique(rng.integers(0, 2**62, 3000)), np.arange(50), np.array([7]), np.empty(0, np.int64)):
+        asked = np.concatenate([keys, [-1, 3, 2**40], keys + 1])
+        expected = [{key: number for number, key in enumerate(keys.tolist())}.get(key, -1) for key in asked.tolist()]
+        assert Numbers(keys).find(asked).tolist() == expected
+    monkeypatch.setattr("nblstm.baselines.SPREAD", np.uint64(1))  # all in the first slot
+    assert Numbers(np.arange(50)).find(np.arange(-1, 60)).tolist() == [-1, *range(50), *[-1] * 10]
 
 
 def test_ngram_probabilities_sum_to_one_after_any_context() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nblstm.baselines import baselines
 from nblstm.datasets import encode_words, load_text, split_words, word_vocabulary
+from nblstm.datasets.words_of_text import TOKEN
 
 FORM = ("<unk>", "a", " rose", "\n")
 
@@ -20,6 +21,13 @@ FORM = ("<unk>", "a", " rose", "\n")
 @given(st.text(st.sampled_from(" \t\n\u3000ab1_é漢.,'’-<\0\u0301😀")))
 def test_tokens_joined_are_the_text(text: str) -> None:
     assert "".join(split_words(text)) == text
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_pieces_are_split_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    text = load_text()[:20_000] + "  x\u3000 \n\ny don't"
+    monkeypatch.setattr("nblstm.datasets.words_of_text.PIECE", size)
+    assert list(split_words(text)) == TOKEN.findall(text)
 
 
 def test_what_a_token_is() -> None:

@@ -111,8 +111,8 @@ def check_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
     if isinstance(vocabulary, str) or not isinstance(vocabulary, Sequence):
         raise TypeError(f"vocabulary must be a tuple or list of tokens, got {shown(vocabulary)}")
     tokens = tuple(vocabulary)
-    right = len(tokens) > 1 and tokens[0] == UNKNOWN and len(set(tokens)) == len(tokens)
-    if not right or not all(isinstance(token, str) and TOKEN.fullmatch(token) for token in tokens[1:]):
+    right = all(isinstance(token, str) for token in tokens) and len(tokens) > 1 and tokens[0] == UNKNOWN
+    if not right or len(set(tokens)) < len(tokens) or not all(TOKEN.fullmatch(token) for token in tokens[1:]):
         raise ValueError(
             f"vocabulary must be {UNKNOWN!r} and then distinct tokens, each as split_words makes them, "
             f"got {shown(vocabulary)}"

@@ -1,4 +1,4 @@
-"""What prediction costs without a network: the entropies that a character model must beat, in bits per character."""
+"""What prediction costs without a network: the entropies that a language model must beat, in bits per token."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def baselines(training: np.ndarray, validation: np.ndarray, vocabulary_size: int
     Returns
     -------
     dict
-        ``"uniform"``, ``"unigram"``, ``"bigram"`` and ``"5-gram"``, in bits per character.
+        ``"uniform"``, ``"unigram"``, ``"bigram"`` and ``"5-gram"``, in bits per token, a character or a word.
 
     Raises
     ------

@@ -67,7 +67,7 @@ class Network(Composed):
                 model = kind(**config)
             model.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged {kind.__name__} file: {error}") from error
+            raise ValueError(f"{path} is a damaged model file: {error}") from error
         return model
 
     @classmethod

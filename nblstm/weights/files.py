@@ -198,8 +198,10 @@ def load_with_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarr
             return tensors, file.metadata() or {}
     except OSError as error:
         raise type(error)(f"{path} cannot be read: {error}") from error
-    except (safetensors.SafetensorError, TypeError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file for NumPy: {error}") from error
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file, the kind that holds models and runs") from error
+    except TypeError as error:
+        raise ValueError(f"{path} must have tensors of types that NumPy has: {error}") from error
 
 
 def _check_tensors(tensors: Mapping[str, np.ndarray]) -> None:

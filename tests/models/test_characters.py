@@ -128,17 +128,17 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     weights.save(
         path, tensors, {"nblstm.CharLM": metadata["nblstm.CharLM"].replace("embedding_size", "embedding_sine")}
     )
-    with pytest.raises(ValueError, match="damaged CharLM file"):
+    with pytest.raises(ValueError, match="damaged model file"):
         CharLM.load(path)
     tensors["linear.bias"][0] += 1
     weights.save(path, tensors, metadata)
-    with pytest.raises(ValueError, match="damaged CharLM file: what it holds does not match its digest"):
+    with pytest.raises(ValueError, match="damaged model file: what it holds does not match its digest"):
         CharLM.load(path)
     tensors["linear.bias"][0] = model.linear.params["bias"][0]
     config = weights.unseal(metadata["nblstm.CharLM"], tensors)
     del tensors["linear.bias"]
     weights.save(path, tensors, {"nblstm.CharLM": weights.seal(config, tensors)})
-    with pytest.raises(ValueError, match=r"damaged CharLM file.*missing: linear\.bias"):
+    with pytest.raises(ValueError, match=r"damaged model file.*missing: linear\.bias"):
         CharLM.load(path)
 
 

@@ -102,12 +102,12 @@ CONFIGURATIONS = [
 @pytest.mark.parametrize(("path", "value"), CONFIGURATIONS)
 def test_a_model_that_lies_about_itself(run: Path, path: tuple[str, ...], value: Any) -> None:
     forge(run / "model.safetensors", "nblstm.CharLM", put(*path, value=value))
-    assert "model.safetensors is a damaged CharLM file: " in refused("sample", str(run))
+    assert "model.safetensors is a damaged model file: " in refused("sample", str(run))
 
 
 def test_a_number_of_layers_that_is_none(run: Path) -> None:
     forge(run / "model.safetensors", "nblstm.CharLM", put("num_layers", value="x"))
-    assert "CharLM file: num_layers must be an integer, got 'x'" in refused("sample", str(run))
+    assert "model file: num_layers must be an integer, got 'x'" in refused("sample", str(run))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_number_of_layers_that_is_none(run: Path) -> None:
 )
 def test_a_model_that_says_something_else(run: Path, data: Any) -> None:
     forge(run / "model.safetensors", "nblstm.CharLM", lambda _: data)
-    with pytest.raises(ValueError, match=r"model\.safetensors is a damaged CharLM file: .+"):
+    with pytest.raises(ValueError, match=r"model\.safetensors is a damaged model file: .+"):
         Network.load(run / "model.safetensors")
 
 
@@ -151,7 +151,7 @@ def test_a_model_with_other_tensors(run: Path, change: str) -> None:
         weights.save(path, tensors, {"nblstm.CharLM": form, "nblstm.SequenceClassifier": form})
     else:
         forge(path, "nblstm.CharLM", lambda data: data, altered)
-    with pytest.raises(ValueError, match=r"model\.safetensors (is a damaged CharLM file|must be a model saved by)"):
+    with pytest.raises(ValueError, match=r"model\.safetensors (is a damaged model file|must be a model saved by)"):
         Network.load(path)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nblstm import weights
-from nblstm.arguments import as_number, as_path, as_size, check_kind
+from nblstm.arguments import as_number, as_path, as_size, check_kind, shown
 from nblstm.jobs import Job
 from nblstm.settings import LENGTHS, Settings
 
@@ -96,7 +96,7 @@ class Checkpoint:
         replaced |= {name: given[name] for name in self.settings.PLACES if name in given}
         differing = [
             f"{name}={own[name]}, got {value}" if name in own else f"{name} is no setting, got {value}"
-            for name, value in given.items()
+            for name, value in self._kept(given).items()
             if name not in replaced and (name not in own or value != own[name])
         ]
         if differing:
@@ -104,6 +104,18 @@ class Checkpoint:
                 f"the run in {self.path.parent} must be resumed with its own settings: {'; '.join(differing)}"
             )
         return dataclasses.replace(self.settings, **replaced)
+
+    def _kept(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is given as settings keep it, plain data; what they refuse in words, which are none of theirs."""
+        kept = dict(given)
+        for name, value in given.items():
+            if name in LENGTHS:  # of which one is enough
+                continue
+            try:
+                kept[name] = getattr(dataclasses.replace(self.settings, **{name: value}), name)
+            except (TypeError, ValueError):
+                kept[name] = value if isinstance(value, str) else shown(value)
+        return kept
 
     def moved(self, given: Mapping[str, Any] | None) -> str:
         """How to say where the data are now, for whoever has not said it: their old place has them no more."""

@@ -157,6 +157,20 @@ def test_other_settings_are_all_listed(tmp_path: Path, settings: TextSettings) -
     assert "window" not in str(caught.value)
 
 
+def test_settings_are_compared_as_they_are_kept(tmp_path: Path) -> None:
+    """An array has no truth value, and a list is no tuple."""
+    data = sequences(ClassificationJob, 83, seed=0), sequences(ClassificationJob, 30, seed=1)
+    own = np.array([1.0, 2.0])
+    settings = replace(QUICK, class_weight=own)
+    Run.create(tmp_path / "run", ClassificationJob(settings, *data))
+    for same in (own, [1, 2]):
+        given = {"class_weight": same, "hidden_size": np.int64(settings.hidden_size)}
+        assert Run.resume(tmp_path / "run", ClassificationJob, *data, given=given).settings == settings
+    for other, got in ((2 * own, r"\(2\.0, 4\.0\)"), (np.ones((2, 2)), "ndarray"), ("even", "even")):
+        with pytest.raises(ValueError, match=rf"with its own settings: class_weight=\(1\.0, 2\.0\), got {got}$"):
+            Run.resume(tmp_path / "run", ClassificationJob, *data, given={"class_weight": other})
+
+
 def test_a_changed_text_is_noticed(tmp_path: Path, settings: TextSettings) -> None:
     Run.create(tmp_path / "run", TextJob(settings))
     path = Path(settings.text)

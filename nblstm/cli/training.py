@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-import numba
-from click.core import ParameterSource
 
 from nblstm.class_weights import BALANCED
-from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, main, sentence
-from nblstm.datasets.text import STANDARD_INPUT, named
-from nblstm.kernels.compilation import refuse
-from nblstm.layers.engine import FORMULATIONS
-from nblstm.models import CELLS
-from nblstm.models.network import no_effect
-from nblstm.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, Settings, TextSettings
+from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
+from nblstm.cli.runs import given_options, options_of_a_run, trained
+from nblstm.datasets.text import STANDARD_INPUT
+from nblstm.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
 
 if TYPE_CHECKING:
-    from nblstm.jobs import Job
     from nblstm.models import LanguageModel
-    from nblstm.runs import Run
 
-DEFAULT = ParameterSource.DEFAULT
 OPENING = "The "
 TEMPERATURE = 0.7
 LINE = 78  # characters, of the lines around a sample
@@ -36,55 +25,6 @@ A run is trained further, also a finished one, by --resume with a greater length
 counted from its beginning. From there on the learning rate is that of a run of the new length, so it goes up from where
 it had fallen to, and the whole is not the run that would have had this length from its beginning.
 """
-
-
-def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options that every training command has, with their defaults; `length` says what an epoch is."""
-    options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
-        click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
-        click.option("--layers", "num_layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
-        click.option("--cell", type=click.Choice(CELLS), default=defaults.cell),
-        click.option(
-            "--formulation",
-            type=click.Choice(FORMULATIONS),
-            default=defaults.formulation,
-            help="Weights of input and state apart, or joined.",
-        ),
-        click.option("--steps", type=POSITIVE, default=defaults.steps, help="Length of the run in training steps."),
-        click.option("--epochs", type=POSITIVE, default=defaults.epochs, help=f"Length of the run in {length}."),
-        click.option(
-            "--minutes",
-            type=float,
-            help="Length of the run in minutes; gives up reproducibility: how many steps fit depends on the machine.",
-        ),
-        click.option(
-            "--learning-rate",
-            default=defaults.learning_rate,
-            help="Of Adam at the beginning; it falls along half a cosine.",
-        ),
-        click.option("--dropout", default=defaults.dropout, help="Between the recurrent layers, from 0 to below 1."),
-        click.option("--clip", default=defaults.clip, help="Largest norm of the gradient; inf for no limit."),
-        click.option(
-            "--seed", type=NOT_NEGATIVE, default=defaults.seed, help="Of all that is drawn: initial weights and so on."
-        ),
-        click.option(
-            "--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]"
-        ),
-        click.option(
-            "--resume",
-            type=Path,
-            metavar="RUN",
-            help="Continue the run in this folder with the settings it has, or a greater length.",
-        ),
-        click.pass_context,
-    ]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 @main.command(epilog=EPILOG)
@@ -112,7 +52,7 @@ def _options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...
     type=click.IntRange(min=2),
     help=f"Words that the model knows; the rarer ones are one token, <unk>.  [default: {VOCABULARY_SIZE:,}]",
 )
-@_options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
+@options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
 def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
     """Train a language model on TEXT: files and folders, or python-reference, or tinyshakespeare.
 
@@ -120,9 +60,9 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     folder all .txt and .txt.gz are read, also those in folders in it, sorted by path. Several files are one text: each
     begins where the one before ends, with nothing between. python-reference, the default, is the language reference
     that every Python carries: 465,000 characters, no download. tinyshakespeare is fetched once. The last tenth of the
-    text is kept for validation; bits per character on it are shown beside four baselines that only count characters in
-    the rest. A text too short for --batch and --length gets a smaller batch and a shorter length by itself, where these
-    are not given.
+    text is kept for validation; bits per character on it, on its first 200,000 characters at most, are shown beside
+    four baselines that only count characters in the rest. A text too short for --batch and --length gets a smaller
+    batch and a shorter length by itself, where these are not given.
 
     With --tokens words the model reads and predicts words, punctuation marks and white space, and says the bits per
     token, the perplexity, and the bits per character, in which an unknown word counts as <unk> and its spelling.
@@ -134,14 +74,14 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     from nblstm.datasets import DEFAULT_TEXT, KNOWN_TEXTS
     from nblstm.jobs import TextJob
 
-    given = _given(context, options)
+    given = given_options(context, options)
     texts = given.pop("text", ())
     if texts:
         places = [one if one in (*KNOWN_TEXTS, STANDARD_INPUT) else str(Path(one).absolute()) for one in texts]
         given["text"] = places[0] if len(places) == 1 else tuple(places)
     name = _name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
-    run = _train(context, TextJob, name, given, output, resume, data=[shorten])
+    run = trained(context, TextJob, name, given, output, resume, data=[shorten])
     model = cast("LanguageModel", run.model)
     length = 500 if model.item == "character" else 100
     sample = model.sample(_opening(model), length, temperature=TEMPERATURE, seed=run.settings.seed)
@@ -183,7 +123,7 @@ def export(run: Path, out: Path, lengths: bool) -> None:
 @click.option(
     "--batch", "batch_size", type=POSITIVE, default=ImageSettings.batch_size, help="Images that are read side by side."
 )
-@_options_of_a_run(ImageSettings(), "passes over the training part")
+@options_of_a_run(ImageSettings(), "passes over the training part")
 def classify(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
     """Train a classifier on images of handwritten digits, which it reads row by row.
 
@@ -195,13 +135,13 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     """
     from nblstm.jobs import ImageJob
 
-    given = _given(context, options)
+    given = given_options(context, options)
     if "folder" in given:
         given["folder"] = str(Path(given["folder"]).absolute())
     defaults = MNIST if given["images"] == "mnist" else {}
     if given.keys() & set(LENGTHS):
         defaults = {name: value for name, value in defaults.items() if name not in LENGTHS}
-    run = _train(context, ImageJob, given["images"], given, output, resume, defaults=defaults)
+    run = trained(context, ImageJob, given["images"], given, output, resume, defaults=defaults)
     click.echo(f"{run.folder} has model.safetensors, run.json, loss.png and confusion.png")
     if run.verdict:
         click.echo(run.verdict)
@@ -231,77 +171,8 @@ def sample(run: Path, prompt: str | None, length: int, temperature: float, seed:
     click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
 
 
-def _train(
-    context: click.Context, kind: type[Job], name: str, given: dict[str, Any], output: Path | None, resume: Path | None,
-    *, defaults: Mapping[str, Any] = {}, data: Sequence[Any] = (),
-) -> Run:  # fmt: skip
-    """The run that was asked for, trained to its end; the command ends here if Ctrl-C stops it before.
-
-    A new one is a job of `data`, of `given`, and of `defaults` where these say nothing.
-    """
-    from nblstm.runs import Run
-
-    if numba.config.DISABLE_JIT:
-        refuse()  # before there is a folder
-    if resume and output:
-        raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
-    if resume:
-        _refuse_finished(resume, kind, given)
-        click.echo(f"reading the run in {resume} and its data")
-        run = Run.resume(resume, kind, given=given)
-        doing = f"resuming, after {run.trainer.steps:,} steps,"
-    else:
-        settings = kind.settings_type(**{**defaults, **given})
-        if given.get("dropout") and settings.num_layers == 1:
-            click.echo(f"Warning: {no_effect(settings.dropout)}", err=True)
-        if isinstance(settings, TextSettings):
-            click.echo(f"reading {named(settings.text)}")  # a long one takes a while
-        job = kind(settings, *data)
-        wanted, found = asdict(settings), asdict(job.settings)
-        smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in found.items() if size != wanted[name]]
-        if smaller:
-            click.echo(
-                in_options(f"the text is short, so it is read with {', '.join(smaller)}", context.command.params)
-            )
-        run, doing = Run.create(output or _new_folder(name), job), "training"
-    click.echo(run.job.describe())
-    click.echo(f"{doing} {run.model.num_parameters:,} parameters in {run.folder}")
-    if run.settings.minutes:
-        click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
-    images = [given["images"]] if "images" in given else []
-    again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
-    try:
-        finished = run.train(verdict=False)
-    except OSError as error:
-        raise OSError(f"{sentence(error)}; when that is mended, continue with: {again}") from error
-    if not finished:
-        click.echo(f"stopped after {run.trainer.steps} steps; continue with: {again}")
-        context.exit(130)
-    return run
-
-
-def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) -> None:
-    """A finished run needs a new length to go on; it is told before its data are read, which may be gone."""
-    from nblstm.checkpoints import Checkpoint
-    from nblstm.runs import PICTURE
-
-    checkpoint = Checkpoint.read(folder, kind)
-    length, value = checkpoint.settings.length
-    new = checkpoint.settings_with(given).length != (length, value)
-    if checkpoint.finished and not new and (folder / PICTURE).exists():
-        raise ValueError(
-            f"the run in {folder} is finished with {checkpoint.steps:,} steps; "
-            f"to train it further, name a greater length: --{length} {2 * value}, say"
-        )
-
-
 def _model_file(run: Path) -> Path:
     return run / "model.safetensors" if run.is_dir() else run
-
-
-def _given(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that are not defaults."""
-    return {name: value for name, value in options.items() if context.get_parameter_source(name) is not DEFAULT}
 
 
 def _name_of(text: str) -> str:
@@ -310,15 +181,6 @@ def _name_of(text: str) -> str:
         return "standard-input"
     path = Path(text).absolute()
     return path.name if path.is_dir() else Path(text.removesuffix(".gz")).stem
-
-
-def _new_folder(name: str) -> Path:
-    """A folder below runs/ that does not exist yet."""
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = folder.with_name(f"{name}-{number}")
-    return folder
 
 
 def _opening(model: LanguageModel) -> str:

@@ -18,9 +18,15 @@ from nblstm.optim import Adam
 from nblstm.settings import TextSettings
 from nblstm.training import TextTrainer, evaluate
 
+VALIDATED = 200_000
+"""Characters of the last tenth that validation reads at most: all of a long text's would cost more than training."""
+
 
 class TextJob(Job):
     """A `CharLM` or a `WordLM` that learns to predict a text, whose last tenth is for validation.
+
+    Validation, and the baselines beside it, read the first 200,000 characters of that tenth, which are all of them in a
+    text of up to two million.
 
     The vocabulary of characters is that of the whole text; that of words is counted on the training part alone, and a
     word's embedding has as many numbers as a layer has units.
@@ -66,7 +72,8 @@ class TextJob(Job):
     def _characters(self, text: str) -> np.ndarray:
         """Make the model and the validation part; the training part."""
         vocabulary = datasets.vocabulary_of(text)
-        training, self.validation = datasets.split(datasets.encode(text, vocabulary, _smallest(len(vocabulary))))
+        training, held_out = datasets.split(datasets.encode(text, vocabulary, _smallest(len(vocabulary))))
+        self.validation = held_out[:VALIDATED]
         self.model = CharLM(vocabulary, **form(self.settings))
         self.facts["vocabulary"] = vocabulary
         return training
@@ -74,17 +81,19 @@ class TextJob(Job):
     def _words(self, text: str) -> np.ndarray:
         """As `_characters`, of the same parts of the text."""
         cut = len(text) * 9 // 10
-        read, held_out = text[:cut], text[cut:]
+        read, rest, held_out = text[:cut], text[cut:], text[cut : cut + VALIDATED]
         vocabulary = datasets.word_vocabulary(read, self.settings.vocabulary_size or 0)
         kind = _smallest(len(vocabulary))
-        training, self.validation = (datasets.encode_words(part, vocabulary, kind) for part in (read, held_out))
+        training, tokens_left, self.validation = (
+            datasets.encode_words(part, vocabulary, kind) for part in (read, rest, held_out)
+        )
         self.model = WordLM(vocabulary, embedding_size=self.settings.hidden_size, **form(self.settings))
         known, predicted = set(vocabulary), datasets.split_words(held_out)
         self.predicted = len(held_out) - len(next(predicted))  # characters
         unknown = sum(len(token) + 1 for token in predicted if token not in known)
         self.spelling = unknown * math.log2(len(set(text)) + 1)  # bits
-        self.facts["tokens"] = len(training) + len(self.validation)
-        self.facts["unknown"] = sum(int(np.count_nonzero(part == 0)) for part in (training, self.validation))
+        self.facts["tokens"] = len(training) + len(tokens_left)
+        self.facts["unknown"] = sum(int(np.count_nonzero(part == 0)) for part in (training, tokens_left))
         return training
 
     def evaluate(self) -> dict[str, float]:
@@ -104,12 +113,14 @@ class TextJob(Job):
         """The text in a line."""
         files, characters, distinct = self.facts["files"], self.facts["characters"], len(self.model.vocabulary)
         text = f"{datasets.text.named(self.settings.text)}{f' ({files:,} files)' if files > 1 else ''}"
+        shorter = characters - characters * 9 // 10 > VALIDATED
+        part = f"; validation is on the first {VALIDATED:,} characters of the last tenth" if shorter else ""
         if isinstance(self.model, CharLM):
-            return f"{text}: {characters:,} characters, {distinct} of them distinct"
+            return f"{text}: {characters:,} characters, {distinct} of them distinct{part}"
         tokens, unknown = self.facts["tokens"], self.facts["unknown"]
         return (
             f"{text}: {characters:,} characters in {tokens:,} tokens, words and marks; the {distinct - 1:,} most "
-            f"frequent ones are the vocabulary, the other {unknown / tokens:.1%} are <unk>"
+            f"frequent ones are the vocabulary, the other {unknown / tokens:.1%} are <unk>{part}"
         )
 
 

@@ -17,7 +17,8 @@ import pytest
 from support.small_jobs import QUICK, sequences
 
 from nblstm import SGD, SequenceRegressor, class_weights, cross_entropy
-from nblstm.datasets import encode_words, split_words, word_vocabulary
+from nblstm.baselines import baselines
+from nblstm.datasets import encode, encode_words, split_words, word_vocabulary
 from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
 from nblstm.settings import ImageSettings, SequenceSettings, TextSettings
 from nblstm.training import BatchTrainer, evaluate
@@ -286,5 +287,26 @@ def test_words_are_measured_per_character_as_characters_are(tmp_path: Path, monk
         bits += (len(token) + 1) * np.log2(len(set(text)) + 1) * (token not in job.model.vocabulary)
     monkeypatch.setattr("nblstm.jobs.text.evaluate", partial(evaluate, batch_size=1))
     found = job.evaluate()
+    assert "validation" not in job.describe()
     assert found["bits_per_character"] == pytest.approx(bits / len("".join(tokens[1:])), rel=1e-5)
     assert found["perplexity"] == pytest.approx(2 ** found["validation"])
+
+
+@pytest.mark.parametrize("tokens", ["characters", "words"])
+def test_of_a_long_text_the_beginning_of_the_last_tenth_is_for_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: str
+) -> None:
+    """As if the text were over there, but for what is counted in all of it."""
+    beginning, held_out, end = "one two three two one\n" * 90, "one two, two, one\n" * 6, "one three\n" * 12
+    end = end[: len(beginning) // 9 - len(held_out)]
+    form = TextSettings(text=str(tmp_path / "long.txt"), tokens=tokens, hidden_size=4, num_layers=1, batch_size=2)
+    (tmp_path / "long.txt").write_text(beginning + held_out + end)
+    monkeypatch.setattr("nblstm.jobs.text.VALIDATED", len(held_out))
+    job = TextJob(form)
+    numbers = encode_words if tokens == "words" else encode
+    training, validation = (numbers(part, job.model.vocabulary) for part in (beginning, held_out))
+    assert job.evaluate()["validation"] == evaluate(job.model, validation)
+    assert job.baselines == baselines(training, validation, len(job.model.vocabulary))
+    assert job.describe().endswith("; validation is on the first 108 characters of the last tenth")
+    assert f"{len(beginning + held_out + end):,} characters" in job.describe()
+    assert len(numbers(end, job.model.vocabulary)) + len(training) + len(validation) == job.facts.get("tokens", 2200)

@@ -1,0 +1,154 @@
+"""What the training commands share: the options of a run, and the run that they ask for, trained."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numba
+from click.core import ParameterSource
+
+from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
+from nblstm.datasets.text import named
+from nblstm.kernels.compilation import refuse
+from nblstm.layers.engine import FORMULATIONS
+from nblstm.models import CELLS
+from nblstm.models.network import no_effect
+from nblstm.settings import Settings, TextSettings
+
+if TYPE_CHECKING:
+    from nblstm.jobs import Job
+    from nblstm.runs import Run
+
+DEFAULT = ParameterSource.DEFAULT
+
+
+def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options that every training command has, with their defaults; `length` says what an epoch is."""
+    options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+        click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
+        click.option("--layers", "num_layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
+        click.option("--cell", type=click.Choice(CELLS), default=defaults.cell),
+        click.option(
+            "--formulation",
+            type=click.Choice(FORMULATIONS),
+            default=defaults.formulation,
+            help="Weights of input and state apart, or joined.",
+        ),
+        click.option("--steps", type=POSITIVE, default=defaults.steps, help="Length of the run in training steps."),
+        click.option("--epochs", type=POSITIVE, default=defaults.epochs, help=f"Length of the run in {length}."),
+        click.option(
+            "--minutes",
+            type=float,
+            help="Length of the run in minutes; gives up reproducibility: how many steps fit depends on the machine.",
+        ),
+        click.option(
+            "--learning-rate",
+            default=defaults.learning_rate,
+            help="Of Adam at the beginning; it falls along half a cosine.",
+        ),
+        click.option("--dropout", default=defaults.dropout, help="Between the recurrent layers, from 0 to below 1."),
+        click.option("--clip", default=defaults.clip, help="Largest norm of the gradient; inf for no limit."),
+        click.option(
+            "--seed", type=NOT_NEGATIVE, default=defaults.seed, help="Of all that is drawn: initial weights and so on."
+        ),
+        click.option(
+            "--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]"
+        ),
+        click.option(
+            "--resume",
+            type=Path,
+            metavar="RUN",
+            help="Continue the run in this folder with the settings it has, or a greater length.",
+        ),
+        click.pass_context,
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given_options(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are not defaults."""
+    return {name: value for name, value in options.items() if context.get_parameter_source(name) is not DEFAULT}
+
+
+def trained(
+    context: click.Context, kind: type[Job], name: str, given: dict[str, Any], output: Path | None, resume: Path | None,
+    *, defaults: Mapping[str, Any] = {}, data: Sequence[Any] = (),
+) -> Run:  # fmt: skip
+    """The run that was asked for, trained to its end; the command ends here if Ctrl-C stops it before.
+
+    A new one is a job of `data`, of `given`, and of `defaults` where these say nothing.
+    """
+    from nblstm.runs import Run
+
+    if numba.config.DISABLE_JIT:
+        refuse()  # before there is a folder
+    if resume and output:
+        raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
+    if resume:
+        _refuse_finished(resume, kind, given)
+        click.echo(f"reading the run in {resume} and its data")
+        run = Run.resume(resume, kind, given=given)
+        doing = f"resuming, after {run.trainer.steps:,} steps,"
+    else:
+        settings = kind.settings_type(**{**defaults, **given})
+        if given.get("dropout") and settings.num_layers == 1:
+            click.echo(f"Warning: {no_effect(settings.dropout)}", err=True)
+        if isinstance(settings, TextSettings):
+            click.echo(f"reading {named(settings.text)}")  # a long one takes a while
+        job = kind(settings, *data)
+        wanted, found = asdict(settings), asdict(job.settings)
+        smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in found.items() if size != wanted[name]]
+        if smaller:
+            click.echo(
+                in_options(f"the text is short, so it is read with {', '.join(smaller)}", context.command.params)
+            )
+        run, doing = Run.create(output or _new_folder(name), job), "training"
+    click.echo(run.job.describe())
+    click.echo(f"{doing} {run.model.num_parameters:,} parameters in {run.folder}")
+    if run.settings.minutes:
+        click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
+    images = [given["images"]] if "images" in given else []
+    again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
+    try:
+        finished = run.train(verdict=False)
+    except OSError as error:
+        raise OSError(f"{sentence(error)}; when that is mended, continue with: {again}") from error
+    if not finished:
+        click.echo(f"stopped after {run.trainer.steps} steps; continue with: {again}")
+        context.exit(130)
+    return run
+
+
+def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) -> None:
+    """A finished run needs a new length to go on; it is told before its data are read, which may be gone."""
+    from nblstm.checkpoints import Checkpoint
+    from nblstm.runs import PICTURE
+
+    checkpoint = Checkpoint.read(folder, kind)
+    length, value = checkpoint.settings.length
+    new = checkpoint.settings_with(given).length != (length, value)
+    if checkpoint.finished and not new and (folder / PICTURE).exists():
+        raise ValueError(
+            f"the run in {folder} is finished with {checkpoint.steps:,} steps; "
+            f"to train it further, name a greater length: --{length} {2 * value}, say"
+        )
+
+
+def _new_folder(name: str) -> Path:
+    """A folder below runs/ that does not exist yet."""
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = folder.with_name(f"{name}-{number}")
+    return folder

@@ -103,7 +103,8 @@ class TextSettings(Settings):
             self._keep("vocabulary_size", as_size("vocabulary_size", size, least=2))
         elif self.vocabulary_size is not None:
             raise ValueError(
-                f"vocabulary_size must be None but for words: a text has all its characters, got {self.vocabulary_size}"
+                f"vocabulary_size must be left out but for words: of a text all characters are known, "
+                f"got {self.vocabulary_size}"
             )
 
 

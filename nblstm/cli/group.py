@@ -30,7 +30,6 @@ WORDS = {
     "ImageJob": "nblstm classify",
     "LanguageModel.save": "nblstm train",
     "Network.save": "nblstm",
-    "tokens": "the text",
 }
 """What Python's names are on the command line, besides those of options."""
 

@@ -56,6 +56,8 @@ class TextJob(Job):
         super().__init__(settings)
         sources = datasets.text_sources(settings.text)
         text = datasets.load_text(sources, settings.encoding)
+        if len(text) < 20:
+            raise ValueError(f"the text must be at least 20 characters for a validation part, got {len(text)}")
         self.digest, self.facts = _digest(text), {"files": len(sources), "characters": len(text)}
         training = self._words(text) if settings.tokens == "words" else self._characters(text)
         del text  # which may be long
@@ -87,6 +89,11 @@ class TextJob(Job):
         training, tokens_left, self.validation = (
             datasets.encode_words(part, vocabulary, kind) for part in (read, rest, held_out)
         )
+        if min(len(training), len(self.validation)) < 2:
+            raise ValueError(
+                f"the text must have at least two words in its last tenth, which is for validation, and two before, "
+                f"got {len(self.validation)} and {len(training)}"
+            )
         self.model = WordLM(vocabulary, embedding_size=self.settings.hidden_size, **form(self.settings))
         known, predicted = set(vocabulary), datasets.split_words(held_out)
         self.predicted = len(held_out) - len(next(predicted))  # characters

@@ -74,6 +74,8 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "bytes.txt"], "is not UTF-8: byte 0xff at position 0"),
         (["train", "empty.txt"], "is empty"),
         (["train", "short.txt"], "Error: the text must be at least 20 characters"),
+        (["train", "short.txt", "--tokens", "words"], "Error: the text must be at least 20 characters"),
+        (["train", "word.txt", "--tokens", "words"], "must have at least two words in its last tenth, which is for"),
         (["train", "roses.txt", "--batch", "800"], "too short for --batch=800 with --length=1: their product must be"),
         (["train", "roses.txt", "--length", "800"], "too short for --batch=1 with --length=800: their product must be"),
         (["train", "roses.txt", "--length", "100", "--batch", "9"], "too short for --batch=9 with --length=100: their"),
@@ -105,6 +107,7 @@ def test_bad_input_ends_with_code_2_and_one_sentence(text: Path, arguments: list
     Path("bytes.txt").write_bytes(b"\xff\xfe")
     Path("empty.txt").touch()
     Path("short.txt").write_text("too short")
+    Path("word.txt").write_text("supercalifragilisticexpialidocious")
     Path("full").mkdir()
     Path("full/notes.md").touch()
     weights.save("foreign.safetensors", {"weight": np.zeros(3)})
@@ -144,7 +147,7 @@ def test_export_writes_what_onnx_runtime_runs(text: Path) -> None:
         (("nowhere", "a.onnx"), "does not exist"),
         (("roses.txt", "a.onnx"), "damaged or no safetensors file"),
         (("runs/roses", "no/such/folder.onnx"), "cannot be written"),
-        (("runs/roses", "a.onnx", "--lengths"), "lengths must be False for a CharLM, which takes none"),
+        (("runs/roses", "a.onnx", "--lengths"), "lengths must be left out for a CharLM, which takes none"),
     ):
         refused = call("export", *arguments)
         assert (refused.exit_code, message in refused.output) == (2, True), refused.output
@@ -244,9 +247,9 @@ def test_words_are_trained_sampled_and_resumed(text: Path) -> None:
     complete = call("train", "--resume", "runs/roses", *words)
     assert "is finished with 5 steps" in complete.output
     other = call("train", "--resume", "runs/roses", "--tokens", "characters")
-    assert "tokens is words, got characters" in other.output
+    assert "--tokens=words, got characters" in other.output
     alone = call("train", "roses.txt", *SMALL, "--vocabulary-size", "12")
-    assert "vocabulary_size must be None but for words" in alone.output
+    assert "--vocabulary-size must be left out but for words" in alone.output
 
 
 def test_the_best_weights_write_too(text: Path) -> None:

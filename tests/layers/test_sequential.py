@@ -209,7 +209,7 @@ STATE = np.zeros((1, B, 3))
         ({"x": np.zeros((T, B, 3))}, ValueError, r"x must have shape \(\.\.\., 4\), got \(5, 3, 3\)"),
         ({"x": np.zeros((T, B, 1, I))}, ValueError, r"x must have shape \(T, B, I\), or \(T, I\) without a batch, got"),
         ({"x": np.zeros((0, B, I))}, ValueError, "x must have at least one time step"),
-        ({"lengths": [1, 2, 9]}, ValueError, "lengths must be in 1..5"),
+        ({"lengths": [1, 2, 9]}, ValueError, r"lengths must be in 0\.\.5"),
         ({"states": STATE}, TypeError, "states must be a list with one member for each of the 4 layers, got ndarray"),
         ({"states": [None, STATE, None, None]}, TypeError, r"states\[1\] must be None, for a Linear has no state"),
         ({"states": [None, None, STATE[:, :1], None]}, ValueError, r"states\[2\] must have shape \(1, 3, 3\)"),

@@ -122,7 +122,7 @@ class _Graph:
 
     def _add_language(self, model: LanguageModel) -> None:
         if self.with_lengths:
-            raise ValueError(f"lengths must be False for a {self.name}, which takes none")
+            raise ValueError(f"lengths must be left out for a {self.name}, which takes none")
         tokens = self._input("tokens", np.dtype("int64"), ("T", "B"))
         x = self._embedding(model.embedding, tokens)
         y, _ = self._recurrent(model.recurrent, x, states=True, lengths="")

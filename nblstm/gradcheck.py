@@ -63,17 +63,10 @@ class GradientTable:
         return max(self.worst.error, self.worst.projection)
 
     def __str__(self) -> str:
-        cells = [("tensor", "shape", "checked", "max|grad|", "error", "projection")] + [
-            (
-                row.name,
-                str(row.shape),
-                str(row.checked),
-                f"{row.largest:.2e}",
-                f"{row.error:.1e}",
-                f"{row.projection:.1e}",
-            )
-            for row in self.rows
-        ]
+        cells = [("tensor", "shape", "checked", "max|grad|", "error", "projection")]
+        for row in self.rows:
+            errors = f"{row.largest:.2e}", f"{row.error:.1e}", f"{row.projection:.1e}"
+            cells.append((row.name, str(row.shape), str(row.checked), *errors))
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nblstm.baselines import _Numbers as Numbers
 from nblstm.baselines import baselines, ngram_probabilities
 from nblstm.datasets import encode, load_text, read_text, split, streams, text_sources, vocabulary_of
 from nblstm.jobs import TextJob
+from nblstm.ngrams import Numbers
 from nblstm.settings import TextSettings
 
 
@@ -274,12 +274,12 @@ def test_pieces_are_counted_as_the_whole(monkeypatch: pytest.MonkeyPatch, size: 
     rng = np.random.default_rng(0)
     training, validation = rng.integers(0, 5, 200, np.uint8), rng.integers(0, 6, 60)
     whole = baselines(training, validation, 6)
-    monkeypatch.setattr("nblstm.baselines.PIECE", size)
+    monkeypatch.setattr("nblstm.ngrams.PIECE", size)
     assert baselines(training, validation, 6) == whole
 
 
 def test_a_text_is_counted_and_cut_in_ten_bytes_a_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nblstm.baselines.PIECE", 2**10)
+    monkeypatch.setattr("nblstm.ngrams.PIECE", 2**10)
     monkeypatch.setattr("nblstm.datasets.tokens.PIECE", 2**10)
     text = load_text()[:200_000]
     path = tmp_path / "text.txt"
@@ -299,7 +299,7 @@ def test_keys_are_found_by_their_numbers_however_they_collide(monkeypatch: pytes
         asked = np.concatenate([keys, [-1, 3, 2**40], keys + 1])
         expected = [{key: number for number, key in enumerate(keys.tolist())}.get(key, -1) for key in asked.tolist()]
         assert Numbers(keys).find(asked).tolist() == expected
-    monkeypatch.setattr("nblstm.baselines.SPREAD", np.uint64(1))  # all in the first slot
+    monkeypatch.setattr("nblstm.ngrams.SPREAD", np.uint64(1))  # all in the first slot
     assert Numbers(np.arange(50)).find(np.arange(-1, 60)).tolist() == [-1, *range(50), *[-1] * 10]
 
 

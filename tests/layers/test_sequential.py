@@ -47,7 +47,7 @@ def assert_equal(found: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize("lengths", [None, [2, 5, 1]])
+@pytest.mark.parametrize("lengths", [None, [2, 5, 1], [0, 5, 0]])
 def test_calling_is_calling_one_layer_after_the_other(
     rng: np.random.Generator, batch_first: bool, lengths: list[int] | None
 ) -> None:
@@ -60,7 +60,7 @@ def test_calling_is_calling_one_layer_after_the_other(
     assert_equal(model(x, states, lengths), (y, [s0, None, s2, s3]))
 
 
-@pytest.mark.parametrize("lengths", [None, [2, 5, 1]])
+@pytest.mark.parametrize("lengths", [None, [2, 5, 1], [0, 5, 0]])
 def test_passes_are_those_of_the_layers(rng: np.random.Generator, lengths: list[int] | None) -> None:
     model, twin = net(), net()
     x, states, dstates = rng.normal(size=(T, B, I)), drawn_states(model, rng), drawn_states(model, rng)

@@ -211,14 +211,17 @@ class LanguageModel(Network, ABC):
         prompt = as_text("prompt", prompt)
         if not all(np.isfinite(layer.flat_params).all() for layer in self.layers):
             raise ValueError("the model has weights that are not finite, so nothing can be drawn from it")
-        start = prompt or ("\n" if "\n" in self.vocabulary else self.vocabulary[0])
         try:
-            tokens = self._encode(start)
+            tokens = self._encode(prompt) if prompt else self._first()
         except ValueError as error:
             raise ValueError(f"prompt: {error}") from None
         uniforms = np.random.default_rng(as_seed(seed)).random(length)
         drawn = self._draw(tokens, uniforms, temperature)
         return prompt + "".join(self.vocabulary[token] for token in drawn)
+
+    def _first(self) -> np.ndarray:
+        """What is read before the first token drawn where there is no prompt."""
+        return np.array([self.vocabulary.index("\n") if "\n" in self.vocabulary else 0])
 
     def _draw(self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float) -> np.ndarray:
         """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); int64 (length,)."""

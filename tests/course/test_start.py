@@ -106,7 +106,7 @@ def test_without_jupyterlab_one_sentence_and_nothing_is_copied(
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("a_file", "folder must be a folder, a_file is a file"),
+        ("a_file", "FOLDER must be a folder, a_file is a file"),
         ("a_file/mine", "Error: "),
         ("../originals", "../originals holds the originals: name another folder"),
     ],

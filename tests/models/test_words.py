@@ -57,6 +57,13 @@ def test_sampling_against_its_definition(prompt: str) -> None:
     assert model.linear.params["bias"][0] == 6
 
 
+def test_without_a_line_end_an_empty_prompt_stands_for_the_unknown_word() -> None:
+    model = WordLM(VOCABULARY[:-1], 3, 7, 2, seed=5)
+    with model.recurrent.editing() as p:
+        p.flat[:] *= 5
+    assert "lily" + model.sample("", 40, seed=3) == model.sample("lily", 40, seed=3)
+
+
 def test_bad_vocabularies_are_refused() -> None:
     with pytest.raises(ValueError, match="vocabulary must be '<unk>' and then distinct tokens"):
         WordLM(VOCABULARY[1:], 3, 7, 1)

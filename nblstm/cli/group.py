@@ -95,7 +95,7 @@ def sentence(error: BaseException) -> str:
 @click.group(cls=Commands, context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
 @click.version_option(version_of("nblstm"), message="nblstm %(version)s")
 def main() -> None:
-    """LSTM networks on the CPU: train a character model on a text, let it write, and learn how it works.
+    """LSTM networks on the CPU: train a language model on a text, let it write, and learn how it works.
 
     Bad input ends with exit code 2 and a sentence that says what was expected. Every command has its own --help.
     """

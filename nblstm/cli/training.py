@@ -151,7 +151,7 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
 @click.argument("run", type=Path)
 @click.option(
     "--prompt",
-    help=f"Text to continue, in characters that the model knows.  [default: {OPENING!r} if it does]",
+    help=f"Text to continue; of characters the model must know each.  [default: {OPENING!r} if it does]",
 )
 @click.option("--length", type=POSITIVE, default=500, help="Characters, or words, to add.")
 @click.option(

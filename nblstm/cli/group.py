@@ -30,6 +30,7 @@ WORDS = {
     "ImageJob": "nblstm classify",
     "LanguageModel.save": "nblstm train",
     "Network.save": "nblstm",
+    "source": "TEXT",
 }
 """What Python's names are on the command line, besides those of options."""
 

@@ -70,7 +70,7 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "nowhere.txt"], "no such file"),
         (["train", "full"], "full is a folder without a file whose name ends in .txt or .txt.gz"),
         (["train", "roses.txt", "nowhere.txt", "empty.txt"], "nowhere.txt': no such file; "),
-        (["train", "roses.txt", "./roses.txt"], "source must name each text once"),
+        (["train", "roses.txt", "./roses.txt"], "Error: TEXT must name each text once"),
         (["train", "bytes.txt"], "is not UTF-8: byte 0xff at position 0"),
         (["train", "empty.txt"], "is empty"),
         (["train", "short.txt"], "Error: the text must be at least 20 characters"),

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_integer, as_number, as_size, check_kind
-from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
 from nblstm.layers.checks import State, join_state
+from nblstm.layers.embedding import Embedding
+from nblstm.layers.linear import Linear
+from nblstm.layers.sequence import SequenceLayer
+from nblstm.layers.single_step import CellLayer
 
-KINDS = (LSTM, RNN, LSTMCell, RNNCell, Linear, Embedding)
+KINDS = (SequenceLayer, CellLayer, Linear, Embedding)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class GradientRow:
     Attributes
     ----------
     name, shape : str, tuple of int
-        The tensor; ``"x"``, ``"h_0"`` and ``"c_0"`` are the input and the initial state.
+        The tensor; ``"x"``, ``"h_0"`` and ``"c_0"``, by the names of the cell's states, are the input and the initial
+        state.
     checked : int
         Number of entries compared one by one.
     largest : float
@@ -86,7 +90,7 @@ class GradientError(AssertionError):
 
 
 def gradcheck(
-    layer: LSTM | RNN | LSTMCell | RNNCell | Linear | Embedding,
+    layer: SequenceLayer | CellLayer | Linear | Embedding,
     x: np.ndarray,
     state: State = None,
     lengths: np.ndarray | None = None,
@@ -111,7 +115,7 @@ def gradcheck(
 
     Parameters
     ----------
-    layer : LSTM, RNN, LSTMCell, RNNCell, Linear or Embedding
+    layer : LSTM, GRU, RNN, Recurrent, LSTMCell, GRUCell, RNNCell, Linear or Embedding
         In float64. Its parameters are moved during the check and put back exactly (so `version` goes up, and tapes
         from before are no longer good); its gradients are left alone. Where it has dropout, every pass drops what its
         next one will drop.
@@ -120,7 +124,7 @@ def gradcheck(
     state : numpy.ndarray or pair of numpy.ndarray, optional
         The initial state; None stands for zeros, which are checked as well.
     lengths : numpy.ndarray, optional
-        Lengths of the sequences, for an LSTM or RNN.
+        Lengths of the sequences, for a layer over sequences.
     entries : int, optional
         Check a random sample of so many entries of each tensor; None checks all.
     step : float
@@ -186,7 +190,7 @@ class _Subject:
     def __init__(self, layer: Any, x: np.ndarray, state: State, lengths: np.ndarray | None) -> None:
         self.layer, self.lengths, self.saved = layer, lengths, layer.flat_params.copy()
         self.x = x.copy() if isinstance(x, np.ndarray) else x  # which the layer then refuses
-        self.is_sequence, self.is_cell = isinstance(layer, LSTM | RNN), isinstance(layer, LSTMCell | RNNCell)
+        self.is_sequence, self.is_cell = isinstance(layer, SequenceLayer), isinstance(layer, CellLayer)
         if state is not None and not (self.is_sequence or self.is_cell):
             raise TypeError(f"state must be None for {type(layer).__name__}, which has none")
         if lengths is not None and not self.is_sequence:
@@ -199,7 +203,8 @@ class _Subject:
         initial = [np.zeros_like(final) if member is None else member.copy() for member, final in pairs]
         self.state = join_state(initial) if initial else None
         self.inputs = {} if isinstance(layer, Embedding) else {"x": self.x}
-        self.inputs |= dict(zip(("h_0", "c_0"), initial, strict=False))
+        if initial:
+            self.inputs |= dict(zip((f"{state}_0" for state in layer.cell.states), initial, strict=True))
 
     @property
     def tensors(self) -> Mapping[str, np.ndarray]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text, shown
+from nblstm.cells import CELLS
 from nblstm.class_weights import as_class_weight
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
-from nblstm.layers.engine import FORMULATIONS
-from nblstm.models import CELLS
+from nblstm.layers.engine import as_formulation
 
 LENGTHS = ("steps", "epochs", "minutes")
 TOKENS = ("characters", "words")
@@ -51,8 +51,8 @@ class Settings:
         for name in ("hidden_size", "num_layers", "batch_size", "evaluate_every"):
             self._keep(name, as_size(name, getattr(self, name)))
         self._keep("seed", as_integer("seed", self.seed, least=0))
-        for name, known in (("cell", CELLS), ("formulation", FORMULATIONS)):
-            self._keep(name, as_choice(name, getattr(self, name), known))
+        self._keep("cell", as_choice("cell", self.cell, CELLS))
+        self._keep("formulation", as_formulation(self.formulation, CELLS[self.cell]))
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:

@@ -1,9 +1,10 @@
-"""The plain reference: RNN, LSTM and peephole LSTM in NumPy, a loop each over layers, directions, sequences and steps.
+"""The plain reference: RNN, LSTM, peephole LSTM, GRU in NumPy, loops over layers, directions, sequences and steps.
 
 It shares no code with the package; it only takes the parameters under the package's names. Backpropagation through time
 is derived by hand from the equations beside it, for one sequence at one step.
 
-T steps, B sequences, I inputs, H hidden units, L layers, D directions, G gates (4 for an LSTM: i, f, g, o; RNN: 1).
+T steps, B sequences, I inputs, H hidden units, L layers, D directions, G gates (LSTM: i, f, g, o; GRU: r, z, n;
+RNN: one).
 """
 
 from __future__ import annotations
@@ -16,27 +17,30 @@ import numpy as np
 Params = Mapping[str, np.ndarray]
 
 
-# ---- one cell, one sequence, one step: `a` (G*H,) are the pre-activations, `c` (H,) the cell state before it ----
+# ---- one cell, one sequence, one step: `a_x`, `a_h` (G*H,) are what x and h contribute to the pre-activations, `h` and
+# `c` (H,) the states before. The way back gives the gradients of a_x and a_h, of h (but for a_h) and c, and of p ----
 
 
-def rnn_tanh(a, c, p):
-    """h = tanh(a)."""
-    return np.tanh(a), c, None
+def rnn_tanh(a_x, a_h, h, c, p):
+    """h' = tanh(a)."""
+    return np.tanh(a_x + a_h), c, None
 
 
-def rnn_tanh_backward(dh, dc, a, c, p):
-    """da = dh (1 - h^2)."""
-    return dh * (1 - np.tanh(a) ** 2), dc, None
+def rnn_tanh_backward(dh, dc, a_x, a_h, h, c, p):
+    """da = dh' (1 - h'^2)."""
+    da = dh * (1 - np.tanh(a_x + a_h) ** 2)
+    return da, da, 0, dc, None
 
 
-def rnn_relu(a, c, p):
-    """h = max(a, 0)."""
-    return np.maximum(a, 0), c, None
+def rnn_relu(a_x, a_h, h, c, p):
+    """h' = max(a, 0)."""
+    return np.maximum(a_x + a_h, 0), c, None
 
 
-def rnn_relu_backward(dh, dc, a, c, p):
-    """da = dh but where a <= 0: a NaN lets it pass."""
-    return np.where(a <= 0, 0, dh), dc, None
+def rnn_relu_backward(dh, dc, a_x, a_h, h, c, p):
+    """da = dh' but where a <= 0: a NaN lets it pass."""
+    da = np.where(a_x + a_h <= 0, 0, dh)
+    return da, da, 0, dc, None
 
 
 def sigmoid(a):
@@ -49,9 +53,9 @@ def seen(p, cell):
     return p * cell if np.ndim(p) else 0
 
 
-def lstm(a, c, p):
-    """i, f, o = sigmoid, g = tanh; c' = f c + i g; h = o tanh(c'). Peepholes: i and f see c, o sees c'."""
-    a_i, a_f, a_g, a_o = np.split(a, 4)
+def lstm(a_x, a_h, h, c, p):
+    """i, f, o = sigmoid, g = tanh; c' = f c + i g; h' = o tanh(c'). Peepholes: i and f see c, o sees c'."""
+    a_i, a_f, a_g, a_o = np.split(a_x + a_h, 4)
     p_i, p_f, p_o = p
     i, f, g = sigmoid(a_i + seen(p_i, c)), sigmoid(a_f + seen(p_f, c)), np.tanh(a_g)
     c_new = f * c + i * g
@@ -59,17 +63,36 @@ def lstm(a, c, p):
     return o * np.tanh(c_new), c_new, (i, f, g, o)
 
 
-def lstm_backward(dh, dc, a, c, p):
+def lstm_backward(dh, dc, a_x, a_h, h, c, p):
     """The chain rule, last equation first; `dc` comes in as the gradient of c' and leaves as that of c."""
     p_i, p_f, p_o = p
-    _, c_new, (i, f, g, o) = lstm(a, c, p)
+    _, c_new, (i, f, g, o) = lstm(a_x, a_h, h, c, p)
     da_o = dh * np.tanh(c_new) * o * (1 - o)
     dc_new = dc + dh * o * (1 - np.tanh(c_new) ** 2) + seen(p_o, da_o)
     da_i = dc_new * g * i * (1 - i)
     da_f = dc_new * c * f * (1 - f)
     da_g = dc_new * i * (1 - g**2)
     dc = dc_new * f + seen(p_i, da_i) + seen(p_f, da_f)
-    return np.concatenate([da_i, da_f, da_g, da_o]), dc, np.stack([da_i * c, da_f * c, da_o * c_new])
+    da = np.concatenate([da_i, da_f, da_g, da_o])
+    return da, da, 0, dc, np.stack([da_i * c, da_f * c, da_o * c_new])
+
+
+def gru(a_x, a_h, h, c, p):
+    """r, z = sigmoid; n = tanh(what x contributes + r times what h does); h' = n + z (h - n)."""
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = np.split(a_x, 3), np.split(a_h, 3)
+    r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+    n = np.tanh(x_n + r * h_n)
+    return n + z * (h - n), c, (r, z, n)
+
+
+def gru_backward(dh, dc, a_x, a_h, h, c, p):
+    """The chain rule; z of the gradient goes to h past the gates."""
+    h_n = np.split(a_h, 3)[2]
+    _, _, (r, z, n) = gru(a_x, a_h, h, c, p)
+    da_n = dh * (1 - z) * (1 - n**2)
+    da_r = da_n * h_n * r * (1 - r)
+    da_z = dh * (h - n) * z * (1 - z)
+    return np.concatenate([da_r, da_z, da_n]), np.concatenate([da_r, da_z, da_n * r]), dh * z, dc, None
 
 
 CELLS = {
@@ -77,10 +100,11 @@ CELLS = {
     "rnn_relu": (1, rnn_relu, rnn_relu_backward),
     "lstm": (4, lstm, lstm_backward),
     "peephole": (4, lstm, lstm_backward),
+    "gru": (3, gru, gru_backward),
 }
 
 
-# ---- parameters: both formulations become W_x (G*H, I), W_h (G*H, H), one bias (G*H,) and peepholes (3, H) ----
+# ---- parameters: both formulations become W_x (G*H, I), W_h (G*H, H), biases (G*H,) and peepholes (3, H) ----
 
 
 @dataclass
@@ -89,7 +113,8 @@ class Weights:
 
     w_x: np.ndarray
     w_h: np.ndarray
-    b: np.ndarray
+    b_x: np.ndarray
+    b_h: np.ndarray
     p: np.ndarray
 
     @classmethod
@@ -97,29 +122,31 @@ class Weights:
         """From the tensors of the split or of the concatenated formulation, whichever is there."""
         if "weight_hh" + suffix in params:
             w_x, w_h = params["weight_ih" + suffix], params["weight_hh" + suffix]
-            b = params.get("bias_ih" + suffix, 0) + params.get("bias_hh" + suffix, 0)
+            b_x, b_h = params.get("bias_ih" + suffix, 0), params.get("bias_hh" + suffix, 0)
         else:
             joined = params["weight" + suffix]
             hidden = joined.shape[0] // gates
             w_h, w_x = joined[:, :hidden], joined[:, hidden:]
-            b = params.get("bias" + suffix, 0)
-        return cls(w_x, w_h, b, params.get("weight_peephole" + suffix, np.zeros(3)))
+            b_x, b_h = params.get("bias" + suffix, 0), 0
+        return cls(w_x, w_h, b_x, b_h, params.get("weight_peephole" + suffix, np.zeros(3)))
 
     @classmethod
     def zeros(cls, like: Weights) -> Weights:
         """Room for gradients."""
         rows, hidden = like.w_h.shape
-        return cls(np.zeros(like.w_x.shape), np.zeros((rows, hidden)), np.zeros(rows), np.zeros((3, hidden)))
+        return cls(
+            np.zeros(like.w_x.shape), np.zeros((rows, hidden)), np.zeros(rows), np.zeros(rows), np.zeros((3, hidden))
+        )
 
     def named(self, params: Params, suffix: str) -> dict[str, np.ndarray]:
         """Back under the names that `params` has."""
         names = {
             "weight_ih": self.w_x,
             "weight_hh": self.w_h,
-            "bias_ih": self.b,
-            "bias_hh": self.b,
+            "bias_ih": self.b_x,
+            "bias_hh": self.b_h,
             "weight": np.hstack([self.w_h, self.w_x]),
-            "bias": self.b,
+            "bias": self.b_x,
             "weight_peephole": self.p,
         }
         return {name + suffix: tensor for name, tensor in names.items() if name + suffix in params}
@@ -178,9 +205,9 @@ def forward(net: Net, x, h_0=None, c_0=None, lengths=None):
             for b in range(B):
                 h, c = h_0[k, b], c_0[k, b]
                 for t in steps(lengths[b], direction):
-                    a = w.w_x @ x[t, b] + w.w_h @ h + w.b
-                    record[k, t, b] = h, c, a
-                    h, c, _ = cell(a, c, w.p)
+                    a_x, a_h = w.w_x @ x[t, b] + w.b_x, w.w_h @ h + w.b_h
+                    record[k, t, b] = h, c, a_x, a_h
+                    h, c, _ = cell(a_x, a_h, h, c, w.p)
                     y[t, b, direction * H : (direction + 1) * H] = h
                 h_n[k, b], c_n[k, b] = h, c
         record["x"].append(x)
@@ -208,16 +235,17 @@ def backward(net: Net, record, dy, dh_n, dc_n=None):
             for b in range(B):
                 dh, dc = dh_n[k, b], dc_n[k, b]
                 for t in reversed(steps(record["lengths"][b], direction)):
-                    h, c, a = record[k, t, b]
+                    h, c, a_x, a_h = record[k, t, b]
                     dh = dh + dy[t, b, direction * H : (direction + 1) * H]
-                    da, dc, dp = cell_backward(dh, dc, a, c, w.p)
-                    dw.w_x += np.outer(da, x[t, b])
-                    dw.w_h += np.outer(da, h)
-                    dw.b += da
+                    da_x, da_h, dh, dc, dp = cell_backward(dh, dc, a_x, a_h, h, c, w.p)
+                    dw.w_x += np.outer(da_x, x[t, b])
+                    dw.w_h += np.outer(da_h, h)
+                    dw.b_x += da_x
+                    dw.b_h += da_h
                     if dp is not None:
                         dw.p += dp
-                    dx[t, b] += w.w_x.T @ da
-                    dh = w.w_h.T @ da
+                    dx[t, b] += w.w_x.T @ da_x
+                    dh = dh + w.w_h.T @ da_h
                 dh_0[k, b], dc_0[k, b] = dh, dc
             grads |= dw.named(net.params, suffix)
         dy = dx
@@ -226,4 +254,4 @@ def backward(net: Net, record, dy, dh_n, dc_n=None):
 
 def nearest_kink(record) -> float:
     """The smallest |pre-activation| of a run: how far a ReLU net is from a point where it has no derivative."""
-    return min(np.abs(value[2]).min() for key, value in record.items() if isinstance(key, tuple))
+    return min(np.abs(value[2] + value[3]).min() for key, value in record.items() if isinstance(key, tuple))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nblstm
+from nblstm.cells import tanh
 
 T, B, I, H = 4, 3, 2, 5
 
@@ -79,6 +80,19 @@ def test_the_table_has_a_row_for_every_tensor(x):
     assert lines[0].split() == ["tensor", "shape", "checked", "max|grad|", "error", "projection"]
     assert [line.split()[0] for line in lines[2:]] == [row.name for row in table.rows]
     assert all(row.error <= 1e-7 and row.projection <= 1e-7 for row in table.rows)
+
+
+def test_the_states_have_the_names_that_the_cell_has_for_them(x):
+    def forward(s, m_prev, k_prev):
+        t = tanh(s)
+        return (t,), (m_prev * t, t - k_prev, m_prev + k_prev)
+
+    def backward(t, m_prev, dh, dm, dk):
+        return ((dh * m_prev + dm) * (1 - t * t),), (dh * t + dk, dk - dm)
+
+    own = nblstm.Cell("own", sums=("s",), states=("h", "m", "k"), forward=forward, backward=backward)
+    table = nblstm.gradcheck(nblstm.Recurrent(own, I, H, dtype="float64", seed=1), x)
+    assert [row.name for row in table.rows][-3:] == ["h_0", "m_0", "k_0"]
 
 
 def test_the_layer_is_left_as_it_was(x, rng):

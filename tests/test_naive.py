@@ -60,7 +60,7 @@ def test_gradients_match_centred_differences(case, rng):
     assert numeric == pytest.approx(projected, rel=1e-8)
 
 
-@pytest.mark.parametrize("cell", naive.CELLS)
+@pytest.mark.parametrize("cell", [cell for cell in naive.CELLS if cell != "gru"])
 def test_concatenated_weights_are_the_split_ones_side_by_side(cell, rng):
     case = Case(cell)
     params, problem = random_params(case, rng), Problem.draw(case, rng)

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm.layers import LSTM, RNN
+from nblstm.layers import Recurrent
 
 RECORDED = Path(__file__).parent / "torch.npz"
 Arrays = dict[str, np.ndarray]
 
 
 class Recording(NamedTuple):
-    """One net: the arguments of the layer, its parameters, what went in, and what PyTorch made of it.
+    """One net: the arguments of `Recurrent`, its parameters, what went in, and what PyTorch made of it.
 
     `problem` has x, h_0, c_0, lengths and the gradients dy, dh_n, dc_n, those that there are; `results` has y, h_n,
     c_n, dx, dh_0, dc_0 and the parameters' gradients as ``"grad NAME"``.
@@ -44,10 +44,10 @@ def recorded() -> dict[str, Recording]:
 def largest_error(recording: Recording) -> float:
     """max |ours - PyTorch's| of a tensor over its max |PyTorch's|, the worst of all outputs and gradients."""
     form, params, problem, results = recording
-    layer: Any = (RNN if "nonlinearity" in form else LSTM)(**form, dtype="float64", seed=0)
+    layer: Any = Recurrent(**form, dtype="float64", seed=0)
     layer.load_state_dict(params)
     states = [tuple(problem[name + end] for name in names if name + end in problem) for names, end in STATES]
-    state, dstate = (members if layer.has_cell else members[0] for members in states)
+    state, dstate = (members if len(layer.cell.states) > 1 else members[0] for members in states)
     y, last, tape = layer.forward(problem["x"], state, problem.get("lengths"))
     found = {"y": y.copy()} | _named(("h_n", "c_n"), last)
     dx, dfirst = layer.backward(problem["dy"], tape, dstate)

@@ -11,7 +11,7 @@ import numpy as np
 from nblstm.check import accuracy
 from nblstm.check.recorded import largest_error, recorded
 from nblstm.gradcheck import gradcheck
-from nblstm.layers import LSTM, RNN, Embedding, Linear, LSTMCell, RNNCell
+from nblstm.layers import GRU, LSTM, RNN, Embedding, GRUCell, Linear, LSTMCell, RNNCell
 
 GRADIENT, RECORDED = 1e-7, 1e-11
 EVERY = 4099  # of the numbers of float32 there are, a million
@@ -61,18 +61,21 @@ def _gradients() -> Iterator[Row]:
     common: dict[str, Any] = {"dtype": "float64", "seed": 1}
     stacked: dict[str, Any] = {"num_layers": 2, "bidirectional": True, **common}
     state = rng.standard_normal((2, 4, B, H))
-    layers: dict[str, LSTM | RNN] = {
+    layers: dict[str, LSTM | GRU | RNN] = {
         "LSTM": LSTM(I, H, **stacked),
         "LSTM, concat": LSTM(I, H, formulation="concat", **stacked),
         "LSTM, peepholes": LSTM(I, H, peephole=True, **stacked),
         "LSTM, checkpoint": LSTM(I, H, checkpoint=2, **stacked),
+        "GRU": GRU(I, H, **stacked),
+        "GRU, checkpoint": GRU(I, H, checkpoint=2, **stacked),
         "RNN, tanh": RNN(I, H, **stacked),
         "RNN, ReLU": RNN(I, H, nonlinearity="relu", **stacked),
     }
     for name, layer in layers.items():
-        initial = tuple(state) if layer.has_cell else state[0]
+        initial = tuple(state) if len(layer.cell.states) > 1 else state[0]
         yield _gradient_row(f"{name}, two layers, both directions", layer, x, initial, lengths)
     yield _gradient_row("LSTMCell", LSTMCell(I, H, **common), x[0], tuple(state[:, 0]))
+    yield _gradient_row("GRUCell", GRUCell(I, H, **common), x[0], state[0, 0])
     yield _gradient_row("RNNCell", RNNCell(I, H, **common), x[0], state[0, 0])
     yield _gradient_row("Linear", Linear(I, H, **common), x)
     yield _gradient_row("Embedding", Embedding(4, H, **common), rng.integers(0, 4, (T, B)))

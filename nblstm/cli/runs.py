@@ -12,11 +12,11 @@ import click
 import numba
 from click.core import ParameterSource
 
+from nblstm.cells import CELLS
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
 from nblstm.datasets.text import named
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
-from nblstm.models import CELLS
 from nblstm.models.network import no_effect
 from nblstm.settings import Settings, TextSettings
 

@@ -1,8 +1,8 @@
-"""exp, tanh, sigmoid and relu, on vectors and plain numbers in compiled code and on NumPy arrays outside it.
+"""The functions of cells, on vectors and plain numbers in compiled code, on NumPy arrays outside it.
 
-All rest on expm1 of half an octave (see ``tools/coefficients.py``, which derives the constants). No branches: a vector
-takes the same few dozen instructions whatever it holds. NaN travels to the result; infinities, zeros and denormal x
-give what they give in NumPy.
+exp, sigmoid and tanh rest on expm1 of half an octave (see ``tools/coefficients.py``, which derives the constants). No
+branches: a vector takes the same few dozen instructions whatever it holds. NaN travels to the result; infinities, zeros
+and denormal x give what they give in NumPy.
 """
 
 import numpy as np
@@ -11,14 +11,18 @@ from numba.extending import overload
 
 from nblstm.kernels.simd import (
     MANTISSA,
+    Mask,
     Vector,
     absolute,
     at_least,
     at_most,
+    choose,
     copysign,
     fma,
     full,
+    larger,
     power_of_two,
+    smaller,
     where_positive,
 )  # fmt: skip
 
@@ -163,3 +167,41 @@ def _overload_gate_positive(x, y):
     if isinstance(x, Vector):
         return lambda x, y: where_positive(x, y)
     return lambda x, y: 0.0 if x <= 0 else y
+
+
+def where(condition, x, y):
+    """x where the condition holds, else y; either may be a plain number."""
+    return np.where(condition, x, y)
+
+
+@overload(where)
+def _overload_where(condition, x, y):
+    if isinstance(condition, Mask):
+        return lambda condition, x, y: choose(condition, x, y)
+    return lambda condition, x, y: x if condition else y
+
+
+def minimum(x, y):
+    """The smaller of both, or NaN where either is; either may be a plain number."""
+    return np.minimum(x, y)
+
+
+def maximum(x, y):
+    """The larger of both, or NaN where either is; either may be a plain number."""
+    return np.maximum(x, y)
+
+
+def _overload_of_two(python, lanewise):
+    @overload(python)
+    def implementation(x, y):
+        if isinstance(x, Vector) and isinstance(y, Vector):
+            return lambda x, y: lanewise(x, y)
+        if isinstance(x, Vector):
+            return lambda x, y: lanewise(x, full(x, y))
+        if isinstance(y, Vector):
+            return lambda x, y: lanewise(full(y, x), y)
+        return None
+
+
+_overload_of_two(minimum, smaller)
+_overload_of_two(maximum, larger)

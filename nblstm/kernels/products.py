@@ -10,21 +10,50 @@ begin and how long their rows are, (input weight, its row, hidden weight, its ro
 is not there being at -1. In the concatenated formulation both weights lie in the same rows.
 """
 
+import numpy as np
 from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
-from nblstm.kernels.simd import lanes_of, pointer, pointer_at, prefetch, shift
-from nblstm.kernels.tile import ROWS, VECTORS, tile_outer, tile_rows
+from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
+from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 
-STEP_BLOCK = 256  # steps of an outer product that are taken together, so that both operands stay in the nearest caches
 ROW_BLOCK = 48  # rows of a product that pass all panels together
 
 
 @njit
-def weight_row(column, gates, units, lanes):
-    """Row of a (gates units, K) weight that belongs to a column in gate order, or -1 for padding."""
-    unit = column // (gates * lanes) * lanes + column % lanes
-    return column // lanes % gates * units + unit if unit < units else -1
+def weight_row(column, part, blocks, units, lanes):
+    """Row of the weights of x (part 0) or h (part 1) that belongs to a column in gate order, or -1 for none.
+
+    blocks (gates, 2) says which block of rows each of a unit's weighted sums takes from either, -1 for none.
+    """
+    gates = len(blocks)
+    unit, block = column // (gates * lanes) * lanes + column % lanes, blocks[column // lanes % gates, part]
+    return block * units + unit if unit < units and block >= 0 else -1
+
+
+def parts_of(blocks):
+    """Which vectors of a panel the products with x and with h take, as a number; see `vectors_of_part`.
+
+    blocks as for `weight_row`. Where a unit has fewer than four sums, a panel holds several blocks of units, and both
+    products take all of it.
+    """
+    found = 0
+    for part in range(2):
+        taken = np.flatnonzero(blocks[:, part] >= 0)
+        first, count = (taken[0], len(taken)) if len(blocks) == VECTORS and len(taken) else (0, VECTORS)
+        found += (int(first) + 8 * int(count)) << (8 * part)
+    return found
+
+
+WHOLE = parts_of(np.zeros((1, 2), np.int64))
+"""Both products take all of a panel, as only then one of them may be had for many steps at once."""
+
+
+@njit
+def vectors_of_part(parts, part):
+    """The first vector of a panel that the product with x (part 0) or h (part 1) takes, and how many it takes."""
+    own = parts >> (8 * part)
+    return own % 8, own // 8 % 32
 
 
 @njit
@@ -52,10 +81,13 @@ def back_and_forth(n, first, last, turn):
 
 
 @Driver
-def pack_forward(tag, threads, flat, places, gates, units, inputs, hiddens, columns, input_panels, hidden_panels, bias):
-    """Weights (gates units, K) of `inputs` and of `hiddens` features into panels over their rows in gate order.
+def pack_forward(
+    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, columns, input_panels, hidden_panels, bias
+):
+    """Weights of `inputs` and of `hiddens` features into panels over their rows in gate order; see `weight_row`.
 
-    input_panels (columns inputs,), hidden_panels (columns hiddens,), bias (columns,): the sum of those there are.
+    input_panels (columns inputs,), hidden_panels (columns hiddens,), bias (columns,): the sum of those there are. A
+    panel has the vectors of its part only, see `parts_of`.
     """
     for thread in prange(threads):
         w, lanes = pointer(flat), lanes_of(pointer(bias))
@@ -63,39 +95,46 @@ def pack_forward(tag, threads, flat, places, gates, units, inputs, hiddens, colu
             width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
             for part in range(2):
                 features, panels = (inputs, pointer(input_panels)) if part == 0 else (hiddens, pointer(hidden_panels))
-                o = shift(panels, start * features)
-                for column in range(width):
-                    row = weight_row(start + column, gates, units, lanes)
+                first, count = vectors_of_part(parts, part)
+                wide = width - (VECTORS - count) * lanes
+                o = shift(panels, panel * count * lanes * features)
+                for column in range(wide):
+                    row = weight_row(start + first * lanes + column, part, blocks, units, lanes)
                     weights = shift(w, places[2 * part] + row * places[2 * part + 1])
                     for k in range(features):
-                        o[k * width + column] = weights[k] if row >= 0 else 0.0
+                        o[k * wide + column] = weights[k] if row >= 0 else 0.0
             for column in range(start, start + width):
-                row = weight_row(column, gates, units, lanes)
                 bias[column] = 0.0
-                for place in places[4:]:
+                for part in range(2):
+                    row, place = weight_row(column, part, blocks, units, lanes), places[4 + part]
                     if row >= 0 and place >= 0:
                         bias[column] += w[place + row]
 
 
 @Driver
-def pack_backward(tag, threads, flat, places, gates, units, inputs, hiddens, depth, input_panels, hidden_panels):
+def pack_backward(
+    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, depth, input_panels, hidden_panels
+):
     """The same weights into panels over their columns, padded to whole vectors, with the gates in gate order as depth.
 
-    input_panels (inputs padded, times depth), hidden_panels (hiddens padded, times depth).
+    input_panels (inputs padded, times depth), hidden_panels (hiddens padded, times depth). Where a part takes some
+    vectors of four gates only, there are panels for each four, see `gates_times_panels`.
     """
     for thread in prange(threads):
         lanes = lanes_of(pointer(input_panels))
         for part in range(2):
             features, panels = (inputs, pointer(input_panels)) if part == 0 else (hiddens, pointer(hidden_panels))
             columns = (features + lanes - 1) // lanes * lanes
+            gates, first, count = gates_at_once(parts, part, depth, lanes)
             for panel in range(thread, panel_count(columns, lanes), threads):
                 width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-                for m in range(depth):
-                    row = weight_row(m, gates, units, lanes)
-                    o = shift(panels, start * depth + m * width)
-                    weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1] + start)
-                    for column in range(width):
-                        o[column] = weights[column] if row >= 0 and start + column < features else 0.0
+                for gate in range(0, depth, gates):
+                    own = shift(panels, gate // gates * count * columns + start * count)
+                    for m in range(count):
+                        row = weight_row(gate + first + m, part, blocks, units, lanes)
+                        weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1] + start)
+                        for column in range(width):
+                            own[m * width + column] = weights[column] if row >= 0 and start + column < features else 0.0
 
 
 # ----------------------------------------------------------------------------------------------------------- products
@@ -124,6 +163,33 @@ def rows_times_panels(count, a, a_index, a_scale, a_k, panels, depth, columns, s
                 )  # fmt: skip
 
 
+@njit
+def gates_at_once(parts, part, depth, lanes):
+    """How many gate columns one product takes, and of these the first one that its part has, and how many it has.
+
+    All of them, or four vectors of which the part has some, see `parts_of`.
+    """
+    first, count = vectors_of_part(parts, part)
+    return (depth, 0, depth) if count == VECTORS else (VECTORS * lanes, first * lanes, count * lanes)
+
+
+@njit(error_model="numpy")
+def gates_times_panels(
+    count, gates, index, G, parts, part, panels, at, columns, all_columns, start, add, c, c_index, c_scale
+):  # fmt: skip
+    """`rows_times_panels` for rows of gates, of which the part has some columns; see `pack_backward`.
+
+    Of the panels' columns, all_columns in number, those from `at` on, in whole panels.
+    """
+    once, first, taken = gates_at_once(parts, part, G, lanes_of(gates))
+    for gate in range(0, G, once):
+        rows_times_panels(
+            count, shift(gates, gate + first), index, G, 1,
+            shift(panels, gate // once * taken * all_columns + at * taken), taken, columns, start, add or gate > 0, c,
+            c_index, c_scale,
+        )  # fmt: skip
+
+
 @Driver
 def product(tag, threads, count, a, a_index, a_scale, a_k, panels, depth, columns, start, c, c_index, c_scale):
     """`rows_times_panels` with the rows shared out among threads; `a` is an address, all else arrays."""
@@ -133,85 +199,3 @@ def product(tag, threads, count, a, a_index, a_scale, a_k, panels, depth, column
             high - low, pointer_at(a, pointer(c)), shift(pointer(a_index), low), a_scale, a_k, pointer(panels), depth,
             columns, pointer(start), False, pointer(c), shift(pointer(c_index), low), c_scale,
         )  # fmt: skip
-
-
-@Driver
-def weight_gradient(
-    tag, threads, steps, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, b, b_index, b_scale, gates, units,
-    one, begins, ends, sums, flat, places,
-):  # fmt: skip
-    """Gradients of the weights and biases: sums over steps of (row of x, row of h, 1) x (row of b), b in gate order.
-
-    The step k has its rows at x[x_index[k]] with `inputs` numbers `x_feature` apart, h[h_index[k] * h_scale] with
-    `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns; x and h are addresses, one is [1]. sums: panels
-    over the columns with depth inputs + hiddens + 1, and at least a tile for each thread. They start from zero if this
-    call `begins` and are added to `flat` if it `ends`, so a long sum may come in pieces. Each belongs to one thread and
-    takes the steps in order.
-    """
-    for thread in prange(threads):
-        b_, sums_, flat_ = pointer(b), pointer(sums), pointer(flat)
-        lanes, depth = lanes_of(b_), inputs + hiddens + 1
-        input_tiles, hidden_tiles = (inputs + ROWS - 1) // ROWS, (hiddens + ROWS - 1) // ROWS
-        tiles = input_tiles + hidden_tiles + (places[4] >= 0)
-        work = panel_count(b_scale, lanes) * tiles
-        at_once = begins and ends and steps <= STEP_BLOCK  # then a tile's sums are done before the next tile's begin
-        for first in range(0, max(steps, 1), STEP_BLOCK):
-            size = min(STEP_BLOCK, steps - first)
-            for task in range(work * thread // threads, work * (thread + 1) // threads):
-                panel, tile = task // tiles, task % tiles
-                width, column = panel_width(panel, b_scale, lanes), panel * VECTORS * lanes
-                a, a_index, a_scale, a_feature = pointer_at(x, b_), pointer(x_index), 1, x_feature
-                low, high = inputs * tile // max(input_tiles, 1), inputs * (tile + 1) // max(input_tiles, 1)
-                start, row, at = places[0], places[1], low
-                if tile >= input_tiles:
-                    tile -= input_tiles
-                    a, a_index, a_scale, a_feature = pointer_at(h, b_), pointer(h_index), h_scale, 1
-                    low, high = hiddens * tile // max(hidden_tiles, 1), hiddens * (tile + 1) // max(hidden_tiles, 1)
-                    start, row, at = places[2], places[3], inputs + low
-                    if tile >= hidden_tiles:
-                        a, a_scale, low, high = pointer(one), 0, 0, 1
-                        start, row, at = places[4], 1, inputs + hiddens
-                total = shift(sums_, thread * ROWS * VECTORS * lanes if at_once else column * depth + at * width)
-                if begins and first == 0:
-                    for i in range((high - low) * width):
-                        total[i] = 0.0
-                ending = ends and first + size >= steps
-                if ending:
-                    prefetch_by_gate(width, column, gates, units, flat_, start + low, row)
-                tile_outer(
-                    high - low, width // lanes, shift(a, low * a_feature), shift(a_index, first), a_scale, a_feature,
-                    shift(b_, column), shift(pointer(b_index), first), b_scale, size, total,
-                )  # fmt: skip
-                if ending:
-                    add_by_gate(total, width, column, gates, units, high - low, flat_, start + low, row)
-                    if at == inputs + hiddens and places[5] >= 0:
-                        add_by_gate(total, width, column, gates, units, 1, flat_, places[5], 1)
-
-
-@njit(error_model="numpy")
-def add_by_gate(panel, width, start, gates, units, features, flat, place, row_length):
-    """Columns of a panel, the first being number `start` in gate order, to rows of a weight, each `features` long."""
-    lanes = lanes_of(panel)
-    for first in range(0, width, lanes):
-        row, count = rows_of_vector(start + first, gates, units, lanes)
-        for lane in range(count):
-            target = shift(flat, place + (row + lane) * row_length)
-            for k in range(features):
-                target[k] += panel[k * width + first + lane]
-
-
-@njit(error_model="numpy")
-def prefetch_by_gate(width, start, gates, units, flat, place, row_length):
-    """Ask for the first number of each row that `add_by_gate` will write."""
-    lanes = lanes_of(flat)
-    for first in range(0, width, lanes):
-        row, count = rows_of_vector(start + first, gates, units, lanes)
-        for lane in range(count):
-            prefetch(flat, place + (row + lane) * row_length)
-
-
-@njit(error_model="numpy")
-def rows_of_vector(column, gates, units, lanes):
-    """The first row of the weight that belongs to the vector beginning at `column` in gate order, and how many."""
-    unit = column // (gates * lanes) * lanes
-    return column // lanes % gates * units + unit, min(lanes, units - unit)

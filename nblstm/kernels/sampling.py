@@ -36,11 +36,12 @@ def draw(logits, V, temperature, uniform):
 @keep
 @njit(error_model="numpy")
 def sample(
-    cell, prompt, uniforms, temperature, table, E, layers, weights, H, P, G, h, c, sums, index,
+    tag, cell, parts, others, prompt, uniforms, temperature, table, E, layers, weights, H, P, G, h, c, sums, index,
     linear, linear_bias, V, V_padded, logits, drawn,
 ):  # fmt: skip
     """drawn (N,) tokens after the prompt, one for each number of `uniforms`.
 
+    cell, parts, others: the address of the cell's forward, see `sweeps.forward`, and its states beside h.
     table (V, E), flat. weights, h, c, sums, index: see `step_layers`, for one row, all flat.
     logits (V_padded,) is scratch.
     """
@@ -48,8 +49,8 @@ def sample(
     for s in range(prompt.size + drawn.size - 1):
         token = prompt[s] if s < prompt.size else drawn[s - prompt.size]
         y = step_layers(
-            cell, s, layers, 1, shift(pointer(table), token * E), E, H, P, G, pointer(weights), pointer(h), pointer(c),
-            pointer(sums), rows,
+            cell, parts, others, s, layers, 1, shift(pointer(table), token * E), E, H, P, G, pointer(weights),
+            pointer(h), pointer(c), pointer(sums), rows,
         )  # fmt: skip
         if s >= prompt.size - 1:
             rows_times_panels(

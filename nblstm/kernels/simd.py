@@ -40,6 +40,20 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, llvm_vector(vector.dtype))
 
 
+class Mask(types.Type):
+    """Numba type of one truth value for each lane of a `Vector` of `dtype`."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(f"Mask({dtype} x {LANES[dtype]})")
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, mask: Mask) -> None:
+        super().__init__(manager, mask, ir.VectorType(ir.IntType(1), LANES[mask.dtype]))
+
+
 def llvm_vector(dtype: types.Float) -> ir.VectorType:
     """LLVM's type for a `Vector` of `dtype`."""
     return ir.VectorType(ir.FloatType() if dtype is types.float32 else ir.DoubleType(), LANES[dtype])
@@ -231,10 +245,57 @@ def _overload_operator(python: Callable[..., Any], emit: Emit) -> None:
         return None
 
 
+_negative = _unary(lambda builder, dtype, x: builder.fneg(x))
 _overload_operator(operator.add, lambda builder, dtype, x, y: builder.fadd(x, y))
 _overload_operator(operator.sub, lambda builder, dtype, x, y: builder.fsub(x, y))
 _overload_operator(operator.mul, lambda builder, dtype, x, y: builder.fmul(x, y))
 _overload_operator(operator.truediv, lambda builder, dtype, x, y: builder.fdiv(x, y))
+
+
+@overload(operator.neg)
+def _overload_negative(x):
+    return (lambda x: _negative(x)) if isinstance(x, Vector) else None
+
+
+def _overload_comparison(python: Callable[..., Any], comparison: str) -> None:
+    """Lane by lane; false where either is NaN."""
+
+    @intrinsic
+    def lanewise(typing_context: Any, x: Vector, y: Vector) -> Any:
+        return Mask(x.dtype)(x, y), lambda context, builder, sig, args: builder.fcmp_ordered(comparison, *args)
+
+    @overload(python)
+    def implementation(x, y):
+        if isinstance(x, Vector) and isinstance(y, Vector):
+            return lambda x, y: lanewise(x, y)
+        if isinstance(x, Vector) and isinstance(y, types.Number):
+            return lambda x, y: lanewise(x, full(x, y))
+        if isinstance(y, Vector) and isinstance(x, types.Number):
+            return lambda x, y: lanewise(full(y, x), y)
+        return None
+
+
+_overload_comparison(operator.lt, "<")
+_overload_comparison(operator.le, "<=")
+_overload_comparison(operator.gt, ">")
+_overload_comparison(operator.ge, ">=")
+
+
+@intrinsic
+def choose(typing_context: Any, mask: Mask, x: types.Type, y: types.Type) -> Any:
+    """x where the mask is true, else y, lane by lane; either may be a plain number."""
+    vector = Vector(mask.dtype)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        sides = [
+            value
+            if numba_type == vector
+            else splat(builder, context.cast(builder, value, numba_type, mask.dtype), llvm_vector(mask.dtype))
+            for value, numba_type in zip(args[1:], sig.args[1:], strict=True)
+        ]
+        return builder.select(args[0], *sides)
+
+    return vector(mask, x, y), codegen
 
 
 @intrinsic
@@ -266,6 +327,21 @@ absolute = _unary(_call("fabs"))
 
 copysign = _binary(_call("copysign"))
 """(x, y): x with the sign of y."""
+
+
+def _nan_stays(comparison: str) -> Emit:
+    def emit(builder: ir.IRBuilder, dtype: types.Float, x: ir.Value, y: ir.Value) -> ir.Value:
+        found = builder.select(builder.fcmp_ordered(comparison, x, y), x, y)
+        return builder.select(builder.fcmp_unordered("uno", x, x), x, found)
+
+    return emit
+
+
+smaller = _binary(_nan_stays("<"))
+"""(x, y): the smaller of both, lane by lane, or NaN where either is."""
+
+larger = _binary(_nan_stays(">"))
+"""(x, y): the larger of both, lane by lane, or NaN where either is."""
 
 
 def _where_positive(builder: ir.IRBuilder, dtype: types.Float, x: ir.Value, y: ir.Value) -> ir.Value:

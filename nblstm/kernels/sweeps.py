@@ -9,10 +9,17 @@ unit times P. Where sequences differ in length, the rows are sorted by it, longe
 from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
-from nblstm.kernels.products import back_and_forth, panel_count, panel_width, rows_times_panels
-from nblstm.kernels.simd import lanes_of, load, load_part, pointer, pointer_at, prefetch, shift, store, store_part
+from nblstm.kernels.products import (
+    back_and_forth,
+    gates_times_panels,
+    panel_count,
+    panel_width,
+    rows_times_panels,
+    vectors_of_part,
+)
+from nblstm.kernels.simd import lanes_of, load, pointer, pointer_at, prefetch, shift, store, store_part
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
-from nblstm.kernels.units import backward_units, forward_units
+from nblstm.kernels.units import backward_cell, forward_cell
 
 TILE_VECTORS = ROWS * VECTORS  # of scratch for a tile's sums, which each thread needs
 
@@ -37,17 +44,19 @@ def rows_of_steps(low, high, first, last, B, active, places, at_places, at_rows)
 
 @njit(error_model="numpy")
 def forward_step(
-    cell, s, rows, first_panel, last_panel, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start,
-    start_scale, sums, keep, gates, G, peephole, c_prev, c, h, P,
+    cell, parts, s, rows, first_panel, last_panel, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start,
+    start_scale, sums, keep, gates, G, peephole, before, after, between, h, P,
 ):  # fmt: skip
     """Step s of `rows` rows: weighted sums = start + x @ input_panels + h' @ panels, and the cell, panel by panel.
 
     Does the panels first_panel .. last_panel - 1.
 
-    Pointers at the first row: h_prev, c_prev, c, h (rows, P), gates (rows, G); x_at (rows,) says where rows of x lie.
-    Row r starts from start[r * start_scale]: (G,) numbers. index is 0, 1, 2 ...; sums is scratch for a tile.
+    Pointers at the first row: h_prev, before, after, h (rows, P), gates (rows, G); the states beside h lie `between`
+    numbers apart; x_at (rows,) says where rows of x lie. Row r starts from start[r * start_scale]: (G,) numbers. index
+    is 0, 1, 2 ...; sums is scratch for a tile.
     """
     lanes, per_unit = lanes_of(h), G // P
+    (x_first, x_vectors), (h_first, h_vectors) = vectors_of_part(parts, 0), vectors_of_part(parts, 1)
     tiles = (rows + ROWS - 1) // ROWS
     for n in range(first_panel, last_panel):
         panel = back_and_forth(n, first_panel, last_panel, s)
@@ -56,25 +65,36 @@ def forward_step(
         for tile in range(tiles):
             low, high = rows * tile // tiles, rows * (tile + 1) // tiles
             for row in range(low, high):
-                prefetch(c, row * P + first_unit)
+                prefetch(after, row * P + first_unit)
                 prefetch(h, row * P + first_unit)
                 if keep:
                     for at in range(column, column + width, lanes):
                         prefetch(gates, row * G + at)
             here = shift(index, low)
-            tile_rows(
-                high - low, width // lanes, x, shift(x_at, low), 1, x_feature, shift(input_panels, column * I), I,
-                h_prev, here, P, shift(panels, column * H), H, shift(start, column), here, start_scale,
-                sums, index, width,
+            if x_vectors + h_vectors == 2 * VECTORS:
+                tile_rows(
+                    high - low, width // lanes, x, shift(x_at, low), 1, x_feature, shift(input_panels, column * I), I,
+                    h_prev, here, P, shift(panels, column * H), H, shift(start, column), here, start_scale,
+                    sums, index, width,
+                )  # fmt: skip
+            else:
+                for row in range(high - low):  # each part adds to its own of them
+                    for at in range(0, width, lanes):
+                        store(sums, row * width + at, load(start, (low + row) * start_scale + column + at))
+                for_x, for_h = shift(sums, x_first * lanes), shift(sums, h_first * lanes)
+                tile_rows(
+                    high - low, x_vectors, x, shift(x_at, low), 1, x_feature,
+                    shift(input_panels, panel * x_vectors * lanes * I), I, x, index, 0, x, 0, for_x, index, width,
+                    for_x, index, width,
+                )  # fmt: skip
+                tile_rows(
+                    high - low, h_vectors, h_prev, here, P, 1, shift(panels, panel * h_vectors * lanes * H), H, x,
+                    index, 0, x, 0, for_h, index, width, for_h, index, width,
+                )  # fmt: skip
+            forward_cell(
+                cell, high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
+                shift(h_prev, low * P), shift(h, low * P), shift(before, low * P), shift(after, low * P), between,
             )  # fmt: skip
-            for row in range(low, high):
-                at = row * P
-                for u in range(first_unit, last_unit, lanes):
-                    forward_units(
-                        cell, u, shift(sums, (row - low) * width + per_unit * u - column), keep,
-                        shift(gates, row * G + per_unit * u), peephole, P, shift(c_prev, at), shift(c, at),
-                        shift(h, at),
-                    )  # fmt: skip
 
 
 @njit
@@ -88,10 +108,13 @@ def copy_units(rows, first, last, h, H, P, y, y_at):
 
 @Driver
 def forward(
-    cell, threads, bounds, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
-    peephole, slots, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
+    tag, threads, bounds, cell, parts, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels,
+    bias, peephole, slots, h, c, between, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
+
+    cell is the address of the cell's forward, see `units`; parts says what either product takes of a panel, see
+    `products.parts_of`.
 
     x is an address, x_at (T, B) the offset of each step's row from it, x_feature the stride of a row's numbers;
     input_panels (depth I) take x, panels (depth H) take h. `hoist` takes the product with x out of the time loop: for
@@ -121,11 +144,11 @@ def forward(
                 step_gates = shift(gates_, ((before + s - first) * B + low) * G)
                 h_new = shift(h_, ((s + 1) % slots * B + low) * P)
                 forward_step(
-                    cell, s, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature, input_panels_,
-                    0 if hoist else I, shift(h_, (s % slots * B + low) * P), pointer(panels), H,
+                    cell, parts, s, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature,
+                    input_panels_, 0 if hoist else I, shift(h_, (s % slots * B + low) * P), pointer(panels), H,
                     step_gates if hoist else bias_, G if hoist else 0, sums_, keep, step_gates, G, pointer(peephole),
                     shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),
-                    h_new, P,
+                    between, h_new, P,
                 )  # fmt: skip
                 if has_y:
                     copy_units(rows, 0, P, h_new, H, P, pointer_at(y, h_), shift(pointer(y_at), at))
@@ -134,36 +157,14 @@ def forward(
 # ----------------------------------------------------------------------------------------------------------- backward
 
 
-@njit(error_model="numpy")
-def backward_cell(
-    cell, rows, first, last, H, P, G, dy, has_dy, dy_at, peephole, h, c_prev, c, gates, dh, dc
-):  # fmt: skip
-    """The cell of one step back, for the units first .. last - 1 of `rows` rows.
-
-    Pointers at the first row: h, c_prev, c, dh, dc (rows, P), gates (rows, G); dy_at (rows,) says where rows of dy lie.
-    """
-    per_unit, lanes = G // P, lanes_of(h)
-    for row in range(rows):
-        at, dy_row = row * P, shift(dy, dy_at[row])
-        for u in range(first, last, lanes):
-            dh_u = load(dh, at + u)
-            if has_dy:
-                dh_u = dh_u + load_part(dy_row, u, H - u)
-            backward_units(
-                cell, u, shift(gates, row * G + per_unit * u), peephole, P, shift(c_prev, at), shift(c, at),
-                shift(h, at), dh_u, shift(dc, at),
-            )  # fmt: skip
-            if u + lanes > H:  # an infinite x makes the padding NaN, 0 times infinity, and the products read it
-                for at_gate in range(row * G + per_unit * u, row * G + per_unit * (u + lanes), lanes):
-                    store(gates, at_gate, load_part(gates, at_gate, H - u))
-
-
 @Driver
 def backward(
-    cell, threads, bounds, block, T, B, H, P, G, active, dy, has_dy, dy_at, panels, peephole, h, c, gates, dh, dc,
-    input_panels, dx, dx_at, dx_width, add_dx, zeros, index, at_dx, at_gates,
+    tag, threads, bounds, cell, parts, passes_h, block, T, B, H, P, G, active, dy, has_dy, dy_at, panels, peephole, h,
+    c, between, gates, dh, dc, dbetween, input_panels, dx, dx_at, dx_width, add_dx, zeros, index, at_dx, at_gates,
 ):  # fmt: skip
     """Backpropagation through time: gates become the weighted sums' gradients, dh and dc the initial state's.
+
+    cell is the address of the cell's backward; passes_h says whether that leaves a gradient of the h before in dh.
 
     dh, dc (B, P) come in as the gradients of the last states. dy is an address, dy_at (T, B) the offset of each step's
     row from it. panels (depth G, columns P) lead back to h, input_panels (depth G, columns dx_width) to x: after each
@@ -184,34 +185,33 @@ def backward(
                 before, after, step_gates = at * P, (at + B) * P, shift(gates_, at * G)
                 backward_cell(
                     cell, rows, 0, P, H, P, G, pointer_at(dy, h_), has_dy, shift(pointer(dy_at), at), pointer(peephole),
-                    shift(h_, after), shift(c_, before), shift(c_, after), step_gates, dh_, dc_,
+                    shift(h_, before), shift(h_, after), shift(c_, before), shift(c_, after), between, step_gates, dh_,
+                    dc_, dbetween,
                 )  # fmt: skip
-                rows_times_panels(
-                    rows, step_gates, index_, G, 1, pointer(panels), G, P, zeros_, False, dh_, index_, P
+                gates_times_panels(
+                    rows, step_gates, index_, G, parts, 1, pointer(panels), 0, P, P, zeros_, passes_h, dh_, index_, P
                 )  # fmt: skip
             if dx_width:
                 count = rows_of_steps(low, high, first, last, B, active, pointer(dx_at), at_dx_, at_gates_)
-                rows_times_panels(
-                    count, shift(gates_, first * B * G), at_gates_, G, 1, pointer(input_panels), G, dx_width, zeros_,
-                    add_dx, dx_, at_dx_, dx_width,
+                gates_times_panels(
+                    count, shift(gates_, first * B * G), at_gates_, G, parts, 0, pointer(input_panels), 0, dx_width,
+                    dx_width, zeros_, add_dx, dx_, at_dx_, dx_width,
                 )  # fmt: skip
 
 
 @Driver
-def peephole_gradient(tag, threads, steps, rows, B, P, gates, c, out):
-    """out (3, P) += sums of di c', df c', do c over the rows s * B + b that `rows` lists, in that order."""
+def peephole_gradient(tag, threads, steps, rows, B, P, per_unit, gates, slot, c, ahead, out):
+    """out (P,) += sum of the gradient in a slot of the gates times c, over the rows s * B + b that `rows` lists.
+
+    In that order. c (T + 1, B, P) is one state by step; `ahead` is 1 for the one after the step, 0 for the one before.
+    """
     for thread in prange(threads):
         g, c_, o = pointer(gates), pointer(c), pointer(out)
         lanes = lanes_of(g)
         vectors = P // lanes
         for u in range(vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes, lanes):
-            i, f, last = load(o, u), load(o, P + u), load(o, 2 * P + u)
+            total = load(o, u)
             for k in range(steps):
-                at = rows[k] * 4 * P + 4 * u
-                c_prev, c_new = load(c_, rows[k] * P + u), load(c_, (rows[k] + B) * P + u)
-                i = i + load(g, at) * c_prev
-                f = f + load(g, at + lanes) * c_prev
-                last = last + load(g, at + 3 * lanes) * c_new
-            store(o, u, i)
-            store(o, P + u, f)
-            store(o, 2 * P + u, last)
+                gradient = load(g, rows[k] * per_unit * P + per_unit * u + slot * lanes)
+                total = total + gradient * load(c_, (rows[k] + ahead * B) * P + u)
+            store(o, u, total)

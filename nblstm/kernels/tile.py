@@ -148,42 +148,19 @@ def _tile_rows(
     return types.void(*arguments), _emit_switch(emit)
 
 
-@intrinsic
-def _tile_outer(typing_context, source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-    dtype = a.dtype
-
-    def emit(builder, r, q, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-        def step(pointer: ir.Value, index: ir.Value, scale: ir.Value) -> Address:
-            return lambda builder, k: builder.gep(pointer, [builder.mul(builder.load(builder.gep(index, [k])), scale)])
-
-        def spread_row(number: int) -> Address:
-            return step(builder.gep(a, [builder.mul(a_row, I64(number))]), a_index, a_scale)
-
-        c_rows = [builder.gep(c, [I64(i * q * LANES[dtype])]) for i in range(r)]
-        product = Product(depth, [spread_row(i) for i in range(r)], step(b, b_index, b_scale))
-        _emit_tile(builder, dtype, q, c_rows, [product], c_rows)
-
-    arguments = (source, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
-    return types.void(*arguments), _emit_switch(emit)
-
-
 # ------------------------------------------------------------ compiled once per dtype, called from every kernel by name
 
 
-def _signatures(dtype: types.Float) -> dict[str, types.Type]:
-    size, numbers, index = types.int64, CPointer(dtype), CPointer(types.int64)
-    row = [numbers, index, size]
-    return {
-        "rows": types.void(size, size, *row, size, numbers, size, *row, numbers, size, *row, *row),
-        "outer": types.void(size, size, *row, size, *row, size, numbers),
-    }
+def _signature(dtype: types.Float) -> types.Type:
+    size, numbers = types.int64, CPointer(dtype)
+    row = [numbers, CPointer(types.int64), size]
+    return types.void(size, size, *row, size, numbers, size, *row, numbers, size, *row, *row)
 
 
-def _compile(dtype: types.Float, source: int) -> list[Any]:
-    """The tiles of `dtype` as C functions. `source`, being a variable of theirs, is part of their key in the cache."""
-    signatures = _signatures(dtype)
+def _compile(dtype: types.Float, source: int) -> Any:
+    """The tiles of `dtype` as a C function. `source`, being a variable of its, is part of its key in the cache."""
 
-    @cfunc(signatures["rows"])
+    @cfunc(_signature(dtype))
     def rows(
         n, vectors, a, a_index, a_scale, a_k, b, depth, a2, a2_index, a2_scale, b2, depth2,
         start, start_index, start_scale, c, c_index, c_scale,
@@ -193,11 +170,7 @@ def _compile(dtype: types.Float, source: int) -> list[Any]:
             start, start_index, start_scale, c, c_index, c_scale,
         )  # fmt: skip
 
-    @cfunc(signatures["outer"])
-    def outer(n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-        _tile_outer(source, n, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c)
-
-    return [rows, outer]
+    return rows
 
 
 _installed: list[Any] = []  # keeps the machine code alive
@@ -207,19 +180,13 @@ _installed: list[Any] = []  # keeps the machine code alive
 def install() -> None:
     """Compile the tiles, or load them from the cache, and make them known to LLVM's linker by name."""
     for dtype in LANES:
-        for tile in _compile(dtype, FINGERPRINT):
-            add_symbol(f"nblstm_tile_{tile.__name__}_{dtype}", tile.address)
-            _installed.append(tile)
+        tile = _compile(dtype, FINGERPRINT)
+        add_symbol(_symbol(dtype), tile.address)
+        _installed.append(tile)
 
 
-def _call_by_name(name: str, dtype: types.Float, signature: Any) -> Any:
-    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
-        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in args])
-        symbol = f"nblstm_tile_{name}_{dtype}"
-        builder.call(cgutils.get_or_insert_function(builder.module, function_type, symbol), args)
-        return context.get_dummy_value()
-
-    return signature, codegen
+def _symbol(dtype: types.Float) -> str:
+    return f"nblstm_tile_{dtype}"
 
 
 @intrinsic
@@ -235,15 +202,10 @@ def tile_rows(
 
     for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes.
     """
-    return _call_by_name("rows", a.dtype, _signatures(a.dtype)["rows"])
 
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: list[ir.Value]) -> ir.Value:
+        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in args])
+        builder.call(cgutils.get_or_insert_function(builder.module, function_type, _symbol(a.dtype)), args)
+        return context.get_dummy_value()
 
-@intrinsic
-def tile_outer(typing_context, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-    """Sum of outer products over steps that lie anywhere, added to c.
-
-        c[r * width + j] += sum_k a[a_index[k] * a_scale + r * a_row] * b[b_index[k] * b_scale + j]
-
-    for r in 0..rows-1 and j in 0..width-1 with width = vectors * lanes.
-    """
-    return _call_by_name("outer", a.dtype, _signatures(a.dtype)["outer"])
+    return _signature(a.dtype), codegen

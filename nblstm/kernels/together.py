@@ -7,17 +7,18 @@ Each thread keeps to its own columns of the weights, so that they stay in its co
 from numba import prange
 
 from nblstm.kernels.driver import Team
-from nblstm.kernels.products import panel_count, rows_times_panels
+from nblstm.kernels.products import gates_times_panels, panel_count, rows_times_panels
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
-from nblstm.kernels.sweeps import TILE_VECTORS, backward_cell, copy_units, forward_step, rows_of_steps
+from nblstm.kernels.sweeps import TILE_VECTORS, copy_units, forward_step, rows_of_steps
 from nblstm.kernels.team import meet, wait_for_all
 from nblstm.kernels.tile import VECTORS
+from nblstm.kernels.units import backward_cell
 
 
 @Team
 def forward(
-    cell, threads, note, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels, bias,
-    peephole, slots, h, c, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
+    tag, threads, note, cell, parts, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels,
+    bias, peephole, slots, h, c, between, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
 ):  # fmt: skip
     """As `sweeps.forward`, thread n taking its share of the panels; at_x, at_gates (threads, block * B)."""
     for thread in prange(threads):
@@ -41,10 +42,11 @@ def forward(
                     step_gates = shift(gates_, (before + s - first) * B * G)
                     h_new = shift(h_, (s + 1) % slots * B * P)
                     forward_step(
-                        cell, s, active[s], first_panel, last_panel, index_, x_, shift(x_at_, s * B), x_feature,
+                        cell, parts, s, active[s], first_panel, last_panel, index_, x_, shift(x_at_, s * B), x_feature,
                         input_panels_, 0 if hoist else I, shift(h_, s % slots * B * P), pointer(panels), H,
                         step_gates if hoist else bias_, G if hoist else 0, sums_, keep, step_gates, G,
-                        pointer(peephole), shift(c_, keep * s * B * P), shift(c_, keep * (s + 1) * B * P), h_new, P,
+                        pointer(peephole), shift(c_, keep * s * B * P), shift(c_, keep * (s + 1) * B * P), between,
+                        h_new, P,
                     )  # fmt: skip
                     if has_y:
                         copy_units(
@@ -56,8 +58,8 @@ def forward(
 
 @Team
 def backward(
-    cell, threads, note, block, T, B, H, P, G, active, dy, has_dy, dy_at, panels, peephole, h, c, gates, dh, dc,
-    input_panels, dx, dx_at, dx_width, add_dx, zeros, index, at_dx, at_gates,
+    tag, threads, note, cell, parts, passes_h, block, T, B, H, P, G, active, dy, has_dy, dy_at, panels, peephole, h, c,
+    between, gates, dh, dc, dbetween, input_panels, dx, dx_at, dx_width, add_dx, zeros, index, at_dx, at_gates,
 ):  # fmt: skip
     """As `sweeps.backward`, thread n taking its share of the units and of dx's rows.
 
@@ -77,18 +79,18 @@ def backward(
                     rows, step_gates = active[s], shift(gates_, s * B * G)
                     backward_cell(
                         cell, rows, unit, end, H, P, G, pointer_at(dy, h_), has_dy, shift(pointer(dy_at), s * B),
-                        pointer(peephole), shift(h_, (s + 1) * B * P), shift(c_, s * B * P),
-                        shift(c_, (s + 1) * B * P), step_gates, dh_, dc_,
+                        pointer(peephole), shift(h_, s * B * P), shift(h_, (s + 1) * B * P), shift(c_, s * B * P),
+                        shift(c_, (s + 1) * B * P), between, step_gates, dh_, dc_, dbetween,
                     )  # fmt: skip
                     wait_for_all(pointer(note), threads, T - s)
-                    rows_times_panels(
-                        rows, step_gates, index_, G, 1, shift(pointer(panels), unit * G), G, end - unit, zeros_, False,
+                    gates_times_panels(
+                        rows, step_gates, index_, G, parts, 1, pointer(panels), unit, end - unit, P, zeros_, passes_h,
                         shift(dh_, unit), index_, P,
                     )  # fmt: skip
                 if dx_width:
                     count = rows_of_steps(0, B, first, last, B, active, pointer(dx_at), at_dx_, at_gates_)
                     low, high = count * thread // threads, count * (thread + 1) // threads
-                    rows_times_panels(
-                        high - low, shift(gates_, first * B * G), shift(at_gates_, low), G, 1, pointer(input_panels), G,
-                        dx_width, zeros_, add_dx, dx_, shift(at_dx_, low), dx_width,
+                    gates_times_panels(
+                        high - low, shift(gates_, first * B * G), shift(at_gates_, low), G, parts, 0,
+                        pointer(input_panels), 0, dx_width, dx_width, zeros_, add_dx, dx_, shift(at_dx_, low), dx_width,
                     )  # fmt: skip

@@ -1,133 +1,265 @@
-"""A cell applied to the buffers: load a vector of units, apply the equations, store.
+"""A cell applied to the buffers: load a vector of units, apply the cell's functions, store; compiled for each cell.
 
-Which equations, the type of the cell's tag decides, when a sweep is compiled.
+What loads and stores the numbers that a cell declares is written here, a few lines for each cell. All else is compiled
+once for all cells, and calls a cell's machine code by its address.
 
-Pointers: `sums` and `gates` point at one block of `lanes` units, (gates, lanes), gate order i, f, g, o; c, h, dc at a
-row (H,), padded to whole vectors; peephole (3, H), order i, f, o, padded likewise.
+Pointers: h, h_prev, before, after, dh, dc (rows, P), H padded to whole vectors; the states beside h lie `between`
+numbers apart, their gradients `dbetween`; gates (rows, G), for each block of `lanes` units (slots, lanes); peephole
+(weights, P).
 """
 
-from numba.extending import overload, register_jitable
+import functools
+import linecache
+from collections.abc import Sequence
+from types import FunctionType
+from typing import Any, NamedTuple
 
-from nblstm.kernels import cells
-from nblstm.kernels.simd import lanes_of, load, store
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.errors import NumbaError
+from numba.core.types.misc import CPointer
+from numba.extending import intrinsic, overload, register_jitable
 
-GATES = {"lstm": 4, "peephole": 4, "rnn_tanh": 1, "rnn_relu": 1}
-"""Weighted sums per unit, for every cell there is."""
-
-
-@register_jitable
-def load_gates(gates):
-    """i, f, g, o of one block of units."""
-    lanes = lanes_of(gates)
-    return load(gates, 0), load(gates, lanes), load(gates, 2 * lanes), load(gates, 3 * lanes)
-
-
-@register_jitable
-def store_gates(gates, i, f, g, o):
-    """The reverse of `load_gates`."""
-    lanes = lanes_of(gates)
-    store(gates, 0, i)
-    store(gates, lanes, f)
-    store(gates, 2 * lanes, g)
-    store(gates, 3 * lanes, o)
+from nblstm.cells.cell import Cell
+from nblstm.cells.digest import digest, with_helpers
+from nblstm.kernels.cache import cfunc
+from nblstm.kernels.compilation import refuse
+from nblstm.kernels.fingerprint import FINGERPRINT
+from nblstm.kernels.simd import Vector, full, lanes_of, load, load_part, shift, store
 
 
-@register_jitable
-def load_peephole(peephole, u, stride):
-    """Peephole weights of i, f, o of the units u .. u + lanes - 1."""
-    return load(peephole, u), load(peephole, stride + u), load(peephole, 2 * stride + u)
+class CompiledCell(NamedTuple):
+    """Addresses of a cell's machine code, and the functions that keep it alive."""
+
+    forward: int
+    backward: int
+    functions: tuple[Any, Any]
 
 
-def _compiled_only(*arguments):
+def _forward_signature(dtype: types.Float) -> types.Type:
+    size, numbers = types.int64, CPointer(dtype)
+    return types.void(
+        size, size, size, numbers, size, size, numbers, size, numbers, size, numbers, numbers, numbers, numbers, size
+    )  # fmt: skip
+
+
+def _backward_signature(dtype: types.Float) -> types.Type:
+    size, numbers = types.int64, CPointer(dtype)
+    return types.void(
+        size, size, size, size, size, size, numbers, size, CPointer(size), numbers, numbers, numbers, numbers, numbers,
+        size, numbers, numbers, numbers, size,
+    )  # fmt: skip
+
+
+@functools.cache
+def compiled(cell: Cell, dtype: np.dtype) -> CompiledCell:
+    """The cell's machine code for numbers of `dtype`, compiled or loaded from the cache."""
+    if numba.config.DISABLE_JIT:
+        refuse()
+    cell.check_unchanged()
+    number_type = numba.from_dtype(dtype)
+    key, source = int(cell.key.rsplit("-", 1)[1], 16) // 2, FINGERPRINT  # variables of the functions: keys in the cache
+    _CELLS[key] = cell
+
+    @cfunc(_forward_signature(number_type))
+    def forward_cell(
+        rows, first, last, sums, width, keep, gates, G, peephole, P, h_prev, h, before, after, between
+    ):  # fmt: skip
+        lanes, per_unit = lanes_of(h), G // P
+        for row in range(rows):
+            for u in range(first, last, lanes):
+                forward_units(
+                    key, source, u, shift(sums, row * width + per_unit * (u - first)), keep,
+                    shift(gates, row * G + per_unit * u), peephole, P, shift(h_prev, row * P), shift(h, row * P),
+                    shift(before, row * P), shift(after, row * P), between,
+                )  # fmt: skip
+
+    @cfunc(_backward_signature(number_type))
+    def backward_cell(
+        rows, first, last, H, P, G, dy, has_dy, dy_at, peephole, h_prev, h, before, after, between, gates, dh, dc,
+        dbetween,
+    ):  # fmt: skip
+        lanes, per_unit = lanes_of(h), G // P
+        for row in range(rows):
+            at, dy_row = row * P, shift(dy, dy_at[row])
+            for u in range(first, last, lanes):
+                dh_u = load(dh, at + u)
+                if has_dy:
+                    dh_u = dh_u + load_part(dy_row, u, H - u)
+                own = row * G + per_unit * u
+                backward_units(
+                    key, source, u, shift(gates, own), peephole, P, shift(h_prev, at), shift(h, at),
+                    shift(before, at), shift(after, at), between, dh_u, shift(dh, at), shift(dc, at), dbetween,
+                )  # fmt: skip
+                if u + lanes > H:  # an infinite x makes the padding NaN, 0 times infinity, and the products read it
+                    for gate in range(own, own + per_unit * lanes, lanes):
+                        store(gates, gate, load_part(gates, gate, H - u))
+
+    return CompiledCell(forward_cell.address, backward_cell.address, (forward_cell, backward_cell))
+
+
+def _call(signature: types.Type, args: Sequence[ir.Value], builder: ir.IRBuilder, context: Any) -> ir.Value:
+    """Call what lies at the address that comes first."""
+    function = ir.FunctionType(ir.VoidType(), [context.get_value_type(each) for each in signature.args])
+    builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
+    return context.get_dummy_value()
+
+
+@intrinsic
+def forward_cell(
+    typing_context, address, rows, first, last, sums, width, keep, gates, G, peephole, P, h_prev, h, before, after,
+    between,
+):  # fmt: skip
+    """Step the units first .. last - 1 of `rows` rows: from their weighted sums and the states before to those after.
+
+    The sums of a row's units lie at sums[row * width]. Where `keep` is 1, what the cell's backward needs goes to gates.
+    """
+    signature = _forward_signature(h.dtype)
+    return types.void(types.int64, *signature.args), lambda context, builder, _, args: _call(
+        signature, args, builder, context
+    )
+
+
+@intrinsic
+def backward_cell(
+    typing_context, address, rows, first, last, H, P, G, dy, has_dy, dy_at, peephole, h_prev, h, before, after, between,
+    gates, dh, dc, dbetween,
+):  # fmt: skip
+    """Step the same units back: gates become the gradients of the sums, dc that of the states before.
+
+    dh holds the gradient of h that comes from later, to which dy is added: its rows lie as dy_at (rows,) says. Where
+    the cell's backward returns a gradient of the h before, it goes to dh.
+    """
+    signature = _backward_signature(h.dtype)
+    return types.void(types.int64, *signature.args), lambda context, builder, _, args: _call(
+        signature, args, builder, context
+    )
+
+
+@functools.cache
+def check_compiles(cell: Cell) -> None:
+    """Refuse a cell whose functions use what vectors of units have not, by the line that does.
+
+    Raises
+    ------
+    ValueError
+        There is such a line.
+    """
+    cell.check_unchanged()
+    for function, arguments in ((cell.forward, cell.forward_arguments), (cell.backward, cell.backward_arguments)):
+        compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(_jitable(function))
+        try:
+            compiled.compile((Vector(types.float32),) * len(arguments))
+        except NumbaError as error:
+            place: Any = getattr(error, "loc", None)
+            line = linecache.getline(place.filename, place.line).strip() if place else ""
+            where = f", in line {place.line}: {line}" if line else ""
+            raise ValueError(
+                f"{function.__name__} of cell {cell.name!r} uses what vectors of units have not{where} (there are "
+                "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, relu, and numbers)"
+            ) from error
+
+
+_MEANINGS: dict[FunctionType, str] = {}
+"""Digests of the functions that Numba knows, as they were then: it compiles each once, whatever becomes of a number."""
+
+
+def _jitable(function: FunctionType) -> FunctionType:
+    """The function itself; what is compiled may call it now, and it its helpers."""
+    for each in with_helpers(function):
+        meaning = digest("", each)
+        if each not in _MEANINGS:
+            _MEANINGS[each] = meaning
+            register_jitable(each)
+        elif _MEANINGS[each] != meaning:
+            raise ValueError(f"{each.__name__} must be defined anew: what it uses has changed since it was compiled")
+    return function
+
+
+# --------------------------------------------------------------------------------- what a cell declares, as source text
+
+
+def forward_units(key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between):
+    """The units u .. u + lanes - 1 of one row, whose blocks of sums and gates and whose states' rows are given."""
     raise TypeError("only inside compiled code")
 
 
-def forward_units(cell, u, sums, keep, gates, peephole, stride, c_prev, c, h):
-    """Step the units u .. u + lanes - 1 of one row: from their weighted sums to c and h.
-
-    Where `keep`, the activated gates (of the RNN the sums) are written too.
-    """
-    _compiled_only()
-
-
-def backward_units(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
-    """Step the same units back: gates become the gradients of the weighted sums, dc (a row) that of the c before.
-
-    dh is a vector: the gradient of the units' h.
-    """
-    _compiled_only()
+def backward_units(
+    key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween
+):
+    """The same units back; dh is a vector."""
+    raise TypeError("only inside compiled code")
 
 
-@overload(forward_units)
-def _overload_forward_units(cell, u, sums, keep, gates, peephole, stride, c_prev, c, h):
-    if cell.tag == "lstm":
-
-        def implementation(cell, u, sums, keep, gates, peephole, stride, c_prev, c, h):
-            i, f, g, o = load_gates(sums)
-            i, f, g, o, c_new, h_new = cells.lstm_forward(i, f, g, o, load(c_prev, u))
-            if keep:
-                store_gates(gates, i, f, g, o)
-            store(c, u, c_new)
-            store(h, u, h_new)
-
-    elif cell.tag == "peephole":
-
-        def implementation(cell, u, sums, keep, gates, peephole, stride, c_prev, c, h):
-            i, f, g, o = load_gates(sums)
-            p_i, p_f, p_o = load_peephole(peephole, u, stride)
-            i, f, g, o, c_new, h_new = cells.peephole_forward(i, f, g, o, load(c_prev, u), p_i, p_f, p_o)
-            if keep:
-                store_gates(gates, i, f, g, o)
-            store(c, u, c_new)
-            store(h, u, h_new)
-
-    elif cell.tag == "rnn_tanh":
-
-        def implementation(cell, u, sums, keep, gates, peephole, stride, c_prev, c, h):
-            z = load(sums, 0)
-            if keep:
-                store(gates, 0, z)
-            store(h, u, cells.rnn_tanh_forward(z))
-
-    else:
-
-        def implementation(cell, u, sums, keep, gates, peephole, stride, c_prev, c, h):
-            z = load(sums, 0)
-            if keep:
-                store(gates, 0, z)
-            store(h, u, cells.rnn_relu_forward(z))
-
-    return implementation
+_CELLS: dict[int, Cell] = {}
+"""By their keys, for the compiler."""
 
 
-@overload(backward_units)
-def _overload_backward_units(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
-    if cell.tag == "lstm":
+@overload(forward_units, prefer_literal=True)
+def _overload_forward_units(key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between):
+    own = _CELLS[key.literal_value]
+    sources = _places_of_states(own, "{}_prev", "h_prev", "before") | _places_of_peepholes(own)
+    sources |= {
+        column.name: f"load(sums, {place} * lanes)" for column, place in zip(own.columns, own.places, strict=True)
+    }
+    lines = [
+        f"saved, states = function({_operands(own.forward_arguments, sources)})",
+        *(f"if keep: store(gates, {k} * lanes, saved[{k}])" for k in range(len(own.saved))),
+        *(f"store(after, {k} * between + u, states[{k + 1}])" for k in range(len(own.states) - 1)),
+        "store(h, u, states[0])",
+    ]
+    return _compiled("forward_units", _FORWARD, lines, own.forward)
 
-        def implementation(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
-            i, f, g, o = load_gates(gates)
-            di, df, dg, do, dc_prev = cells.lstm_backward(i, f, g, o, load(c_prev, u), load(c, u), dh, load(dc, u))
-            store_gates(gates, di, df, dg, do)
-            store(dc, u, dc_prev)
 
-    elif cell.tag == "peephole":
+@overload(backward_units, prefer_literal=True)
+def _overload_backward_units(
+    key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween
+):
+    own = _CELLS[key.literal_value]
+    sources = _places_of_states(own, "{}_prev", "h_prev", "before") | _places_of_states(own, "{}", "h", "after")
+    sources |= {saved: f"load(gates, {k} * lanes)" for k, saved in enumerate(own.saved)} | _places_of_peepholes(own)
+    sources |= {f"d{state}": f"load(dstates, {k} * dbetween + u)" for k, state in enumerate(own.states[1:])}
+    sources["dh"] = "dh"
+    lines = [
+        f"sums, states = function({_operands(own.backward_arguments, sources)})",
+        *(f"store(gates, {place} * lanes, sums[{k}])" for k, place in enumerate(own.places)),
+        *(f"store(gates, {k} * lanes, full(dh, 0.0))" for k in range(len(own.columns), own.slots)),
+    ]
+    for k, state in enumerate(own.states):
+        target = "dh_row, u" if k == 0 else f"dstates, {k - 1} * dbetween + u"
+        if state in own.carried:
+            lines.append(f"store({target}, states[{own.carried.index(state)}])")
+        elif k > 0:  # nothing of it goes further back
+            lines.append(f"store({target}, full(dh, 0.0))")
+    return _compiled("backward_units", _BACKWARD, lines, own.backward)
 
-        def implementation(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
-            i, f, g, o = load_gates(gates)
-            p_i, p_f, p_o = load_peephole(peephole, u, stride)
-            c_, c_prev_, dc_ = load(c, u), load(c_prev, u), load(dc, u)
-            di, df, dg, do, dc_prev = cells.peephole_backward(i, f, g, o, c_prev_, c_, dh, dc_, p_i, p_f, p_o)
-            store_gates(gates, di, df, dg, do)
-            store(dc, u, dc_prev)
 
-    elif cell.tag == "rnn_tanh":
+_FORWARD = "key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between"
+_BACKWARD = "key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween"
 
-        def implementation(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
-            store(gates, 0, cells.rnn_tanh_backward(load(h, u), dh))
 
-    else:
+def _places_of_states(cell: Cell, name: str, h: str, others: str) -> dict[str, str]:
+    places = {name.format("h"): f"load({h}, u)"}
+    return places | {
+        name.format(state): f"load({others}, {k} * between + u)" for k, state in enumerate(cell.states[1:])
+    }
 
-        def implementation(cell, u, gates, peephole, stride, c_prev, c, h, dh, dc):
-            store(gates, 0, cells.rnn_relu_backward(load(h, u), dh))
 
-    return implementation
+def _places_of_peepholes(cell: Cell) -> dict[str, str]:
+    return {name: f"load(peephole, {k} * stride + u)" for k, name in enumerate(cell.peepholes)}
+
+
+def _operands(arguments: Sequence[str], sources: dict[str, str]) -> str:
+    return ", ".join(sources[argument] for argument in arguments)
+
+
+def _compiled(name: str, arguments: str, lines: Sequence[str], function: FunctionType) -> Any:
+    """The function of these lines; its text is where a traceback looks for it."""
+    text = "\n    ".join([f"def {name}({arguments}):", "lanes = lanes_of(gates)", *lines]) + "\n"
+    path = f"<{name} of {function.__module__}.{function.__qualname__}>"
+    linecache.cache[path] = len(text), None, text.splitlines(keepends=True), path
+    names = {"load": load, "store": store, "lanes_of": lanes_of, "full": full, "function": _jitable(function)}
+    exec(compile(text, path, "exec"), names)
+    return names[name]

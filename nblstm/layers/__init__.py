@@ -3,8 +3,10 @@
 from nblstm.layer import Layer
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 from nblstm.layers.sequential import Sequential
-from nblstm.layers.single_step import LSTMCell, RNNCell
+from nblstm.layers.single_step import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["LSTM", "RNN", "Embedding", "LSTMCell", "Layer", "Linear", "RNNCell", "Sequential"]
+__all__ = [
+    "GRU", "LSTM", "RNN", "Embedding", "GRUCell", "LSTMCell", "Layer", "Linear", "RNNCell", "Recurrent", "Sequential",
+]  # fmt: skip

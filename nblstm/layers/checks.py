@@ -12,7 +12,9 @@ from nblstm.layer import Layer
 from nblstm.parameters import Block, fit_for_kernels
 
 State = Any
-"""LSTM: a pair (h, c) of arrays, either of which may be None; RNN: an array h, or None."""
+"""A tuple of arrays, for the LSTM a pair (h, c), any of which may be None; of a cell with h alone h, or None."""
+
+TUPLES = {2: "pair", 3: "triple"}
 
 Given = TypeVar("Given")
 """The state that a class of layers is given, where it is not None; for type checkers."""
@@ -59,18 +61,18 @@ def check_backward(layer: Layer, tape: AnyTape, grads: Block | None) -> Block:
 
 
 def state_members(
-    name: str, state: State, has_cell: bool, dtype: np.dtype, shape: tuple[int, ...]
+    name: str, state: State, states: Sequence[str], dtype: np.dtype, shape: tuple[int, ...]
 ) -> list[np.ndarray | None]:
-    """The arrays of a state as a list: [h, c] or [h], each None or of the dtype and shape."""
-    if not has_cell:
+    """The arrays of a state as a list, one for each of `states`, each None or of the dtype and shape."""
+    if len(states) == 1:
         members, labels = [state], [name]
     elif state is None:
-        return [None, None]
-    elif isinstance(state, (tuple, list)) and len(state) == 2:
-        members, labels = list(state), [f"{name}[0]", f"{name}[1]"]
+        return [None] * len(states)
+    elif isinstance(state, (tuple, list)) and len(state) == len(states):
+        members, labels = list(state), [f"{name}[{k}]" for k in range(len(states))]
     else:
         got = f"{len(state)} members" if isinstance(state, (tuple, list)) else type(state).__name__
-        raise TypeError(f"{name} must be a pair (h, c), got {got}")
+        raise TypeError(f"{name} must be a {TUPLES.get(len(states), 'tuple')} ({', '.join(states)}), got {got}")
     return [
         None if member is None else check_array(label, member, dtype, shape)
         for label, member in zip(labels, members, strict=True)
@@ -78,8 +80,8 @@ def state_members(
 
 
 def join_state(members: Sequence[np.ndarray]) -> State:
-    """The reverse of `state_members`: (h, c), or h alone."""
-    return tuple(members) if len(members) == 2 else members[0]
+    """The reverse of `state_members`: (h, c) for instance, or h alone."""
+    return tuple(members) if len(members) > 1 else members[0]
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.kernels import products
 from nblstm.kernels.driver import threads_for
+from nblstm.kernels.gradient import scratch_size, sums_size, weight_gradient
 from nblstm.kernels.simd import BYTES
-from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
 from nblstm.layer import Layer
 from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
-from nblstm.layers.memory import address, aligned_zeros, apart_from, in_whole_numbers, padded, strides
+from nblstm.layers.memory import address, aligned_empty, aligned_zeros, apart_from, in_whole_numbers, padded, strides
 from nblstm.parameters import Block
+
+ONE_SUM = np.zeros((1, 2), np.int64)  # a unit has one weighted sum, which takes the first block of rows
 
 
 class LinearPacks:
@@ -36,8 +37,8 @@ class LinearPacks:
         version = layer.version  # another thread may write while this one packs; then these are soon out of date
         if self.forward_version != version:
             products.pack_forward(
-                ANY, threads, layer._writable.flat, self.places, 1, layer.out_features, layer.in_features, 0,
-                self.columns, self.panels, self.none, self.bias,
+                ANY, threads, layer._writable.flat, self.places, ONE_SUM, products.parts_of(ONE_SUM),
+                layer.out_features, layer.in_features, 0, self.columns, self.panels, self.none, self.bias,
             )  # fmt: skip
             self.forward_version = version
 
@@ -47,8 +48,8 @@ class LinearPacks:
         version = layer.version
         if self.backward_version != version:
             products.pack_backward(
-                ANY, threads, layer._writable.flat, self.places, 1, layer.out_features, layer.in_features, 0,
-                layer.out_features, self.panels_back, self.none,
+                ANY, threads, layer._writable.flat, self.places, ONE_SUM, products.parts_of(ONE_SUM),
+                layer.out_features, layer.in_features, 0, layer.out_features, self.panels_back, self.none,
             )  # fmt: skip
             self.backward_version = version
 
@@ -65,6 +66,8 @@ class LinearTape(AnyTape):
         if keep:
             self.packs = LinearPacks(layer)  # inference takes the layer's own
         self.rows = self.rows_back = -1
+        self.lanes = BYTES // layer.dtype.itemsize
+        self.scratch = aligned_empty(0, layer.dtype)
         self.version: float = -1
         self.awaits_backward = False
 
@@ -91,10 +94,13 @@ class LinearTape(AnyTape):
             dtype, packs = self.layer.dtype, self.packs
             self.dy = aligned_zeros((self.rows, packs.columns), dtype)
             self.dx = aligned_zeros((self.rows, packs.columns_back), dtype)
-            tiles = numba.config.NUMBA_NUM_THREADS * TILE_VECTORS * (BYTES // dtype.itemsize)
-            self.sums = aligned_zeros(max(packs.columns * (self.layer.in_features + 1), tiles), dtype)
-            self.zeros, self.one = aligned_zeros(packs.columns_back, dtype), np.ones(1, dtype)
+            self.sums = aligned_empty(sums_size(self.layer.in_features, packs.columns, self.lanes), dtype)
+            self.zeros = aligned_zeros(packs.columns_back, dtype)
             self.rows_back = self.rows
+        # Threads come and go by `numba.set_num_threads`.
+        size = self.threads * scratch_size(self.rows, self.layer.in_features, self.lanes)
+        if len(self.scratch) != size:
+            self.scratch = aligned_empty(size, self.layer.dtype)
 
 
 class Linear(Layer):
@@ -209,9 +215,9 @@ class Linear(Layer):
         tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy
         threads, index = tape.threads, tape.index
         row, feature = strides(tape.x)
-        products.weight_gradient(
+        weight_gradient(
             ANY, threads, tape.rows, address(tape.x), index * row, feature, I, address(tape.x), index, 0, 0,
-            tape.dy.reshape(-1), index, packs.columns, 1, O, tape.one, True, True, tape.sums, grads.flat,
+            tape.dy.reshape(-1), index, packs.columns, ONE_SUM, O, True, True, tape.scratch, tape.sums, grads.flat,
             packs.places,
         )  # fmt: skip
         if not need_dx:

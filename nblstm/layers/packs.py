@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.kernels import products
+from nblstm.kernels.products import parts_of
 from nblstm.kernels.tag import ANY
 from nblstm.layers.memory import address, aligned_zeros, padded
 from nblstm.layers.steps import Steps
 
 if TYPE_CHECKING:
-    from nblstm.layers.engine import Recurrent
+    from nblstm.layers.engine import Engine
 
 
 class PackedTrack:
@@ -22,11 +23,11 @@ class PackedTrack:
     (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,).
     """
 
-    def __init__(self, layer: Recurrent, number: int) -> None:
+    def __init__(self, layer: Engine, number: int) -> None:
         self.layer, self.places = layer, np.array(layer.places[number])
         self.suffix, self.inputs = layer.tracks[number]
         H, P, G, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype
-        self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((3, P) if layer.peephole else (0,), dtype)
+        self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((len(layer.cell.peepholes), P), dtype)
         self.input, self.hidden = aligned_zeros(G * self.inputs, dtype), aligned_zeros(G * H, dtype)
         self.input_back, self.hidden_back = (
             aligned_zeros(G * padded(self.inputs, dtype), dtype),
@@ -37,25 +38,25 @@ class PackedTrack:
         """Pack what the forward pass reads."""
         layer, H = self.layer, self.layer.hidden_size
         products.pack_forward(
-            ANY, threads, layer._writable.flat, self.places, layer.gates, H, self.inputs, H, layer.gate_columns,
-            self.input, self.hidden, self.bias,
+            ANY, threads, layer._writable.flat, self.places, layer.cell.rows, parts_of(layer.cell.rows), H,
+            self.inputs, H, layer.gate_columns, self.input, self.hidden, self.bias,
         )  # fmt: skip
-        if layer.peephole:
+        if layer.cell.peepholes:
             self.peephole[:, :H] = layer._writable["weight_peephole" + self.suffix]
 
     def refresh_backward(self, threads: int) -> None:
         """Pack what the backward pass reads."""
         layer, H = self.layer, self.layer.hidden_size
         products.pack_backward(
-            ANY, threads, layer._writable.flat, self.places, layer.gates, H, self.inputs, H, layer.gate_columns,
-            self.input_back, self.hidden_back,
+            ANY, threads, layer._writable.flat, self.places, layer.cell.rows, parts_of(layer.cell.rows), H,
+            self.inputs, H, layer.gate_columns, self.input_back, self.hidden_back,
         )  # fmt: skip
 
 
 class Packs:
     """`PackedTrack`s of a whole layer, and the version of the parameters that each half was packed from."""
 
-    def __init__(self, layer: Recurrent) -> None:
+    def __init__(self, layer: Engine) -> None:
         self._layer = layer
         self.tracks = [PackedTrack(layer, number) for number in range(len(layer.tracks))]
         self.forward_version: float = -1

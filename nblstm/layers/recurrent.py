@@ -1,14 +1,63 @@
-"""The recurrent layers that users make: `LSTM` and `RNN`."""
+"""The recurrent layers that users make: `Recurrent` of any cell, `LSTM`, `GRU` and `RNN`."""
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nblstm.arguments import as_choice, as_flag
+from nblstm.cells import gru, lstm, rnn
+from nblstm.cells.cell import CELLS, Cell
 from nblstm.layers.checks import GivenPair, Pair
 from nblstm.layers.sequence import SequenceLayer
 
-NONLINEARITIES = ("tanh", "relu")
+NONLINEARITIES = {"tanh": rnn.RNN_TANH, "relu": rnn.RNN_RELU}
+
+
+class Recurrent(SequenceLayer[Any, Any]):
+    r"""A cell of any kind over sequences, stacked and in one or two directions, with the layouts of `LSTM`.
+
+    Every weighted sum that the cell declares is W x + U h' + b; what a step makes of them, the cell says.
+
+    Parameters
+    ----------
+    cell : Cell
+        See `nblstm.Cell`; those of ``nblstm.cells.CELLS`` may be named.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, formulation, forget_bias, dtype, \
+    seed, checkpoint :
+        As for `LSTM`. ``weight_ih_l{k}`` (S H, I) and ``weight_hh_l{k}`` (S H, H) have a block of H rows for each of
+        the cell's S sums, in their order; the state is an array for each of its states, h first, or h alone.
+        A cell with a sum in parts has no concatenated formulation, and `forget_bias` needs a cell with `forget`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, or one that the cell has no use for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import Recurrent
+    >>> layer = Recurrent("gru", 28, 128, bidirectional=True, seed=0)
+    >>> y, h_n = layer(np.zeros((5, 3, 28), "float32"))
+    >>> y.shape, h_n.shape
+    ((5, 3, 256), (2, 3, 128))
+    """
+
+    def __init__(
+        self, cell: Cell | str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
+        forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            CELLS[as_choice("cell", cell, CELLS)] if isinstance(cell, str) else cell, input_size, hidden_size,
+            num_layers, bias=bias, dropout=dropout, bidirectional=bidirectional, formulation=formulation,
+            forget_bias=forget_bias, dtype=dtype, seed=seed, checkpoint=checkpoint, batch_first=batch_first,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("(", f"({self.cell.name!r}, ", 1)
 
 
 class LSTM(SequenceLayer[GivenPair, Pair]):
@@ -58,7 +107,8 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         gradients are the same to the last bit. Saves memory in training at the price of another forward pass: every
         direction of every layer takes T B H (1 + 1/k) numbers in place of 6 T B H, beside x and the gradient of what
         each layer reads (T B H, for which without `checkpoint` c makes room where there is one direction), and all
-        together 5 k B H more. An RNN keeps h alone, half of 2 T B H, and repeats nothing.
+        together 5 k B H more. A GRU keeps h alone, of 5 T B H; an RNN too, of 2 T B H, and repeats
+        nothing.
 
     References
     ----------
@@ -75,15 +125,63 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
     ((28, 100, 128), (2, 100, 128), 212992)
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"peephole": False}
+
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, *, peephole: bool = False, formulation: str = "split",
         forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
     ) -> None:  # fmt: skip
+        self.peephole = as_flag("peephole", peephole)
         super().__init__(
-            "peephole" if as_flag("peephole", peephole) else "lstm", input_size, hidden_size, num_layers, bias=bias,
+            lstm.PEEPHOLE if self.peephole else lstm.LSTM, input_size, hidden_size, num_layers, bias=bias,
             dropout=dropout, bidirectional=bidirectional, formulation=formulation, forget_bias=forget_bias, dtype=dtype,
             seed=seed, checkpoint=checkpoint, batch_first=batch_first,
+        )  # fmt: skip
+
+
+class GRU(SequenceLayer[np.ndarray, np.ndarray]):
+    r"""Gated recurrent unit, stacked and in one or two directions, with PyTorch's names, shapes and layouts.
+
+    One step takes the input x and the hidden state h' of the step before to
+
+        r = sigma(W_ir x + b_ir + W_hr h' + b_hr)           reset gate
+        z = sigma(W_iz x + b_iz + W_hz h' + b_hz)           update gate
+        n = tanh (W_in x + b_in + r * (W_hn h' + b_hn))     candidate
+        h = (1 - z) * n + z * h'
+
+    where * is element by element. W_ir, W_iz, W_in are the three blocks of rows of ``weight_ih_l{k}``, W_hr .. W_hn
+    those of ``weight_hh_l{k}``. This is PyTorch's and cuDNN's form, and Keras' with ``reset_after=True``: the reset
+    gate acts on the product, not on h' before it.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, checkpoint :
+        As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, and the state is h alone.
+
+    References
+    ----------
+    Cho et al. (2014), Learning phrase representations using RNN encoder-decoder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import GRU
+    >>> gru = GRU(28, 128, seed=0)
+    >>> y, h_n = gru(np.zeros((5, 3, 28), "float32"))
+    >>> y.shape, h_n.shape, gru.num_parameters
+    ((5, 3, 128), (1, 3, 128), 60672)
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, *, dtype: str = "float32", seed: int | None = None,
+        checkpoint: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            gru.GRU, input_size, hidden_size, num_layers, bias=bias, dropout=dropout, bidirectional=bidirectional,
+            formulation="split", forget_bias=0.0, dtype=dtype, seed=seed, checkpoint=checkpoint,
+            batch_first=batch_first,
         )  # fmt: skip
 
 
@@ -114,6 +212,8 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
     ((5, 3, 128), (1, 3, 128), 20224)
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"nonlinearity": "tanh"}
+
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
@@ -121,7 +221,7 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
     ) -> None:  # fmt: skip
         self.nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(
-            f"rnn_{self.nonlinearity}", input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
+            NONLINEARITIES[self.nonlinearity], input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
             bidirectional=bidirectional, formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed,
             checkpoint=checkpoint, batch_first=batch_first,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, Generic
 import numpy as np
 
 from nblstm.arguments import as_flag, check_array
+from nblstm.layers import passes
 from nblstm.layers.checks import (
     Given,
     Returned,
@@ -20,13 +21,13 @@ from nblstm.layers.checks import (
     read_only,
     state_members,
 )
-from nblstm.layers.engine import Recurrent
+from nblstm.layers.engine import Engine
 from nblstm.layers.memory import in_whole_numbers
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
 
-class SequenceLayer(Recurrent, Generic[Given, Returned]):
+class SequenceLayer(Engine, Generic[Given, Returned]):
     """A recurrent layer over whole sequences: call it, or go forward and backward."""
 
     def __init__(self, *arguments: Any, batch_first: bool, **options: Any) -> None:
@@ -67,7 +68,7 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         x, states, steps, unbatched = self._as_taken(x, state, lengths)
         form = self._as_given(x, unbatched).shape[:-1]
         y = (np.empty if steps is None else np.zeros)((*form, self.directions * self.hidden_size), self.dtype)
-        members = self.infer(x, states, steps, self._by_time(y))
+        members = passes.infer(self, x, states, steps, self._by_time(y))
         return y, join_state([member[:, 0] if unbatched else member for member in members])
 
     def forward(
@@ -92,7 +93,7 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             tape = Tape(self)
         check_tape(self, tape)
         x, states, steps, tape.unbatched = self._as_taken(x, state, lengths)
-        y, members = self.run(x, states, steps, tape), [tape.h_n, tape.c_n][: 1 + self.has_cell]
+        y, members = passes.forward(self, x, states, steps, tape), tape.last
         return (
             read_only(self._as_given(y, tape.unbatched)),
             join_state([read_only(member[:, 0] if tape.unbatched else member) for member in members]),
@@ -141,8 +142,8 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
             expected = shape[::2] if tape.unbatched else (shape[1], shape[0], shape[2]) if self.batch_first else shape
             dy = self._by_time(check_array("dy", dy, self.dtype, expected))
             dy = in_whole_numbers(dy) if dy.strides[2] == dy.itemsize else np.ascontiguousarray(dy)
-        dx = self.run_back(dy, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
-        first = [tape.gradients.dh_0, tape.gradients.dc_0][: 1 + self.has_cell]
+        dx = passes.backward(self, dy, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
+        first = tape.gradients.initial
         return (
             None if dx is None else read_only(self._as_given(dx, tape.unbatched)),
             join_state([read_only(member[:, 0] if tape.unbatched else member) for member in first]),
@@ -186,5 +187,5 @@ class SequenceLayer(Recurrent, Generic[Given, Returned]):
         """The members of a state, each None or (L * D, B, H)."""
         count, H = self.num_layers * self.directions, self.hidden_size
         shape = (count, H) if unbatched else (count, B, H)
-        members = state_members(name, state, self.has_cell, self.dtype, shape)
+        members = state_members(name, state, self.cell.states, self.dtype, shape)
         return [member[:, None] if unbatched and member is not None else member for member in members]

@@ -12,9 +12,9 @@ from nblstm.composed import Composed
 from nblstm.layers.checks import AnyTape, State, check_backward, check_lengths, check_tape
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.sequence import SequenceLayer
 
-KINDS = (LSTM, RNN, Linear, Embedding)
+KINDS = (SequenceLayer, Linear, Embedding)
 
 
 class SequentialTape(AnyTape):
@@ -32,7 +32,7 @@ class Sequential(Composed):
 
     Parameters
     ----------
-    *layers : LSTM, RNN, Linear or Embedding
+    *layers : LSTM, GRU, RNN, Recurrent, Linear or Embedding
         Each once, of one dtype, and of one `batch_first` where they have any. An Embedding can only be the first.
 
     Attributes
@@ -68,7 +68,7 @@ class Sequential(Composed):
 
     layers: list[Any]
 
-    def __init__(self, *layers: LSTM | RNN | Linear | Embedding) -> None:
+    def __init__(self, *layers: SequenceLayer | Linear | Embedding) -> None:
         _check_chain(layers)
         super().__init__({str(k): layer for k, layer in enumerate(layers)})
 
@@ -107,7 +107,7 @@ class Sequential(Composed):
         """
         states = self._checked(x, states, lengths)
         for k, layer in enumerate(self.layers):
-            if isinstance(layer, LSTM | RNN):
+            if isinstance(layer, SequenceLayer):
                 x, states[k] = layer(x, states[k], lengths)
             else:
                 x = layer(x)
@@ -137,7 +137,7 @@ class Sequential(Composed):
         for part in filter(None, tape.parts):
             part.awaits_backward = False  # until all have gone forward: no backward may go through old and new ones
         for k, layer in enumerate(self.layers):
-            if isinstance(layer, LSTM | RNN):
+            if isinstance(layer, SequenceLayer):
                 x, states[k], tape.parts[k] = layer.forward(x, states[k], lengths, tape.parts[k])
             else:
                 x, tape.parts[k] = layer.forward(x, tape=tape.parts[k])
@@ -182,7 +182,7 @@ class Sequential(Composed):
         gradient: Any = dy
         for k in reversed(range(len(self.layers))):
             layer, part, wanted = self.layers[k], tape.parts[k], need_dx or k > 0
-            if isinstance(layer, LSTM | RNN):
+            if isinstance(layer, SequenceLayer):
                 gradient, given[k] = layer.backward(gradient, part, given[k], need_dx=wanted)
             elif isinstance(layer, Linear):
                 gradient = layer.backward(gradient, part, need_dx=wanted)
@@ -205,7 +205,7 @@ class Sequential(Composed):
             if not shape or shape[-1] != width:
                 raise ValueError(f"x must have shape (..., {width}), got {shape}")
             shape = shape[:-1]
-        recurrent = next((layer for layer in self.layers if isinstance(layer, LSTM | RNN)), None)
+        recurrent = next((layer for layer in self.layers if isinstance(layer, SequenceLayer)), None)
         if recurrent is None:
             if lengths is not None:
                 raise ValueError("lengths must be None for layers none of which reads sequences")
@@ -235,7 +235,7 @@ class Sequential(Composed):
                 f"{name} must be a list with one member for each of the {len(self.layers)} layers, got {got}"
             )
         for k, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            if form is not None and isinstance(layer, LSTM | RNN):
+            if form is not None and isinstance(layer, SequenceLayer):
                 layer._states(f"{name}[{k}]", state, *form)
             elif state is not None:
                 raise TypeError(f"{name}[{k}] must be None, for a {type(layer).__name__} has no state")
@@ -259,7 +259,8 @@ def _check_chain(layers: Sequence[Any]) -> None:
         if not isinstance(layer, KINDS):
             way = ": unpack it, Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
             raise TypeError(
-                f"layers must be LSTM, RNN, Linear or Embedding, got {type(layer).__name__} at position {k}{way}"
+                "layers must be LSTM, GRU, RNN, Recurrent, Linear or Embedding, "
+                f"got {type(layer).__name__} at position {k}{way}"
             )
         if any(layer is other for other in layers[:k]):
             raise ValueError("layers must hold each layer once, got one of them twice")
@@ -276,7 +277,7 @@ def _check_chain(layers: Sequence[Any]) -> None:
             raise ValueError(
                 f"layers must fit together: layer {k} reads {reads} numbers a step, and layer {k - 1} returns {width}"
             )
-    recurrent = [(k, layer) for k, layer in enumerate(layers) if isinstance(layer, LSTM | RNN)]
+    recurrent = [(k, layer) for k, layer in enumerate(layers) if isinstance(layer, SequenceLayer)]
     for k, layer in recurrent[1:]:
         first, other = recurrent[0]
         if layer.batch_first != other.batch_first:

@@ -1,12 +1,14 @@
-"""`LSTMCell` and `RNNCell`: one time step, for loops that the sequence layers cannot express."""
+"""`LSTMCell`, `GRUCell` and `RNNCell`: one time step, for loops that the sequence layers cannot express."""
 
 from __future__ import annotations
 
-from typing import Generic
+from typing import Any, ClassVar, Generic
 
 import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, check_array
+from nblstm.cells import gru, lstm
+from nblstm.layers import passes
 from nblstm.layers.checks import (
     Given,
     GivenPair,
@@ -19,13 +21,13 @@ from nblstm.layers.checks import (
     read_only,
     state_members,
 )
-from nblstm.layers.engine import Recurrent
+from nblstm.layers.engine import Engine
 from nblstm.layers.recurrent import NONLINEARITIES
 from nblstm.layers.tape import Tape
 from nblstm.parameters import Block
 
 
-class CellLayer(Recurrent, Generic[Given, Returned]):
+class CellLayer(Engine, Generic[Given, Returned]):
     """One step of a recurrent layer: call it, or go forward and backward."""
 
     def __call__(self, x: np.ndarray, state: Given | None = None) -> Returned:
@@ -43,7 +45,7 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
             An argument of the wrong kind, dtype or shape.
         """
         rows, states, unbatched = self._as_taken(x, state)
-        last = self.infer(rows, states, None, np.empty((*rows.shape[:2], self.hidden_size), self.dtype))
+        last = passes.infer(self, rows, states, None, np.empty((*rows.shape[:2], self.hidden_size), self.dtype))
         return self._as_given(last, unbatched)
 
     def forward(self, x: np.ndarray, state: Given | None = None, tape: Tape | None = None) -> tuple[Returned, Tape]:
@@ -52,8 +54,8 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
             tape = Tape(self)
         check_tape(self, tape)
         rows, states, tape.unbatched = self._as_taken(x, state)
-        self.run(rows, states, None, tape)
-        last = [read_only(member) for member in (tape.h_n, tape.c_n)[: 1 + self.has_cell]]
+        passes.forward(self, rows, states, None, tape)
+        last = [read_only(member) for member in tape.last]
         return self._as_given(last, tape.unbatched), tape
 
     def backward(
@@ -69,8 +71,8 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
             An argument of the wrong kind, dtype or shape; a tape of another layer.
         """
         grads, need_dx = check_backward(self, tape, grads), as_flag("need_dx", need_dx)
-        dx = self.run_back(None, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
-        first = [read_only(member) for member in (tape.gradients.dh_0, tape.gradients.dc_0)[: 1 + self.has_cell]]
+        dx = passes.backward(self, None, tape, self._states("dstate", dstate, tape.B, tape.unbatched), need_dx, grads)
+        first = [read_only(member) for member in tape.gradients.initial]
         dx = None if dx is None else read_only(dx[0, 0] if tape.unbatched else dx[0])
         return dx, self._as_given(first, tape.unbatched)
 
@@ -89,7 +91,7 @@ class CellLayer(Recurrent, Generic[Given, Returned]):
     def _states(self, name: str, state: State, B: int, unbatched: bool) -> list[np.ndarray | None]:
         """The members of a state, each None or (1, B, H)."""
         H = self.hidden_size
-        members = state_members(name, state, self.has_cell, self.dtype, (H,) if unbatched else (B, H))
+        members = state_members(name, state, self.cell.states, self.dtype, (H,) if unbatched else (B, H))
         return [None if member is None else member.reshape(1, -1, H) for member in members]
 
 
@@ -106,14 +108,38 @@ class LSTMCell(CellLayer[GivenPair, Pair]):
     ((3, 20), (3, 20), (80, 100))
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"peephole": False}
+
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, *, peephole: bool = False, formulation: str =
         "split", forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
+        self.peephole = as_flag("peephole", peephole)
         super().__init__(
-            "peephole" if as_flag("peephole", peephole) else "lstm", input_size, hidden_size, 1, bias=bias, dropout=0.0,
+            lstm.PEEPHOLE if self.peephole else lstm.LSTM, input_size, hidden_size, 1, bias=bias, dropout=0.0,
             bidirectional=False, formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed,
             suffixes=False,
+        )  # fmt: skip
+
+
+class GRUCell(CellLayer[np.ndarray, np.ndarray]):
+    """One step of a GRU: the equations and parameters of `GRU`, names without suffix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import GRUCell
+    >>> cell = GRUCell(100, 20, seed=0)
+    >>> cell(np.zeros((3, 100), "float32")).shape, cell.params["weight_ih"].shape
+    ((3, 20), (60, 100))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, dtype: str = "float32", seed: int | None = None
+    ) -> None:
+        super().__init__(
+            gru.GRU, input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False, formulation="split",
+            forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
         )  # fmt: skip
 
 
@@ -129,12 +155,14 @@ class RNNCell(CellLayer[np.ndarray, np.ndarray]):
     ((3, 20), (20, 100))
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"nonlinearity": "tanh"}
+
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, formulation: str =
         "split", dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         self.nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(
-            f"rnn_{self.nonlinearity}", input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
+            NONLINEARITIES[self.nonlinearity], input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
             formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
         )  # fmt: skip

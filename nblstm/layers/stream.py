@@ -10,7 +10,7 @@ from nblstm.arguments import check_array
 from nblstm.layers.checks import State, join_state, state_members
 
 if TYPE_CHECKING:
-    from nblstm.layers.engine import Recurrent
+    from nblstm.layers.engine import Engine
 
 
 class Stream:
@@ -19,7 +19,7 @@ class Stream:
     It goes by the layer's parameters as they are at each step. Streams of one layer do not know of each other.
     """
 
-    def __init__(self, layer: Recurrent, state: State = None) -> None:
+    def __init__(self, layer: Engine, state: State = None) -> None:
         if not hasattr(layer, "inference_packs") or not hasattr(layer, "bidirectional"):
             raise TypeError(f"layer must be a recurrent layer, got {type(layer).__name__}")
         if layer.bidirectional:
@@ -28,9 +28,10 @@ class Stream:
         self._layer, self._dtype, self._inputs, self._units = layer, dtype, (layer.input_size,), (H,)
         # The names of a cell's parameters have no suffix, and its state has no axis of layers.
         self._form = (L, H) if layer.tracks[0][0] else (H,)
-        self._h, self._c = np.zeros(L * H, dtype), np.zeros(L * H if layer.has_cell else 0, dtype)
-        members = state_members("state", state, layer.has_cell, dtype, self._form)
-        for buffer, member in zip((self._h, self._c), members, strict=False):
+        others = len(layer.cell.states) - 1
+        self._h, self._c = np.zeros(L * H, dtype), np.zeros(others * L * H, dtype)
+        members = state_members("state", state, layer.cell.states, dtype, self._form)
+        for buffer, member in zip((self._h, *self._c.reshape(others, L * H)), members, strict=True):
             if member is not None:
                 buffer[:] = member.reshape(-1)
         self._packs = layer.inference_packs(threads=1)
@@ -61,9 +62,9 @@ class Stream:
     @property
     def state(self) -> State:
         """A copy of the state after the newest step, in the form in which `stream` takes it."""
-        members = [self._h, self._c][: 1 + self._layer.has_cell]
+        members = [self._h, *self._c.reshape(len(self._layer.cell.states) - 1, self._h.size)]
         return join_state([member.reshape(self._form).copy() for member in members])
 
-    def __reduce__(self) -> tuple[type[Stream], tuple[Recurrent, State]]:
+    def __reduce__(self) -> tuple[type[Stream], tuple[Engine, State]]:
         """Copied and pickled by layer and state: the addresses are this stream's own."""
         return Stream, (self._layer, self.state)

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nblstm.arguments import as_size
+from nblstm.arguments import as_choice, as_size
 from nblstm.kernels.driver import threads_for
+from nblstm.kernels.gradient import scratch_size, sums_size
 from nblstm.kernels.policy import POLICY
-from nblstm.kernels.products import panel_count
+from nblstm.kernels.products import WHOLE, panel_count, parts_of
 from nblstm.kernels.sweeps import TILE_VECTORS
+from nblstm.kernels.units import compiled
 from nblstm.layers.checks import AnyTape
 from nblstm.layers.memory import aligned_empty, aligned_zeros, padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule, plain_schedule
 
 if TYPE_CHECKING:
-    from nblstm.layers.engine import Recurrent
+    from nblstm.layers.engine import Engine
 
 INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
 
@@ -25,15 +27,16 @@ INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multipl
 class Track:
     """Buffers of one layer in one direction, by step: h (T + 1, B, P); on a whole tape also c, gates (T, B, G).
 
-    A tape that keeps nothing has two slots of h, which serve in turn. On any tape that is not whole c[0] is the newest,
-    c[n + 1] that from which segment n of the steps began, if the tape keeps them, and the gates are scratch for all
-    tracks. Cells without c have none.
+    c (S, T + 1, B, P) are the S states beside h; an RNN has none. A tape that keeps nothing has two slots of h, which
+    serve in turn. On any tape that is not whole c[:, 0] is the newest, c[:, n + 1] that from which segment n of the
+    steps began, if the tape keeps them, and the gates are scratch for all tracks.
     """
 
-    def __init__(self, layer: Recurrent, slots: int, B: int, cells: int, gates: np.ndarray) -> None:
+    def __init__(self, layer: Engine, slots: int, B: int, cells: int, gates: np.ndarray) -> None:
         P, dtype = layer.padded_units, layer.dtype
         self.h = aligned_empty((slots, B, P), dtype)
-        self.c = aligned_empty((cells, B, P) if layer.has_cell else 0, dtype)
+        self.c = aligned_empty((len(layer.cell.states) - 1, cells, B, P), dtype)
+        self.states = [self.h, *self.c]
         self.gates = gates
 
 
@@ -42,32 +45,32 @@ class Gradients:
 
     dx: list[np.ndarray]
 
-    def __init__(self, layer: Recurrent, T: int, B: int, threads: int) -> None:
+    def __init__(self, layer: Engine, T: int, B: int, threads: int) -> None:
         L, D, H, P, G, dtype = (
             layer.num_layers, layer.directions, layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype,
         )  # fmt: skip
         self._shapes = [(T, B, padded(layer.tracks[k * D][1], dtype)) for k in range(L)]
         self._own_dx: list[np.ndarray | None] = [None] * L
         self.dh = aligned_zeros((B, P), dtype)
-        self.dc = aligned_zeros((B, P) if layer.has_cell else 0, dtype)
-        self.dh_0 = aligned_zeros((L * D, B, H), dtype)
-        self.dc_0 = aligned_zeros((L * D, B, H) if layer.has_cell else 0, dtype)
-        depth = max(inputs + H + 1 for _, inputs in layer.tracks)
-        self.sums = aligned_zeros(max(G * depth, threads * TILE_VECTORS * layer.lanes), dtype)
-        self.peephole = aligned_zeros((3, P) if layer.peephole else 0, dtype)
+        self.dc = aligned_zeros((len(layer.cell.states) - 1, B, P), dtype)
+        self.dstates = [self.dh, *self.dc]
+        self.initial = [aligned_zeros((L * D, B, H), dtype) for _ in layer.cell.states]
+        features = max(inputs + H for _, inputs in layer.tracks)
+        self.sums = aligned_empty(sums_size(features, G, layer.lanes), dtype)
+        self.scratch = aligned_empty(threads * scratch_size(T * B, features, layer.lanes), dtype)
+        self.peephole = aligned_zeros((len(layer.cell.peepholes), P), dtype)
         self.zeros = aligned_zeros(max(P, *(width for _, _, width in self._shapes)), dtype)
-        self.one = np.ones(1, dtype)
 
     def given_out(self) -> list[np.ndarray]:
         """Every buffer that `backward` returns views of."""
         own = self._own_dx[0]
-        return [self.dh_0, self.dc_0] if own is None else [own, self.dh_0, self.dc_0]
+        return self.initial if own is None else [own, *self.initial]
 
     def own_dx(self, k: int) -> np.ndarray:
         """Memory for dx of layer k, made when it is first asked for."""
         buffer = self._own_dx[k]
         if buffer is None:
-            buffer = self._own_dx[k] = aligned_zeros(self._shapes[k], self.one.dtype)
+            buffer = self._own_dx[k] = aligned_zeros(self._shapes[k], self.zeros.dtype)
         return buffer
 
 
@@ -86,16 +89,17 @@ class Tape(AnyTape):
     gradients: Gradients
     schedule: Schedule
 
-    def __init__(self, layer: Recurrent, keep: bool = True) -> None:
+    def __init__(self, layer: Engine, keep: bool = True) -> None:
         self.layer, self.keep = layer, keep
         if keep:
             self.packs = Packs(layer)  # inference takes the layer's own
+        self.code, self.parts = compiled(layer.cell, layer.dtype), parts_of(layer.cell.rows)
         self.T = self.B = self.threads = -1
         self.version: float = -1
         self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
         self.checkpoint = layer.checkpoint if keep else None
         self.whole = keep and self.checkpoint is None
-        self.recomputes = self.checkpoint is not None and layer.has_cell  # to go back, an RNN needs no more than h
+        self.recomputes = self.checkpoint is not None and layer.cell.reads_more_than_h
         self.unbatched = self.awaits_backward = False
 
     def allocate(self, T: int, B: int) -> None:
@@ -110,9 +114,9 @@ class Tape(AnyTape):
         )  # fmt: skip
         self.threads, self.block = threads, min(T, max(1, INPUT_ROWS * threads // max(B, 1)))
         team = min(threads, panel_count(P, layer.lanes))  # more could not share the units of the backward sweep
-        worth_meeting = B * layer.gates * H * H >= POLICY.team_above
+        worth_meeting = B * layer.cell.slots * H * H >= POLICY.team_above
         self.team = team if POLICY.team_rows * team > B and worth_meeting else 1
-        self.hoist = layer.formulation == "split" and self.block > 1
+        self.hoist = layer.formulation == "split" and self.block > 1 and self.parts == WHOLE
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]
         if self.whole:
@@ -121,11 +125,10 @@ class Tape(AnyTape):
             scratch = aligned_empty((length if keep else self.block if self.hoist else 0, B, G), dtype)
             slots = T + 1 if keep else 2
             self.tracks = [Track(layer, slots, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
-        self.segment_c = aligned_empty((length + 1, B, P) if self.recomputes else 0, dtype)
+        self.segment_c = aligned_empty((len(layer.cell.states) - 1 if self.recomputes else 0, length + 1, B, P), dtype)
         self._outputs: list[np.ndarray | None] = [None] * L
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
-        self.h_n = np.zeros((L * D, B, H), dtype)
-        self.c_n = np.zeros((L * D, B, H) if layer.has_cell else 0, dtype)
+        self.last = [np.zeros((L * D, B, H), dtype) for _ in layer.cell.states]
         self.index = np.arange(B)
         self.places = np.zeros((2, threads * self.block * B), np.int64)
         self.sums = aligned_empty(threads * TILE_VECTORS * layer.lanes, dtype)
@@ -144,9 +147,10 @@ class Tape(AnyTape):
             self.gradients = Gradients(layer, self.T, self.B, self.threads)
             self.has_gradients = True
         # Where h lies as the output does, c lies as dx does.
-        c_is_free = self.whole and self.h_is_output and layer.has_cell and not layer.peephole
+        c_is_free = self.whole and self.h_is_output and len(layer.cell.states) > 1 and not layer.cell.peepholes
         self.gradients.dx = [
-            self.tracks[k].c[1:] if c_is_free and k > 0 else self.gradients.own_dx(k) for k in range(layer.num_layers)
+            self.tracks[k].c[0, 1:] if c_is_free and k > 0 else self.gradients.own_dx(k)
+            for k in range(layer.num_layers)
         ]
 
     def use_lengths(self, lengths: np.ndarray | None) -> None:
@@ -158,7 +162,7 @@ class Tape(AnyTape):
 
     def given_out(self) -> list[np.ndarray]:
         """Every buffer that `forward` and `backward` return views of, which their caller may hand in again."""
-        found = [self.tracks[-1].h, self.h_n, self.c_n]
+        found = [self.tracks[-1].h, *self.last]
         if self._outputs[-1] is not None:
             found.append(self._outputs[-1])
         return found + self.gradients.given_out() if self.has_gradients else found
@@ -182,25 +186,47 @@ class Tape(AnyTape):
         """One direction without lengths: steps are in the order of time and rows in that of the batch."""
         return self.keep and self.layer.directions == 1 and not self.schedule.ragged
 
-    def hidden(self, layer: int = 0, direction: int = 0) -> np.ndarray:
-        """h by step (T + 1, B, H), the initial state first; a copy, rows in the order of the batch."""
-        return self._by_batch(self.tracks[self._number(layer, direction)].h)
+    def states(self, name: str, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """A state of the cell by step (T + 1, B, H), the initial one first; a copy, rows in the order of the batch.
 
-    def cells(self, layer: int = 0, direction: int = 0) -> np.ndarray:
-        """c by step (T + 1, B, H), the initial state first, until backward runs; a copy like that of `gates`.
+        Those beside h are there until backward runs.
 
         Raises
         ------
+        ValueError
+            A name that is no state of the cell's.
         RuntimeError
             As for `gates`.
         """
-        if not self.layer.has_cell:
-            raise ValueError("cells are those of an LSTM: an RNN has no cell state")
-        self._check_kept("cells")
-        return self._by_batch(self.tracks[self._number(layer, direction)].c)
+        number = self.layer.cell.states.index(as_choice("name", name, self.layer.cell.states))
+        track = self.tracks[self._number(layer, direction)]
+        if number == 0:
+            return self._by_batch(track.h)
+        self._check_kept(f"states {name}")
+        return self._by_batch(track.c[number - 1])
+
+    def hidden(self, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """h by step (T + 1, B, H): ``states("h")``."""
+        return self.states("h", layer, direction)
+
+    def cells(self, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """c by step (T + 1, B, H), until backward runs: ``states("c")`` of an LSTM.
+
+        Raises
+        ------
+        ValueError
+            The layer is no LSTM.
+        RuntimeError
+            As for `gates`.
+        """
+        if "c" not in self.layer.cell.states:
+            raise ValueError("cells are those of an LSTM: this layer has no cell state")
+        return self.states("c", layer, direction)
 
     def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:
         """Activated gates i, f, g, o by step (T, B, 4, H), or an RNN's weighted sums (T, B, 1, H); until backward runs.
+
+        Of another cell what its forward leaves for backward.
 
         A copy, rows in the order of the batch, zeros past the end of each sequence.
 
@@ -212,8 +238,10 @@ class Tape(AnyTape):
         self._check_kept("gates")
         owner = self.layer
         buffer = self.tracks[self._number(layer, direction)].gates
-        blocks = buffer.reshape(self.T, self.B, owner.padded_units // owner.lanes, owner.gates, owner.lanes)
-        by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.gates, owner.padded_units)
+        blocks = buffer.reshape(self.T, self.B, owner.padded_units // owner.lanes, owner.cell.slots, owner.lanes)
+        by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.cell.slots, owner.padded_units)[
+            :, :, : len(owner.cell.saved)
+        ]
         return self._by_batch(by_gate)
 
     def _check_kept(self, what: str) -> None:

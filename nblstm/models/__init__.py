@@ -1,10 +1,10 @@
 """Whole networks: layers composed, with forward and backward written out."""
 
 from nblstm.models.language import LanguageModel
-from nblstm.models.network import CELLS, Network
+from nblstm.models.network import Network
 from nblstm.models.sequences import SequenceClassifier, SequenceModel, SequenceRegressor
 from nblstm.models.text import CharLM, WordLM
 
 __all__ = [
-    "CELLS", "CharLM", "LanguageModel", "Network", "SequenceClassifier", "SequenceModel", "SequenceRegressor", "WordLM",
+    "CharLM", "LanguageModel", "Network", "SequenceClassifier", "SequenceModel", "SequenceRegressor", "WordLM",
 ]  # fmt: skip

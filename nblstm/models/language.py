@@ -10,11 +10,13 @@ import numpy as np
 
 from nblstm.arguments import as_number, as_seed, as_size, as_text, check_array
 from nblstm.kernels import sampling
+from nblstm.kernels.products import parts_of
 from nblstm.kernels.sweeps import TILE_VECTORS
+from nblstm.kernels.tag import ANY
+from nblstm.kernels.units import compiled
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.layers.recurrent import RNN
-from nblstm.models.network import Network, check_backward, check_tape, recurrent_layer
+from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
 
 INTERRUPTIBLE = 1000  # tokens drawn in one go, during which Ctrl-C has to wait
 
@@ -44,13 +46,13 @@ class LanguageModel(Network, ABC):
         The distinct tokens, in the order of their numbers.
     embedding_size, hidden_size, num_layers : int
         Columns of E, units per recurrent layer, recurrent layers.
-    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu"}
+    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu", "gru"}
     formulation : {"split", "concat"}
-        See `nblstm.LSTM`.
+        See `nblstm.LSTM`; a GRU has "split" only.
     dropout : float
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
-        See `nblstm.LSTM`; must be 0 for an RNN, which has no forget gate.
+        See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
     dtype : {"float32", "float64"}
     seed : int, optional
         Of the initial weights and the dropout masks; fresh ones each time by default.
@@ -108,9 +110,8 @@ class LanguageModel(Network, ABC):
             formulation=formulation, dtype=dtype, seed=seeds[1],
         )  # fmt: skip
         self.linear = Linear(hidden_size, len(self.vocabulary), dtype=dtype, seed=seeds[2])
-        name = "rnn" if isinstance(self.recurrent, RNN) else "lstm"
         super().__init__(
-            {"embedding": self.embedding, name: self.recurrent, "linear": self.linear},
+            {"embedding": self.embedding, part_name(self.recurrent): self.recurrent, "linear": self.linear},
             {
                 "vocabulary": self.vocabulary,
                 "embedding_size": self.embedding.embedding_dim,
@@ -139,7 +140,7 @@ class LanguageModel(Network, ABC):
         Returns
         -------
         logits : numpy.ndarray, shape (T, B, V)
-        state : ``(h_n, c_n)``, or ``h_n`` for an RNN
+        state : ``(h_n, c_n)``, or ``h_n`` for a GRU or an RNN
         """
         self._check(tokens, state)
         y, state = self.recurrent(self.embedding(tokens), state)
@@ -235,9 +236,9 @@ class LanguageModel(Network, ABC):
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
-                layer.cell, tokens, uniforms[start : start + len(part)], temperature,
-                table, E, L, weights_, H, P, layer.gate_columns, h.reshape(-1), c,
-                np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64),
+                ANY, compiled(layer.cell, dtype).forward, parts_of(layer.cell.rows), len(layer.cell.states) - 1, tokens,
+                uniforms[start : start + len(part)], temperature, table, E, L, weights_, H, P, layer.gate_columns,
+                h.reshape(-1), c, np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64),
                 linear.panels, bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from nblstm import parameters, weights
 from nblstm.arguments import as_choice, as_float, as_rate, as_size
+from nblstm.cells import CELLS
 from nblstm.composed import Composed
 from nblstm.layer import Layer
 from nblstm.layers import checks
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.engine import as_formulation
+from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 
-CELLS = ("lstm", "peephole", "rnn_tanh", "rnn_relu")
+CLASSES: dict[str, Callable[..., LSTM | GRU | RNN]] = {
+    "lstm": LSTM, "peephole": partial(LSTM, peephole=True), "gru": GRU, "rnn_tanh": RNN,
+    "rnn_relu": partial(RNN, nonlinearity="relu"),
+}  # fmt: skip
+"""The cells that have a class of their own."""
 
 
 class Network(Composed):
@@ -33,7 +40,7 @@ class Network(Composed):
         What an optimiser takes.
     """
 
-    recurrent: LSTM | RNN
+    recurrent: LSTM | GRU | RNN | Recurrent
 
     def __init__(self, parts: Mapping[str, Layer], config: Mapping[str, Any]) -> None:
         super().__init__(parts)
@@ -102,18 +109,24 @@ def no_effect(dropout: float) -> str:
 
 
 def recurrent_layer(
-    cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float, **options: Any
-) -> LSTM | RNN:
+    cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float,
+    formulation: str, **options: Any,
+) -> LSTM | GRU | RNN | Recurrent:  # fmt: skip
     """The layer that one of `CELLS` names; with one layer there is nothing between layers to drop."""
-    cell, num_layers, between = as_choice("cell", cell, CELLS), as_size("num_layers", num_layers), dropout
+    declared, num_layers = CELLS[as_choice("cell", cell, CELLS)], as_size("num_layers", num_layers)
     if as_rate("dropout", dropout) and num_layers == 1:
         warnings.warn(no_effect(dropout), stacklevel=4)
-        between = 0.0
-    if not cell.startswith("rnn"):
-        return LSTM(
-            input_size, hidden_size, num_layers, dropout=between, forget_bias=forget_bias,
-            peephole=cell == "peephole", **options,
-        )  # fmt: skip
+        dropout = 0.0
+    if as_formulation(formulation, declared) != "split":  # which not every class takes
+        options["formulation"] = formulation
     if as_float("forget_bias", forget_bias):
-        raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
-    return RNN(input_size, hidden_size, num_layers, dropout=between, nonlinearity=cell.removeprefix("rnn_"), **options)
+        if declared.forget is None:
+            raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
+        options["forget_bias"] = forget_bias
+    make = CLASSES.get(cell, partial(Recurrent, cell))
+    return make(input_size, hidden_size, num_layers, dropout=dropout, **options)
+
+
+def part_name(layer: LSTM | GRU | RNN | Recurrent) -> str:
+    """What stands before the names of its parameters: lstm, gru, rnn or recurrent."""
+    return type(layer).__name__.lower()

@@ -10,9 +10,8 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.layers.linear import Linear
-from nblstm.layers.recurrent import RNN
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models.network import Network, check_backward, check_tape, recurrent_layer
+from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -53,7 +52,7 @@ class SequenceModel(Network, ABC):
         width = self.recurrent.directions * self.recurrent.hidden_size
         self.linear = Linear(width, as_size(name, size), dtype=dtype, seed=seeds[1])
         super().__init__(
-            {"rnn" if isinstance(self.recurrent, RNN) else "lstm": self.recurrent, "linear": self.linear},
+            {part_name(self.recurrent): self.recurrent, "linear": self.linear},
             {
                 "input_size": self.recurrent.input_size,
                 "hidden_size": self.recurrent.hidden_size,
@@ -122,7 +121,8 @@ class SequenceModel(Network, ABC):
         layer, batch = self.recurrent, tape.linear.shape
         dh_n = np.zeros((layer.num_layers * layer.directions, *batch, layer.hidden_size), self.dtype)
         dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(*batch, layer.directions, layer.hidden_size), -2, 0)
-        dstate: Any = (dh_n, None) if layer.has_cell else dh_n
+        others = [None] * (len(layer.cell.states) - 1)
+        dstate: Any = (dh_n, *others) if others else dh_n
         dx, _ = layer.backward(None, tape.recurrent, dstate, need_dx=need_dx)
         return dx
 
@@ -134,7 +134,7 @@ class SequenceModel(Network, ABC):
 
     def _top(self, state: Any) -> np.ndarray:
         """The top layer's part of the last state, directions side by side: (B, D * H), or (D * H,) without a batch."""
-        h_n = state[0] if self.recurrent.has_cell else state
+        h_n = state if len(self.recurrent.cell.states) == 1 else state[0]
         return np.concatenate(h_n[-self.recurrent.directions :], axis=-1)
 
     def _check_answers(self, z: np.ndarray) -> np.ndarray:
@@ -160,14 +160,14 @@ class SequenceClassifier(SequenceModel):
         Width of x, units per layer and direction, recurrent layers.
     num_classes : int
         K.
-    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu"}
+    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu", "gru"}
     bidirectional : bool
     dropout : float
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
-        See `nblstm.LSTM`; must be 0 for an RNN, which has no forget gate.
+        See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
     formulation : {"split", "concat"}
-        See `nblstm.LSTM`.
+        See `nblstm.LSTM`; a GRU has "split" only.
     dtype : {"float32", "float64"}
     seed : int, optional
         Of the initial weights and the dropout masks; fresh ones each time by default.

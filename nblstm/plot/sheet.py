@@ -23,6 +23,9 @@ NAMES = {
     "o": "output gate o",
     "c": "cell state c",
     "h": "hidden state h",
+    "r": "reset gate r",
+    "z": "update gate z",
+    "n": "candidate n",
 }
 
 
@@ -102,7 +105,7 @@ def scale_of(
         finite = values[np.isfinite(values)]
         lowest, highest = float(finite.min(initial=0)), float(finite.max(initial=0))
         furthest = max(-lowest, highest)
-        if letter in ("i", "f", "o") or (letter is None and lowest >= 0 and highest <= 1):
+        if letter in ("i", "f", "o", "r", "z") or (letter is None and lowest >= 0 and highest <= 1):
             limits = 0.0, 1.0
         else:
             limits = (-1.0, 1.0) if furthest <= 1 else (-furthest, furthest)

@@ -36,8 +36,8 @@ def gates_over_text(
     gates : array, shape (T, units)
         The values, one row for each character; NaN leaves a white cell.
     name : str
-        A letter, "i", "f", "g", "o", "c" or "h", or words, such as "forget gate, layer 1"; which of the six it is
-        decides about the colours.
+        A letter, "i", "f", "g", "o", "c" or "h", of a GRU "r", "z" or "n", or words, such as "forget gate, layer 1";
+        which of them it is decides about the colours.
     title : str, optional
         In place of the one that is made from `name`.
     limits : pair of float, optional

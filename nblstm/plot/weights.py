@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nblstm.layer import Layer
-from nblstm.plot.colours import COLOURS
+from nblstm.plot.colours import COLOURS, GREY
 from nblstm.plot.drawings.pen import Pen
 from nblstm.plot.sheet import NAMES
 
@@ -20,12 +21,13 @@ PITCH = 10.5  # least distance of two tensors: their names have to fit
 def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     r"""Every parameter of a layer as a rectangle of its rows and columns, all to one scale, with shapes and counts.
 
-    The rows of an LSTM's matrices belong to its gates, in the order i, f, g, o, and have the gates' colours; those of
-    an RNN to its hidden state. A bias is one column, drawn no thinner than can be seen.
+    The rows of a recurrent layer's matrices belong to its cell's sums: an LSTM's to the gates i, f, g, o, a GRU's to r,
+    z, n, with the gates' colours; those of an RNN to its hidden state. A bias is one column, drawn no thinner than can
+    be seen.
 
     Parameters
     ----------
-    layer : LSTM, RNN, Linear, Embedding or another layer of nblstm
+    layer : LSTM, GRU, RNN, Linear, Embedding or another layer of nblstm
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default, as wide as the number of tensors asks for, at most ten inches.
 
@@ -62,7 +64,7 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
         tall + HEADER + 2,
         f"{layer!r}: {layer.num_parameters:,} parameters",
     )
-    gates = {name: _gates_of(layer, name, rows) for name, (rows, _) in forms.items()}
+    gates = {name: _gates_of(layer, name) for name in forms}
     top, left = tall + 2, MARGIN
     for name, (rows, columns) in forms.items():
         middle = left + pitches[name] / 2
@@ -76,31 +78,33 @@ def weight_blocks(layer: Layer, ax: Axes | None = None) -> Axes:
     return pen.ax
 
 
-def _gates_of(layer: Layer, name: str, rows: int) -> str:
-    """The letter of each block of equally many rows, from top to bottom."""
-    hidden = getattr(layer, "hidden_size", None)
+def _gates_of(layer: Layer, name: str) -> Sequence[str]:
+    """The name of each block of equally many rows, from top to bottom."""
+    cell = getattr(layer, "cell", None)
+    if cell is None:
+        return ["y"]
     if "peephole" in name:
-        return "ifo"
-    if hidden is None:
-        return "y"
-    return {4 * hidden: "ifgo", hidden: "h"}.get(rows, "h")
+        return [target for target, _ in cell.peepholes.values()]
+    return cell.sums if len(cell.sums) > 1 else ["h"]
 
 
 def _parts_of(layer: Layer, name: str, columns: int) -> list[tuple[str, int]]:
     """What the columns read, where that is to be said, and their number: in a joined matrix first h, then x."""
     if getattr(layer, "formulation", "split") == "concat" and name.startswith("weight_l"):
-        hidden = len(layer.params[name]) // len(_gates_of(layer, name, len(layer.params[name])))
+        hidden = len(layer.params[name]) // len(_gates_of(layer, name))
         return [("h", hidden), ("x", columns - hidden)]
     return [("", columns)]
 
 
-def _draw_part(pen: Pen, gates: str, left: float, top: float, tall: float, wide: float, count: int, reads: str) -> None:
+def _draw_part(
+    pen: Pen, gates: Sequence[str], left: float, top: float, tall: float, wide: float, count: int, reads: str
+) -> None:
     """One rectangle for each gate, with its letter and, where there is room, its count."""
     step, wide = max(tall / len(gates), HAIR), max(wide, HAIR)
     strength = 1 if min(wide, step) <= 2 * HAIR else 0.45
     for k, gate in enumerate(gates):
         low = top - (k + 1) * step
-        pen.block(left, low, wide, step, COLOURS[gate], strength)
+        pen.block(left, low, wide, step, COLOURS.get(gate, GREY), strength)
         number = f"{count // len(gates):,}"
         if wide > max(3.0, 0.5 + 0.75 * len(number)) and step > 3:
             pen.words(left + wide / 2, low + step / 2, f"{gate}\n{number}", size=9)
@@ -110,7 +114,7 @@ def _draw_part(pen: Pen, gates: str, left: float, top: float, tall: float, wide:
         pen.words(left + wide / 2, top - tall - 1.2, f"${reads}$", size=9.5)
 
 
-def _name_rows(pen: Pen, gates: str, top: float, tall: float) -> None:
+def _name_rows(pen: Pen, gates: Sequence[str], top: float, tall: float) -> None:
     """The gates' names left of the first tensor."""
     step = tall / len(gates)
     for k, gate in enumerate(gates):

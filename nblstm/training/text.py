@@ -110,8 +110,8 @@ class TextTrainer(Trainer):
         layer, batch_size = self.model.recurrent, self.streams.shape[1]
         shape = (layer.num_layers, batch_size, layer.hidden_size)
         members = tuple(check_array(f"place.{name}", tensors[name], layer.dtype, shape) for name in sorted(tensors))
-        if len(members) not in (0, 1 + layer.has_cell):
-            raise ValueError(f"the state must be {1 + layer.has_cell} arrays, got {len(members)}")
+        if len(members) not in (0, len(layer.cell.states)):
+            raise ValueError(f"the state must be {len(layer.cell.states)} arrays, got {len(members)}")
         position = as_size("position", plain["position"], least=0)
         if position > len(self.streams) - 1 - self.window:
             raise ValueError(f"position must leave a window of {self.window}, got {position}")

@@ -1,4 +1,4 @@
-"""The weights of Keras: of `LSTM`, `SimpleRNN` and the old `CuDNNLSTM`, stacked, and in `Bidirectional`."""
+"""The weights of Keras: of `LSTM`, `GRU`, `SimpleRNN`, the old `CuDNNLSTM` and `CuDNNGRU`, and in `Bidirectional`."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, as_text, check_kind
-from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
+from nblstm.layers.recurrent import GRU, LSTM, NONLINEARITIES, RNN, Recurrent
 from nblstm.weights.tracks import Track, as_array, check_gates, gates_apart, layer_of, tracks_of
 
+GATES = {4: [0, 1, 2, 3], 3: [1, 0, 2], 1: [0]}  # z, r, h of a GRU from r, z, n, and back: h is our n
 
-def to_keras(layer: LSTM | RNN) -> list[list[np.ndarray]]:
+
+def to_keras(layer: LSTM | GRU | RNN | Recurrent) -> list[list[np.ndarray]]:
     """The arrays for ``set_weights`` of the Keras layers that compute the same, one list for each layer.
 
     Keras has one layer object for each of ours' `num_layers`, and joins a pair of directions by ``Bidirectional``, of
     which this is ``set_weights``: kernel, recurrent_kernel and bias forward, then backward. Its gates are i, f, c, o,
-    where c is our g; its matrices are transposed; its one bias is the sum of our two.
+    where c is our g, and of a GRU z, r, h, where h is our n; its matrices are transposed; its one bias is the sum of
+    our two. A ``GRU`` must have ``reset_after=True``, the default, and has both.
 
     Parameters
     ----------
-    layer : LSTM or RNN
+    layer : LSTM, GRU or RNN
+        Or a `Recurrent` of one of their cells.
 
     Returns
     -------
     list of list of numpy.ndarray
-        For each layer and direction kernel (I, 4H), recurrent_kernel (H, 4H) and, with biases, bias (4H,); (I, H),
-        (H, H) and (H,) for an RNN.
+        For each layer and direction kernel (I, 4H), recurrent_kernel (H, 4H) and, with biases, bias (4H,); (I, 3H),
+        (H, 3H) and (2, 3H) for a GRU; (I, H), (H, H) and (H,) for an RNN.
 
     Raises
     ------
     ValueError
-        Peepholes, which Keras does not have.
+        Peepholes, which Keras does not have, or another cell.
 
     Examples
     --------
@@ -41,13 +45,9 @@ def to_keras(layer: LSTM | RNN) -> list[list[np.ndarray]]:
     [[(3, 20), (5, 20), (20,)], [(5, 20), (5, 20), (20,)]]
     """
     tracks = tracks_of(layer)
-    if layer.peephole:
+    if layer.cell.peepholes:
         raise ValueError("layer must be one without peepholes, which Keras does not have")
-    directions = [
-        [np.concatenate(track.ih).T.copy(), np.concatenate(track.hh).T.copy()]
-        + ([track.bias().ravel()] if layer.bias else [])
-        for track in tracks
-    ]
+    directions = [_arrays(track) for track in tracks]
     D = layer.directions
     return [[array for arrays in directions[k : k + D] for array in arrays] for k in range(0, len(directions), D)]
 
@@ -55,12 +55,14 @@ def to_keras(layer: LSTM | RNN) -> list[list[np.ndarray]]:
 def from_keras(
     layers: Sequence[Sequence[Any]], *, bidirectional: bool = False, batch_first: bool = True,
     activation: str = "tanh", recurrent_activation: str = "sigmoid",
-) -> LSTM | RNN:  # fmt: skip
+) -> LSTM | GRU | RNN:  # fmt: skip
     """The layer that computes what a stack of Keras layers does.
 
     The weights do not say which activations they were trained with. Since Keras 2.3, and in the ``tf.keras`` of
     TensorFlow 2, the gates of an ``LSTM`` have ``recurrent_activation="sigmoid"`` by default, those of nblstm; before,
     and in TensorFlow 1, they had "hard_sigmoid", which is another function. A ``CuDNNLSTM`` always had "sigmoid".
+    Likewise a ``GRU`` has ``reset_after=True``, nblstm's form, by default, and had False before; its bias, (2, 3H) or
+    (3H,), tells which, and one without biases is taken to have True.
 
     Parameters
     ----------
@@ -74,18 +76,20 @@ def from_keras(
     activation : {"tanh", "relu"}
         That of the Keras layers; "relu" of a ``SimpleRNN`` only.
     recurrent_activation : {"sigmoid"}
-        That of ``LSTM`` layers; any other is refused.
+        That of ``LSTM`` and ``GRU`` layers; any other is refused.
 
     Raises
     ------
     ValueError
-        Lists of another length, shapes that disagree, a GRU's weights, activations that nblstm does not have, or layers
-        of unequal units: convert those one by one, ``Sequential(*(from_keras([arrays]) for arrays in layers))``.
+        Lists of another length, shapes that disagree, a GRU with ``reset_after=False`` (unless the candidate's part of
+        recurrent_kernel is diagonal, as that of one unit is, where it makes no difference), activations that nblstm
+        does not have, or layers of unequal units: convert those one by one,
+        ``Sequential(*(from_keras([arrays]) for arrays in layers))``.
 
     Notes
     -----
-    The weights of ``CuDNNLSTM`` are known by their bias of 8H: two halves, which are added. cuDNN reads each gate's
-    part of a kernel as a matrix (H, I), row by row, where the array's own shape is (I, H).
+    The weights of ``CuDNNLSTM`` are known by their bias of 8H, those of ``CuDNNGRU`` by 6H: two halves, for x and for
+    h. cuDNN reads each gate's part of a kernel as a matrix (H, I), row by row, where the array's own shape is (I, H).
 
     Examples
     --------
@@ -121,8 +125,10 @@ def from_keras(
             tracks.append(_track(names, arrays[d * count : (d + 1) * count]))
     if not tracks:
         raise ValueError("layers must hold the weights of at least one layer, got none")
-    if activation != "tanh" and len(tracks[0].ih) == 4:
-        raise ValueError(f"activation must be 'tanh' for an LSTM, got {activation!r}, which nblstm has for an RNN only")
+    if activation != "tanh" and len(tracks[0].ih) > 1:
+        raise ValueError(
+            f"activation must be 'tanh' for an LSTM or GRU, got {activation!r}, which nblstm has for an RNN only"
+        )
     options = ", bidirectional=True" * bidirectional + ", batch_first=False" * (not batch_first)
     return layer_of(
         "layers", tracks, bidirectional=bidirectional, batch_first=batch_first, nonlinearity=activation,
@@ -130,20 +136,44 @@ def from_keras(
     )  # fmt: skip
 
 
-def _track(names: Sequence[str], arrays: Sequence[Any]) -> Track:
+def _arrays(track: Track) -> list[np.ndarray]:
     """Kernel, recurrent_kernel and bias, if there is one, of one layer in one direction."""
+    order = GATES[len(track.ih)]
+    found = [np.concatenate(track.ih[order]).T.copy(), np.concatenate(track.hh[order]).T.copy()]
+    if track.bias_ih is None or track.bias_hh is None:
+        return found
+    if len(order) == 3:
+        return [*found, np.stack([bias[order].ravel() for bias in (track.bias_ih, track.bias_hh)])]
+    return [*found, track.bias().ravel()]
+
+
+def _track(names: Sequence[str], arrays: Sequence[Any]) -> Track:
+    """The way back from `_arrays`, of cuDNN's layers too."""
     kernel, recurrent_kernel = (as_array(name, array, 2) for name, array in zip(names[:2], arrays, strict=False))
     H = len(recurrent_kernel)
     ih, hh = (gates_apart(name, array.T, H, 0) for name, array in zip(names, (kernel, recurrent_kernel), strict=False))
     K = len(ih)
-    check_gates(names[0], K)  # before the bias, of which a GRU has two in one array
+    check_gates(names[0], K)
+    if len(hh) != K:
+        raise ValueError(f"{names[1]} must be ({H}, {K * H}), {K} x {H} units, got shape {recurrent_kernel.shape}")
+    order = GATES[K]
     if len(arrays) == 2:
-        return Track(ih, hh)
-    bias = as_array(names[2], arrays[2], 1)
-    if K == 4 and len(bias) == 8 * H:  # of CuDNNLSTM
+        return Track(ih[order], hh[order])
+    bias = as_array(names[2], arrays[2], 2 if K == 3 and np.ndim(arrays[2]) == 2 else 1)
+    if K > 1 and bias.shape == (2 * K * H,):
         ih, hh = (gates.swapaxes(1, 2).reshape(gates.shape) for gates in (ih, hh))
-        bias = bias[: 4 * H] + bias[4 * H :]
-    if len(bias) != K * H:
-        raise ValueError(f"{names[2]} must be a bias of {K * H} numbers, {K} x {H} units, got shape {bias.shape}")
-    bias = bias.reshape(K, H)
-    return Track(ih, hh, bias, np.zeros_like(bias))
+        bias_ih, bias_hh = bias.reshape(2, K, H)
+    elif K == 3 and bias.shape == (2, K * H):
+        bias_ih, bias_hh = bias.reshape(2, K, H)
+    elif bias.shape == (K * H,):
+        if K == 3 and np.any(hh[2] != np.diag(np.diag(hh[2]))):
+            raise ValueError(
+                f"{names[2]} must be (2, {K * H}), the bias of a GRU with reset_after=True, got shape {bias.shape}, "
+                "that of one with reset_after=False, whose reset gate acts on the state before the product, which "
+                "nblstm does not have"
+            )
+        bias_ih, bias_hh = bias.reshape(K, H), np.zeros((K, H), bias.dtype)
+    else:
+        shape = f"(2, {K * H})" if K == 3 else f"{K * H} numbers"
+        raise ValueError(f"{names[2]} must be a bias of {shape}, {K} x {H} units, got shape {bias.shape}")
+    return Track(ih[order], hh[order], bias_ih[order], bias_hh[order])

@@ -1,4 +1,4 @@
-"""PyTorch's state dicts of `torch.nn.LSTM` and `torch.nn.RNN`, whose names and layouts are ours."""
+"""PyTorch's state dicts of `torch.nn.LSTM`, `GRU` and `RNN`, whose names and layouts are ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, as_text
-from nblstm.layers.recurrent import LSTM, NONLINEARITIES, RNN
+from nblstm.layers.recurrent import GRU, LSTM, NONLINEARITIES, RNN, Recurrent
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
 NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)(_reverse)?")
@@ -23,7 +23,7 @@ class Module(Protocol):
         """Its weights by name."""
 
 
-def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
+def to_pytorch(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, np.ndarray]:
     """The state dict of the PyTorch layer that computes the same.
 
     For a layer in the split formulation this is ``layer.state_dict()``; one in the concatenated formulation is
@@ -31,7 +31,8 @@ def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
 
     Parameters
     ----------
-    layer : LSTM or RNN
+    layer : LSTM, GRU or RNN
+        Or a `Recurrent` of one of their cells.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        Peepholes, which PyTorch's LSTM does not have.
+        Peepholes, which PyTorch's LSTM does not have, or another cell.
 
     Examples
     --------
@@ -51,7 +52,7 @@ def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
     {'weight_ih_l0': (20, 3), 'weight_hh_l0': (20, 5), 'bias_ih_l0': (20,), 'bias_hh_l0': (20,)}
     """
     tracks_of(layer)  # for its check
-    if layer.peephole:
+    if layer.cell.peepholes:
         raise ValueError("layer must be one without peepholes, which PyTorch's LSTM does not have")
     return layer.to_formulation("split").state_dict()
 
@@ -59,7 +60,7 @@ def to_pytorch(layer: LSTM | RNN) -> dict[str, np.ndarray]:
 def from_pytorch(
     state_dict: Mapping[str, Any] | Module, *, prefix: str = "", batch_first: bool | None = None,
     nonlinearity: str | None = None,
-) -> LSTM | RNN:  # fmt: skip
+) -> LSTM | GRU | RNN:  # fmt: skip
     """The layer whose weights a state dict of PyTorch's, or a module, holds.
 
     Sizes, layers, directions and biases follow from names and shapes. A state dict says nothing of `batch_first`, of an
@@ -79,8 +80,8 @@ def from_pytorch(
     Raises
     ------
     ValueError
-        No weights of an LSTM or RNN under this prefix (the message lists the others), some missing, shapes that
-        disagree, a GRU's, projections, or peepholes, which are none of PyTorch's.
+        No weights of an LSTM, GRU or RNN under this prefix (the message lists the others), some missing, shapes that
+        disagree, projections, or peepholes, which are none of PyTorch's.
     TypeError
         Weights that are neither float32 nor float64.
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_number, check_kind
-from nblstm.layers.recurrent import LSTM
+from nblstm.cells import lstm
+from nblstm.layers.recurrent import LSTM, Recurrent
 from nblstm.weights.tracks import Track, as_array, layer_of, tracks_of
 
 GATES = [0, 2, 1, 3]  # i, j, f, o from i, f, g, o, and back: j is our g
 
 
-def to_tensorflow(layer: LSTM, forget_bias: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
+def to_tensorflow(layer: LSTM | Recurrent, forget_bias: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Kernel and bias of a ``BasicLSTMCell`` for each layer, which together compute the same.
 
     The cell multiplies the joined [x, h] with one kernel, has its gates in the order i, j, f, o, where j is our g, and
@@ -48,7 +49,7 @@ def to_tensorflow(layer: LSTM, forget_bias: float = 1.0) -> list[tuple[np.ndarra
     [((8, 20), (20,)), ((10, 20), (20,))]
     """
     tracks, forget_bias = tracks_of(layer), as_number("forget_bias", forget_bias)
-    if not isinstance(layer, LSTM) or layer.bidirectional or layer.peephole:
+    if layer.cell is not lstm.LSTM or layer.bidirectional:
         raise ValueError(f"layer must be an LSTM in one direction and without peepholes, got {layer!r}")
     pairs = []
     for track in tracks:

@@ -1,4 +1,4 @@
-"""What every exchange goes through: the weights of one layer in one direction, gate by gate in the order i, f, g, o."""
+"""What every exchange goes through: the weights of one layer in one direction, gate by gate in the cell's order."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nblstm.arguments import DTYPES
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.cells import gru, lstm, rnn
+from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
+from nblstm.layers.sequence import SequenceLayer
 from nblstm.parameters import as_found
+
+SHARED = (lstm.LSTM, lstm.PEEPHOLE, gru.GRU, rnn.RNN_TANH, rnn.RNN_RELU)  # cells that other libraries have too
+KINDS: dict[int, type[LSTM | GRU | RNN]] = {4: LSTM, 3: GRU, 1: RNN}  # by the number of their gates
 
 
 class Track(NamedTuple):
-    """One layer in one direction; K gates, 4 of an LSTM (i, f, g, o) or 1 of an RNN, H units, I inputs.
+    """One layer in one direction; K gates, 4 of an LSTM (i, f, g, o), 3 of a GRU (r, z, n) or 1 of an RNN, H units.
 
-    `ih` (K, H, I), `hh` (K, H, H), `bias_ih` and `bias_hh` (K, H) or None for none, `peephole` (3, H) for i, f, o or
-    None.
+    `ih` (K, H, I) for I inputs, `hh` (K, H, H), `bias_ih` and `bias_hh` (K, H) or None for none, `peephole` (3, H) for
+    i, f, o or None.
     """
 
     ih: np.ndarray
@@ -26,16 +31,21 @@ class Track(NamedTuple):
     peephole: np.ndarray | None = None
 
     def bias(self) -> np.ndarray:
-        """Both biases in one, (K, H), for libraries that have one; zeros where there are none."""
+        """Both biases in one, (K, H), for libraries that have one; zeros where there are none. A GRU needs both."""
         return sum((bias for bias in (self.bias_ih, self.bias_hh) if bias is not None), np.zeros_like(self.ih[:, :, 0]))
 
 
-def tracks_of(layer: LSTM | RNN) -> list[Track]:
+def tracks_of(layer: LSTM | GRU | RNN | Recurrent) -> list[Track]:
     """The tracks of a layer, in PyTorch's order: by layer, the forward direction first."""
-    if not isinstance(layer, (LSTM, RNN)):
-        raise TypeError(f"layer must be an LSTM or RNN, got {type(layer).__name__}")
+    if not isinstance(layer, SequenceLayer):
+        raise TypeError(f"layer must be an LSTM, GRU or RNN, got {type(layer).__name__}")
+    if layer.cell not in SHARED:
+        raise ValueError(
+            f"layer must be of a cell that other libraries have, {', '.join(cell.name for cell in SHARED)}, "
+            f"got {layer.cell!r}"
+        )
     split = layer.to_formulation("split")
-    K, H = layer.gates, layer.hidden_size
+    K, H = len(layer.cell.sums), layer.hidden_size
 
     def of(name: str, suffix: str, *shape: int) -> np.ndarray | None:
         return split.params[name + suffix].reshape(shape).copy() if name + suffix in split.params else None
@@ -55,7 +65,7 @@ def tracks_of(layer: LSTM | RNN) -> list[Track]:
 def layer_of(
     name: str, tracks: Sequence[Track], *, bidirectional: bool = False, batch_first: bool = False,
     dropout: float = 0.0, nonlinearity: str = "tanh", one_by_one: str = "",
-) -> LSTM | RNN:  # fmt: skip
+) -> LSTM | GRU | RNN:  # fmt: skip
     """A layer with these weights, which must agree about gates, units, biases, peepholes and dtype.
 
     `name` is what the caller has them from, and `one_by_one` the expression that makes a layer of each of them.
@@ -67,7 +77,7 @@ def layer_of(
         raise ValueError(
             f"{name} must hold both directions of every layer, got weights of {len(tracks)} directions in all"
         )
-    options: dict[str, Any] = {"peephole": first.peephole is not None} if K == 4 else {"nonlinearity": nonlinearity}
+    own: dict[int, dict[str, Any]] = {4: {"peephole": first.peephole is not None}, 1: {"nonlinearity": nonlinearity}}
     way = one_by_one and f": convert them one by one, nblstm.Sequential(*({one_by_one}))"
     for n, track in enumerate(tracks):
         k, (gates, units, _) = n // directions, track.ih.shape
@@ -87,9 +97,9 @@ def layer_of(
         for bias in (track.bias_ih, track.bias_hh):
             if bias is not None and bias.size != K * H:
                 raise ValueError(f"{name} must have biases of {K * H} numbers, got {bias.size} in layer {k}")
-    layer = (LSTM if K == 4 else RNN)(
+    layer = KINDS[K](
         inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, batch_first=batch_first,
-        dropout=dropout, bidirectional=bidirectional, dtype=str(first.ih.dtype), seed=0, **options,
+        dropout=dropout, bidirectional=bidirectional, dtype=str(first.ih.dtype), seed=0, **own.get(K, {}),
     )  # fmt: skip
     state = {}
     for track, (suffix, _) in zip(tracks, layer.tracks, strict=True):
@@ -106,10 +116,8 @@ def layer_of(
 
 def check_gates(name: str, K: int) -> None:
     """`name` holds weights of a cell that nblstm has, by the number of its gates."""
-    if K == 3:
-        raise ValueError(f"{name} must hold the weights of an LSTM or RNN, got a GRU's, which nblstm does not have")
-    if K not in (1, 4):
-        raise ValueError(f"{name} must hold the weights of an LSTM, 4 gates, or of an RNN, 1; got {K}")
+    if K not in KINDS:
+        raise ValueError(f"{name} must hold the weights of an LSTM, 4 gates, of a GRU, 3, or of an RNN, 1; got {K}")
 
 
 def as_array(name: str, tensor: Any, dimensions: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from support.public_calls import CALLS
 from support.replacements import OPEN, REFUSED, Same, replacements
 
-from nblstm import plot, runs, training
+from nblstm import Cell, plot, runs, training
 from nblstm.composed import Composed
 from nblstm.gradcheck import GradientError
 from nblstm.jobs.job import Job
@@ -40,7 +40,7 @@ MODULES = (
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {
-    "Layer.__init__", "Recurrent.inference_packs", "Recurrent.infer", "Recurrent.run", "Recurrent.run_back",
+    "Layer.__init__", "Engine.inference_packs",
     "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Composed.__init__", "Network.__init__",
     "SequenceModel.__init__", "SequenceModel.loss", "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
@@ -97,6 +97,8 @@ def seen(value: Any) -> Any:
         return repr(value), seen(value.state_dict()), seen(value.flat_grads), seen(dropout)
     if isinstance(value, Block):
         return seen(value.flat)
+    if isinstance(value, Cell):
+        return value.key
     if isinstance(value, Network):
         return seen([value.config, value.state_dict()])
     if isinstance(value, Composed):

@@ -13,7 +13,7 @@ from nblstm.check import accuracy, recorded
 from nblstm.check import run as checks
 from nblstm.cli import main
 from nblstm.gradcheck import gradcheck
-from nblstm.layers import LSTM
+from nblstm.layers.sequence import SequenceLayer
 
 
 def test_everything_passes_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,20 +27,20 @@ def test_everything_passes_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None
     header = [line.split() for line in lines].index(["check", "error", "allowed"])
     lines = lines[header:]  # to click 8.1 the progress bar is output too
     assert lines[-1] == f"{len(lines) - 3} of {len(lines) - 3} checks passed"
-    for what, count in (("gradients:", 10), ("as PyTorch:", 7), ("accuracy:", 6), ("the same bits", 1)):
+    for what, count in (("gradients:", 13), ("as PyTorch:", 9), ("accuracy:", 6), ("the same bits", 1)):
         assert sum(line.startswith(what) for line in lines) == count
     assert all(" ok " in line for line in lines[2:-1])
 
 
 def test_a_wrong_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = LSTM.backward
+    original = SequenceLayer.backward
 
-    def wrong(self: LSTM, *arguments, **options):
+    def wrong(self: SequenceLayer, *arguments, **options):
         found = original(self, *arguments, **options)
         options.get("grads", self.grads).flat[0] *= 1.001
         return found
 
-    monkeypatch.setattr(LSTM, "backward", wrong)
+    monkeypatch.setattr(SequenceLayer, "backward", wrong)
     assert not next(check.rows()).passed
     (case,) = [case for name, case in recorded.recorded().items() if name == "lstm-split-1layer"]
     assert recorded.largest_error(case) > checks.RECORDED

@@ -91,7 +91,11 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
         (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "Error: --learning-rate must be above 0"),
         (["train", "roses.txt", *SMALL, "--dropout", "1"], "Error: --dropout must be in [0, 1)"),
-        (["train", "roses.txt", *SMALL, "--cell", "gru"], "'gru' is not one of"),
+        (["train", "roses.txt", *SMALL, "--cell", "elman"], "'elman' is not one of"),
+        (
+            ["train", "roses.txt", *SMALL, "--cell", "gru", "--formulation", "concat"],
+            "Error: --formulation must be 'split' for cell 'gru', which keeps the parts of n from x and h apart, got",
+        ),
         (
             ["train", "--resume", "nowhere"],
             "nowhere must be the folder of a run, but its checkpoint.safetensors cannot be read: No such",
@@ -132,16 +136,17 @@ def test_bad_samples_are_refused(text: Path) -> None:
 
 
 @pytest.mark.peers
-def test_export_writes_what_onnx_runtime_runs(text: Path) -> None:
+@pytest.mark.parametrize(("cell", "states"), [("lstm", ("h_0", "c_0")), ("gru", ("h_0",))])
+def test_export_writes_what_onnx_runtime_runs(text: Path, cell: str, states: tuple[str, ...]) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: the extra `peers`")
-    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    assert call("train", "roses.txt", *SMALL, "--cell", cell).exit_code == 0
     result = call("export", "runs/roses", "roses.onnx")
     assert result.exit_code == 0, result.output
     assert "roses.onnx has" in result.output
     model = CharLM.load("runs/roses/model.safetensors")
     tokens, zeros = np.arange(6).reshape(3, 2), np.zeros((1, 2, 9), np.float32)
     session = runtime.InferenceSession("roses.onnx", providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logits"], {"tokens": tokens, "h_0": zeros, "c_0": zeros})
+    (logits,) = session.run(["logits"], {"tokens": tokens} | dict.fromkeys(states, zeros))
     np.testing.assert_allclose(logits, model(tokens)[0], rtol=0, atol=1e-6)
     for arguments, message in (
         (("nowhere", "a.onnx"), "does not exist"),

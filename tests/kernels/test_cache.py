@@ -66,13 +66,13 @@ def test_the_fingerprint_sees_every_edit(file: str, copy: Path) -> None:
 
 @pytest.mark.cold
 def test_an_edit_to_another_file_than_the_kernels_own_is_never_missed(copy: Path) -> None:
-    """Sweeps call the equations of cells.py: to Numba's own cache they have not changed. The tiles are keyed alike."""
+    """Sweeps call the equations in cells/: to Numba's own cache they have not changed. The tiles are keyed alike."""
     found, _ = run(copy)
     assert found["y"] == expected()
-    cells = copy / "nblstm/kernels/cells.py"
+    cells = copy / "nblstm/cells/rnn.py"
     source = cells.read_text()
-    assert source.count("return tanh(z)") == 1
-    cells.write_text(source.replace("return tanh(z)", "return 0 * tanh(z)"))
+    assert source.count("return (z,), (tanh(z),)") == 1
+    cells.write_text(source.replace("return (z,), (tanh(z),)", "return (z,), (0 * tanh(z),)"))
     found, _ = run(copy)
     assert not np.any(found["y"])
     assert all_are(0, 1, found["cache"])
@@ -81,6 +81,59 @@ def test_an_edit_to_another_file_than_the_kernels_own_is_never_missed(copy: Path
     assert found["y"] == expected()
     assert all_are(1, 0, found["cache"])
     assert told == ""
+
+
+CELL = """
+from nblstm import Cell
+
+def half(x):
+    return 0.5 * x
+
+def forward(z, h_prev):
+    return (), (half(z) + h_prev,)
+
+def backward(h, dh):
+    return (half(dh),), (1 * dh,)
+
+CELL = Cell("edited", sums=("z",), forward=forward, backward=backward)
+"""
+OWN = """
+import json, sys
+import numpy as np
+import nblstm
+from support.all_kernels import cache_statistics
+sys.path.insert(0, sys.argv[1])
+from mine import CELL
+
+layer = nblstm.Recurrent(CELL, 3, 5, seed=0)
+y, _, tape = layer.forward(np.ones((4, 2, 3), "float32"))
+layer.backward(np.ones_like(y), tape)
+called = layer(np.ones((4, 2, 3), "float32"))[0]
+print(json.dumps({"y": y.ravel().tolist(), "called": called.ravel().tolist(), "cache": cache_statistics()}))
+"""
+
+
+def test_a_cell_of_ones_own_is_found_by_the_next_process_and_never_stale(tmp_path: Path) -> None:
+    """Neither after an edit of its functions nor after one of a function that they call, and back."""
+    texts = [
+        CELL,
+        CELL.replace("0.5 * x", "0.25 * x"),
+        CELL.replace("+ h_prev", "- h_prev").replace("1 * dh", "-1 * dh"),
+        CELL,
+    ]
+    found = []
+    for number, text in enumerate(texts):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "mine.py").write_text(text)
+        found.append(result(start("-c", OWN, str(folder), at=PACKAGE.parent))[0])
+        assert found[-1]["y"] == found[-1]["called"]
+    first, halved, turned, again = [np.array(one["y"]).reshape(4, 2, 5) for one in found]
+    np.testing.assert_array_equal(first[0], 2 * halved[0])
+    np.testing.assert_array_equal(first[0], turned[0])
+    assert not (first[1] == turned[1]).any()
+    np.testing.assert_array_equal(first, again)
+    assert all_are(1, 0, {name: counts for name, counts in found[-1]["cache"].items() if "units" in name})
 
 
 @pytest.mark.cold

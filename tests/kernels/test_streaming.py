@@ -10,7 +10,7 @@ import pytest
 from support.cases import BOTH, grid
 
 import nblstm
-from nblstm.layers import engine
+from nblstm.layers import passes
 from nblstm.layers.steps import Steps
 
 CASES = grid(
@@ -30,7 +30,7 @@ def _only_short(monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("not one compiled call")
 
-    monkeypatch.setattr(engine, "Tape", refuse)
+    monkeypatch.setattr(passes, "Tape", refuse)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -38,8 +38,13 @@ def test_matches_reference_for_any_sizes(case, rng):
 
 
 @pytest.mark.parametrize(
-    "case", grid(cell=naive.CELLS, num_layers=(2,), bidirectional=BOTH, bias=BOTH, lengths=BOTH), ids=str
-)
+    "case",
+    grid(
+        cell=[cell for cell in naive.CELLS if cell != "gru"], num_layers=(2,), bidirectional=BOTH, bias=BOTH,
+        lengths=BOTH,
+    ),
+    ids=str,
+)  # fmt: skip
 def test_formulations_are_the_same_function(case, rng):
     """Split weights put side by side compute the same; and so do those taken apart again."""
     split, problem = case.layer(), Problem.draw(case, rng)

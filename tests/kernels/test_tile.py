@@ -14,7 +14,7 @@ from support.sums import DTYPES, UNTOUCHED, accumulated, between, is_fused, whol
 
 from nblstm.kernels.simd import BYTES, pointer
 from nblstm.kernels.tag import ANY
-from nblstm.kernels.tile import ROWS, VECTORS, tile_outer, tile_rows
+from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 
 DEPTHS = (0, 1, 2, 17)
 
@@ -28,14 +28,6 @@ def rows_tile(
         rows, vectors, pointer(a), pointer(a_index), a_scale, a_k, pointer(b), depth, pointer(a2), pointer(a2_index),
         a2_scale, pointer(b2), depth2, pointer(start), pointer(start_index), start_scale, pointer(c), pointer(c_index),
         c_scale,
-    )  # fmt: skip
-
-
-@njit
-def outer_tile(tag, rows, vectors, a, a_index, a_scale, a_row, b, b_index, b_scale, depth, c):
-    tile_outer(
-        rows, vectors, pointer(a), pointer(a_index), a_scale, a_row, pointer(b), pointer(b_index), b_scale, depth,
-        pointer(c),
     )  # fmt: skip
 
 
@@ -90,31 +82,6 @@ def test_rows_are_summed_in_order(dtype: type[np.floating], rng: np.random.Gener
         check_rows(rng, between, rows, vectors, 17, 5, a_k=3, in_place=False, dtype=dtype, fused=is_fused())
 
 
-def check_outer(rng, numbers, rows, vectors, depth, a_row, dtype, fused) -> None:
-    width = vectors * BYTES // np.dtype(dtype).itemsize
-    a, b, c = (numbers(rng, shape, dtype) for shape in ((depth, rows), (depth, width), (rows, width)))
-    expected = c + a.T @ b if numbers is whole else accumulated(c, np.ascontiguousarray(a.T), b, fused)
-    a_index, b_index = rng.permutation(depth + 1)[:depth], rng.permutation(depth + 1)[:depth]
-    a_scale, b_scale = rows * a_row + 1, width + 3
-    outer_tile(
-        ANY, rows, vectors, scattered(a, a_index, a_scale, a_row), a_index, a_scale, a_row,
-        scattered(b, b_index, b_scale), b_index, b_scale, depth, c.reshape(-1),
-    )  # fmt: skip
-    assert c.tobytes() == expected.tobytes(), f"{rows=} {vectors=} {depth=} {a_row=}"
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_outer_products_of_every_size(dtype: type[np.floating], rng: np.random.Generator) -> None:
-    for case in product(range(1, ROWS + 1), range(1, VECTORS + 1), DEPTHS, (1, 3)):
-        check_outer(rng, whole, *case, dtype=dtype, fused=True)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_outer_products_are_summed_in_order(dtype: type[np.floating], rng: np.random.Generator) -> None:
-    for rows, vectors in ((1, 1), (2, 3), (ROWS, VECTORS)):
-        check_outer(rng, between, rows, vectors, 17, a_row=3, dtype=dtype, fused=is_fused())
-
-
 AVX2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe"
 LOOPS = """
 import re
@@ -122,7 +89,7 @@ from numba import types
 from nblstm.kernels import tile
 
 lines, labels, steps = [], {}, []
-for line in tile._compile(types.float32, tile.FINGERPRINT)[0]._library.get_asm_str().splitlines():
+for line in tile._compile(types.float32, tile.FINGERPRINT)._library.get_asm_str().splitlines():
     label, instruction = re.match(r"(\\.L\\w+):", line), line.strip()
     if label:
         labels[label[1]] = len(lines)

@@ -28,7 +28,7 @@ def flat(state: Any) -> list[np.ndarray]:
 
 
 def joined(layer: Any, members: list[np.ndarray | None]) -> Any:
-    return tuple(members) if layer.has_cell else members[0]
+    return tuple(members) if len(layer.cell.states) > 1 else members[0]
 
 
 def drawn(case: Case, seed: int, what: str) -> np.ndarray:
@@ -62,7 +62,7 @@ def second_pass(case: Case, checkpoint: int | None, name: str, place: str, form:
     state_shape = (layer.num_layers * layer.directions, case.sizes[1], layer.hidden_size)
     if handed.shape != (x.shape if place in ("x", "dy") else state_shape):
         return None
-    whole = joined(layer, [handed] * (1 + layer.has_cell))
+    whole = joined(layer, [handed] * (len(layer.cell.states)))
     state, dstate = (whole if place == other else None for other in ("state", "dstate"))
     layer.zero_grad()
     y, last, _ = layer.forward(handed if place == "x" else x, state, lengths_of(case), tape)

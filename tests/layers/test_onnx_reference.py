@@ -13,7 +13,9 @@ import nblstm
 pytestmark = pytest.mark.peers
 onnx = pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
 
-GATES = {"lstm": [0, 3, 1, 2], "peephole": [0, 3, 1, 2], "rnn_tanh": [0], "rnn_relu": [0]}  # i, o, f, c from i, f, g, o
+GATES = {  # i, o, f, c from i, f, g, o; z, r, h from r, z, n
+    "lstm": [0, 3, 1, 2], "peephole": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn_tanh": [0], "rnn_relu": [0],
+}  # fmt: skip
 
 
 def operands(case: Case, params: Mapping[str, np.ndarray]) -> Results:
@@ -40,14 +42,18 @@ def model(case: Case, feeds: Results) -> onnx.ModelProto:
     """A model of one node; inputs that `feeds` lacks are left out."""
     names = ["X", "W", "R", "B", "sequence_lens", "initial_h", *(["initial_c", "P"] if case.is_lstm else [])]
     outputs = ["Y", "Y_h", *(["Y_c"] if case.is_lstm else [])]
-    activation = {"rnn_tanh": ["Tanh"], "rnn_relu": ["Relu"]}.get(case.cell, ["Sigmoid", "Tanh", "Tanh"])
+    activation = {"rnn_tanh": ["Tanh"], "rnn_relu": ["Relu"], "gru": ["Sigmoid", "Tanh"]}.get(
+        case.cell, ["Sigmoid", "Tanh", "Tanh"]
+    )
+    own = {"linear_before_reset": 1} if case.cell == "gru" else {}
     node = onnx.helper.make_node(
-        "LSTM" if case.is_lstm else "RNN",
+        {4: "LSTM", 3: "GRU", 1: "RNN"}[len(GATES[case.cell])],
         [name if name in feeds else "" for name in names],
         outputs,
         hidden_size=case.sizes[3],
         direction="bidirectional" if case.bidirectional else "forward",
         activations=activation * case.directions,
+        **own,
     )
 
     def info(name: str, dtype: np.dtype, shape: tuple[int, ...] | None) -> onnx.ValueInfoProto:
@@ -58,7 +64,7 @@ def model(case: Case, feeds: Results) -> onnx.ModelProto:
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 14)], ir_version=8)
 
 
-def feeds(case: Case, layer: nblstm.LSTM | nblstm.RNN, problem: Problem) -> Results:
+def feeds(case: Case, layer: nblstm.LSTM | nblstm.GRU | nblstm.RNN, problem: Problem) -> Results:
     found = operands(case, layer.params) | {"X": problem.x, "initial_h": problem.h_0}
     if case.is_lstm:
         found["initial_c"] = problem.c_0
@@ -67,7 +73,9 @@ def feeds(case: Case, layer: nblstm.LSTM | nblstm.RNN, problem: Problem) -> Resu
     return found
 
 
-def assert_same(layer: nblstm.LSTM | nblstm.RNN, problem: Problem, outputs: list[np.ndarray], tolerance: float) -> None:
+def assert_same(
+    layer: nblstm.LSTM | nblstm.GRU | nblstm.RNN, problem: Problem, outputs: list[np.ndarray], tolerance: float
+) -> None:
     """ONNX's Y is (T, D, B, H)."""
     y, state = layer(problem.x, problem.state, problem.lengths)
     found = {"y": y} | dict(zip(("h_n", "c_n"), state if isinstance(state, tuple) else (state,), strict=False))
@@ -75,7 +83,7 @@ def assert_same(layer: nblstm.LSTM | nblstm.RNN, problem: Problem, outputs: list
     assert_agree(found, dict(zip(found, [onnx_y, *outputs[1:]], strict=True)), tolerance)
 
 
-@pytest.mark.parametrize("case", grid(cell=("lstm", "peephole", "rnn_tanh"), bidirectional=BOTH), ids=str)
+@pytest.mark.parametrize("case", grid(cell=("lstm", "peephole", "gru", "rnn_tanh"), bidirectional=BOTH), ids=str)
 def test_matches_the_reference_evaluator(case, rng):
     """It has no ReLU for the RNN, and passes over sequence_lens."""
     from onnx.reference import ReferenceEvaluator

@@ -31,7 +31,11 @@ def drawn_states(owner: Sequential, rng: np.random.Generator) -> list[Any]:
         return rng.normal(size=(layer.num_layers * layer.directions, B, layer.hidden_size))
 
     return [
-        None if isinstance(layer, Linear) else (member(layer), member(layer)) if layer.has_cell else member(layer)
+        None
+        if isinstance(layer, Linear)
+        else (member(layer), member(layer))
+        if len(layer.cell.states) > 1
+        else member(layer)
         for layer in owner.layers
     ]
 
@@ -175,7 +179,7 @@ SHARED = Linear(3, 3)
     [
         (lambda: Sequential(), ValueError, "layers must hold at least one layer, got none"),
         (lambda: Sequential([SHARED]), TypeError, r"got list at position 0: unpack it, Sequential\(\*layers\)"),
-        (lambda: Sequential(LSTMCell(2, 3)), TypeError, "must be LSTM, RNN, Linear or Embedding, got LSTMCell at"),
+        (lambda: Sequential(LSTMCell(2, 3)), TypeError, "must be LSTM, GRU, RNN, .* got LSTMCell at"),
         (lambda: Sequential(SHARED, SHARED), ValueError, "layers must hold each layer once"),
         (
             lambda: Sequential(LSTM(2, 3, bidirectional=True), SHARED),

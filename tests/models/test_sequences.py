@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import naive
 import numpy as np
 import pytest
 
 from nblstm import CharLM, SequenceClassifier, SequenceRegressor
-from nblstm.models import CELLS, Network, SequenceModel
+from nblstm.cells import CELLS
+from nblstm.models import Network, SequenceModel
 
 T, B, I, H, OUTPUTS = 6, 3, 4, 2, 5
 LENGTHS = [[6, 6, 6], [2, 6, 0]]
@@ -27,7 +29,7 @@ def targets_of(model: SequenceModel, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", naive.CELLS)
 @pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
 def test_gradients_against_centred_differences(
     rng: np.random.Generator, kind: type[SequenceModel], cell: str, bidirectional: bool, lengths: list[int]
@@ -53,7 +55,7 @@ def test_gradients_against_centred_differences(
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", naive.CELLS)
 def test_what_lies_past_the_end_is_not_read_and_a_batch_is_its_members(
     rng: np.random.Generator, cell: str, bidirectional: bool
 ) -> None:
@@ -92,7 +94,7 @@ def test_one_sequence_without_a_batch_is_a_batch_of_one(
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", naive.CELLS)
 def test_of_a_sequence_without_steps_the_answer_is_that_of_a_state_of_zeros(
     rng: np.random.Generator, cell: str, bidirectional: bool
 ) -> None:
@@ -147,12 +149,13 @@ def test_names_shapes_and_count() -> None:
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", naive.CELLS)
 @pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
 def test_a_saved_model_comes_back(
     tmp_path: Path, rng: np.random.Generator, kind: type[SequenceModel], cell: str, bidirectional: bool
 ) -> None:
-    model = made(kind, cell, bidirectional=bidirectional, formulation="concat", dropout=0.25)
+    formulation = "split" if CELLS[cell].apart else "concat"
+    model = made(kind, cell, bidirectional=bidirectional, formulation=formulation, dropout=0.25)
     model.save(tmp_path / "model.safetensors")
     found = kind.load(tmp_path / "model.safetensors")
     assert repr(found) == repr(model) == repr(Network.load(tmp_path / "model.safetensors"))
@@ -166,7 +169,8 @@ def test_a_saved_model_comes_back(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cell": "gru"}, "cell must be 'lstm', 'peephole', 'rnn_tanh' or 'rnn_relu', got 'gru'"),
+        ({"cell": "elman"}, "cell must be 'lstm', 'peephole', 'rnn_tanh', 'rnn_relu'.* got 'elman'"),
+        ({"cell": "gru", "formulation": "concat"}, "formulation must be 'split' for cell 'gru'"),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0"),
         ({"num_classes": 0}, "num_classes must be at least 1"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),

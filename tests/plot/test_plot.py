@@ -179,6 +179,7 @@ LAYERS: dict[str, Callable[[], nblstm.layer.Layer]] = {
     "deep": lambda: nblstm.LSTM(7, 3, num_layers=2, bidirectional=True),
     "tiny": lambda: nblstm.LSTM(1, 1, bias=False),
     "rnn": lambda: nblstm.RNN(5, 7),
+    "gru": lambda: nblstm.GRU(28, 128),
     "linear": lambda: nblstm.Linear(128, 10),
     "thin": lambda: nblstm.Linear(1, 300, bias=False),
 }
@@ -190,6 +191,11 @@ def test_weight_blocks_of_any_layer_are_tidy(pyplot: Any, layer: str) -> None:
     ax = weight_blocks(net)
     assert_tidy(ax)
     assert len([word for word in words_of(ax) if word.startswith(("weight", "bias"))]) == len(net.params)
+
+
+def test_a_grus_rows_have_its_gates_names(ax: Axes) -> None:
+    weight_blocks(nblstm.GRU(28, 128), ax)
+    assert {"reset gate r", "update gate z", "candidate n"} <= set(words_of(ax))
 
 
 def test_the_joined_matrix_shows_which_columns_read_h_and_which_x(ax: Axes) -> None:

@@ -88,7 +88,7 @@ def test_a_run_writes_its_files(tmp_path: Path, settings: TextSettings, capsys: 
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("cell", ["lstm", "rnn_tanh"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh"])
 @pytest.mark.parametrize("stops", [(1,), (10,), (17, 18), (5, 25, 40)])
 def test_a_resumed_run_is_bit_identical(
     tmp_path: Path, settings: TextSettings, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...], cell: str

@@ -42,7 +42,9 @@ class Case:
         flags += [] if self.sizes == Case.sizes else ["x".join(map(str, self.sizes))]
         return "-".join([self.cell, self.formulation, f"{self.num_layers}layer", *flags])
 
-    def layer(self, dtype: str = "float64", seed: int = 1, checkpoint: int | None = None) -> nblstm.LSTM | nblstm.RNN:
+    def layer(
+        self, dtype: str = "float64", seed: int = 1, checkpoint: int | None = None, dropout: float = 0.0
+    ) -> nblstm.LSTM | nblstm.GRU | nblstm.RNN:
         """The package's layer for this case."""
         _, _, I, H = self.sizes
         common = {
@@ -54,9 +56,13 @@ class Case:
             "dtype": dtype,
             "seed": seed,
             "checkpoint": checkpoint,
+            "dropout": dropout,
         }
         if self.is_lstm:
             return nblstm.LSTM(I, H, peephole=self.cell == "peephole", **common)
+        if self.cell == "gru":
+            del common["formulation"]
+            return nblstm.GRU(I, H, **common)
         return nblstm.RNN(I, H, nonlinearity=self.cell.removeprefix("rnn_"), **common)
 
     def naive(self, params: Mapping[str, np.ndarray]) -> naive.Net:
@@ -66,8 +72,9 @@ class Case:
 
 
 def grid(**axes: Iterable) -> list[Case]:
-    """Every combination of the given axes, the others at their defaults."""
-    return [Case(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+    """Every combination of the given axes, the others at their defaults; a GRU has no concatenated formulation."""
+    cases = [Case(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+    return [case for case in cases if (case.cell, case.formulation) != ("gru", "concat")]
 
 
 BOTH = (False, True)
@@ -143,7 +150,7 @@ def named(y, state, dx, dstate, grads: Mapping[str, np.ndarray]) -> Results:
     )
 
 
-def run_layer(layer: nblstm.LSTM | nblstm.RNN, problem: Problem, tape=None) -> Results:
+def run_layer(layer: nblstm.LSTM | nblstm.GRU | nblstm.RNN, problem: Problem, tape=None) -> Results:
     """The package: forward, then backward from every output; copies, for the tape's memory is used again."""
     grads = layer.new_grads()
     y, state, tape = layer.forward(problem.x, problem.state, problem.lengths, tape)
@@ -152,7 +159,7 @@ def run_layer(layer: nblstm.LSTM | nblstm.RNN, problem: Problem, tape=None) -> R
     return copy.deepcopy(named(y, state, dx, dstate, grads))
 
 
-def run_and_call(layer: nblstm.LSTM | nblstm.RNN, problem: Problem) -> Results:
+def run_and_call(layer: nblstm.LSTM | nblstm.GRU | nblstm.RNN, problem: Problem) -> Results:
     """`run_layer`, and what the layer gives when it is called, which keeps nothing and goes its own way."""
     y, state = layer(problem.x, problem.state, problem.lengths)
     members = state if isinstance(state, tuple) else (state,)

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from nblstm import LSTM, RNN
+from nblstm import GRU, LSTM, RNN
 from support.record_exchange import H, I
 
-FORMS: list[tuple[type[LSTM | RNN], dict[str, Any]]] = [
+FORMS: list[tuple[type[LSTM | GRU | RNN], dict[str, Any]]] = [
     (LSTM, {}),
     (LSTM, {"bias": False}),
     (LSTM, {"formulation": "concat"}),
     (LSTM, {"peephole": True}),
+    (GRU, {}),
+    (GRU, {"bias": False}),
     (RNN, {}),
     (RNN, {"nonlinearity": "relu"}),
 ]
@@ -29,5 +31,5 @@ depths = pytest.mark.parametrize("num_layers", [1, 2])
 directions = pytest.mark.parametrize("bidirectional", BOTH)
 
 
-def made(form: type[LSTM | RNN], num_layers: int, bidirectional: bool, dtype: str, **options: Any) -> Any:
+def made(form: type[LSTM | GRU | RNN], num_layers: int, bidirectional: bool, dtype: str, **options: Any) -> Any:
     return form(I, H, num_layers, bidirectional=bidirectional, dtype=dtype, seed=5, **options)

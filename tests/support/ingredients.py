@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import nblstm
 from nblstm import jobs, runs, settings, training, weights
+from nblstm.cells import sigmoid, tanh
 
 Call = tuple[Callable, dict[str, Any]]
 
@@ -57,6 +58,31 @@ def lstm(**options: Any) -> nblstm.LSTM:
 
 def cell() -> nblstm.LSTMCell:
     return nblstm.LSTMCell(I, H, seed=0)
+
+
+def leaky_forward(f, n_x, n_h, c_prev, p):
+    f, n = sigmoid(f + p * c_prev), tanh(n_x + n_h)
+    c = f * c_prev + n
+    return (f, n), (1 * c, c)
+
+
+def leaky_backward(f, n, c_prev, dh, dc, p):
+    dc = dc + dh
+    df, dn = dc * c_prev * f * (1 - f), dc * (1 - n * n)
+    return (df, dn, dn), (dc * f + p * df,)
+
+
+DECLARATION = {
+    "name": "leaky",
+    "sums": ("f", "n"),
+    "states": ("h", "c"),
+    "forward": leaky_forward,
+    "backward": leaky_backward,
+    "apart": ("n",),
+    "peepholes": {"p": ("f", "c_prev")},
+    "forget": "f",
+    "check": True,
+}
 
 
 def linear() -> nblstm.Linear:
@@ -238,6 +264,11 @@ SETTINGS = {
 }
 LINES = {"a": NUMBERS, "b": numbers(2, B, dtype="float64")}
 RATES = {"a": 2.0, "b": 1.5}
+
+
+def without_formulation(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a GRU, which has one only."""
+    return {name: value for name, value in settings.items() if name != "formulation"}
 
 
 def with_gradients() -> nblstm.LSTM:

@@ -67,13 +67,9 @@ class Layers(RuleBasedStateMachine):
         self, seed: int, cell: str, formulation: str, layers: int, bidirectional: bool, bias: bool, batch_first: bool,
         sizes: tuple[int, int], dtype: str, dropout: float, checkpoint: int | None,
     ) -> None:  # fmt: skip
+        formulation = "split" if cell == "gru" else formulation
         case = Case(cell, formulation, layers, bidirectional, bias, False, batch_first, (1, 1, *sizes))
-        kind = {"peephole": cell == "peephole"} if case.is_lstm else {"nonlinearity": cell.removeprefix("rnn_")}
-        layer = (nblstm.LSTM if case.is_lstm else nblstm.RNN)(
-            *sizes, layers, bias=bias, batch_first=batch_first, bidirectional=bidirectional, formulation=formulation,
-            dtype=dtype, seed=seed, checkpoint=checkpoint, dropout=dropout if layers > 1 else 0.0, **kind,
-        )  # fmt: skip
-        self.add(Subject.of(case, layer))
+        self.add(Subject.of(case, case.layer(dtype, seed, checkpoint, dropout if layers > 1 else 0.0)))
 
     @rule(
         which=WHICH, seed=SEEDS, T=st.integers(1, 4), B=st.integers(0, 3), lengths=st.booleans(), state=st.booleans(),
@@ -198,8 +194,10 @@ class Layers(RuleBasedStateMachine):
         case, peephole = subject.case, subject.case.cell == "peephole"
         if form == "onnx" and (not ONNX or case.num_layers > 1):  # which has a node for each layer
             return
-        if (form in ("pytorch", "keras", "tensorflow") and peephole) or (
-            form == "tensorflow" and (case.bidirectional or not case.is_lstm)
+        if (
+            (form in ("pytorch", "keras", "tensorflow") and peephole)
+            or (form == "tensorflow" and (case.bidirectional or not case.is_lstm))
+            or (form == "concat" and case.cell == "gru")
         ):
             with refused(ValueError, TypeError):
                 there_and_back(subject, form, self.folder.name)

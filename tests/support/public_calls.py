@@ -12,6 +12,7 @@ from nblstm.layers.stream import Stream
 from support.ingredients import (
     CELL,
     CLASSES,
+    DECLARATION,
     FILES,
     LENGTHS,
     LINES,
@@ -55,6 +56,7 @@ from support.ingredients import (
     tokens,
     trained,
     with_gradients,
+    without_formulation,
     write,
 )
 
@@ -62,8 +64,12 @@ from support.ingredients import (
 # have defaults; None where another argument excludes it.
 CALLS: dict[str, Callable[[], Call]] = {
     "LSTM.__init__": lambda: call(nblstm.LSTM, **RECURRENT, peephole=True, forget_bias=0.5),
+    "Cell.__init__": lambda: call(nblstm.Cell, **DECLARATION),
+    "Recurrent.__init__": lambda: call(nblstm.Recurrent, **RECURRENT, cell="peephole", forget_bias=0.5),
+    "GRU.__init__": lambda: call(nblstm.GRU, **without_formulation(RECURRENT)),
     "RNN.__init__": lambda: call(nblstm.RNN, **RECURRENT, nonlinearity="relu"),
     "LSTMCell.__init__": lambda: call(nblstm.LSTMCell, **CELL, peephole=True, forget_bias=0.5),
+    "GRUCell.__init__": lambda: call(nblstm.GRUCell, **without_formulation(CELL)),
     "RNNCell.__init__": lambda: call(nblstm.RNNCell, **CELL, nonlinearity="relu"),
     "Linear.__init__": lambda: call(nblstm.Linear, in_features=I, out_features=H, bias=True, dtype="float64", seed=3),
     "Embedding.__init__": lambda: call(nblstm.Embedding, num_embeddings=V, embedding_dim=H, dtype="float64", seed=3),
@@ -72,12 +78,13 @@ CALLS: dict[str, Callable[[], Call]] = {
     "SequenceLayer.backward": lambda: layer_backward(
         lstm(peephole=True), X, dy=numbers(T, B, H), dstate=pair(1, B, H), need_dx=True
     ),
-    "Recurrent.to_formulation": lambda: call(lstm().to_formulation, formulation="concat"),
+    "Engine.to_formulation": lambda: call(lstm().to_formulation, formulation="concat"),
     "Layer.load_state_dict": lambda: call(lstm().load_state_dict, mapping=lstm(forget_bias=1.0).state_dict()),
-    "Recurrent.set_dropout_state": lambda: call(lstm().set_dropout_state, state=lstm().dropout_state()),
-    "Recurrent.stream": lambda: call(lstm(num_layers=2).stream, state=pair(2, H)),
+    "Engine.set_dropout_state": lambda: call(lstm().set_dropout_state, state=lstm().dropout_state()),
+    "Engine.stream": lambda: call(lstm(num_layers=2).stream, state=pair(2, H)),
     "Stream.__init__": lambda: call(Stream, layer=lstm(), state=pair(1, H)),
     "Stream.__call__": lambda: call(lstm().stream(), x=numbers(I)),
+    "Tape.states": lambda: call(lstm().forward(X)[-1].states, name="c", layer=0, direction=0),
     "Tape.hidden": lambda: call(lstm().forward(X)[-1].hidden, layer=0, direction=0),
     "Tape.cells": lambda: call(lstm().forward(X)[-1].cells, layer=0, direction=0),
     "Tape.gates": lambda: call(lstm().forward(X)[-1].gates, layer=0, direction=0),

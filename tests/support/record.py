@@ -23,6 +23,8 @@ CASES = [
     Case("lstm", bias=False, batch_first=True),
     Case("lstm", num_layers=2, lengths=True),
     Case("lstm", num_layers=2, bidirectional=True, lengths=True, batch_first=True),
+    Case("gru", batch_first=True, bias=False),
+    Case("gru", num_layers=2, bidirectional=True, lengths=True),
 ]
 
 
@@ -37,7 +39,7 @@ def form(case: Case) -> dict[str, Any]:
     """The arguments of the layer of a case, as plain data."""
     layer = case.layer()
     names = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional"]
-    return {name: getattr(layer, name) for name in [*names, *([] if case.is_lstm else ["nonlinearity"])]}
+    return {"cell": case.cell} | {name: getattr(layer, name) for name in names}
 
 
 def record() -> None:

@@ -25,8 +25,9 @@ def drawn(*shape: int) -> np.ndarray:
 
 def keras_weights(kind: str, bidirectional: bool, bias: bool) -> list[list[np.ndarray]]:
     """Two layers' ``get_weights``."""
-    K = 4 if kind == "LSTM" else 1
-    shapes = [[(inputs, K * H), (H, K * H), *([(K * H,)] * bias)] for inputs in (I, H * (1 + bidirectional))]
+    K = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[kind]
+    shape_of_bias = (2, K * H) if kind == "GRU" else (K * H,)
+    shapes = [[(inputs, K * H), (H, K * H), *([shape_of_bias] * bias)] for inputs in (I, H * (1 + bidirectional))]
     return [[drawn(*shape) / 2 for _ in range(1 + bidirectional) for shape in layer] for layer in shapes]
 
 
@@ -36,8 +37,7 @@ def keras_output(kind: str, bidirectional: bool, bias: bool, activation: str = "
 
     y = drawn(T, B, I).transpose(1, 0, 2).astype("float32")
     for arrays in keras_weights(kind, bidirectional, bias):
-        form = {"LSTM": keras.layers.LSTM, "SimpleRNN": keras.layers.SimpleRNN}[kind]
-        layer = form(H, return_sequences=True, use_bias=bias, activation=activation)
+        layer = getattr(keras.layers, kind)(H, return_sequences=True, use_bias=bias, activation=activation)
         layer = keras.layers.Bidirectional(layer) if bidirectional else layer
         layer.build(y.shape)
         layer.set_weights(arrays)
@@ -47,7 +47,7 @@ def keras_output(kind: str, bidirectional: bool, bias: bool, activation: str = "
 
 KERAS_CASES = [
     (kind, bidirectional, bias, activation)
-    for kind, activation in (("LSTM", "tanh"), ("SimpleRNN", "tanh"), ("SimpleRNN", "relu"))
+    for kind, activation in (("LSTM", "tanh"), ("GRU", "tanh"), ("SimpleRNN", "tanh"), ("SimpleRNN", "relu"))
     for bidirectional in (False, True)
     for bias in (True, False)
 ]

@@ -93,7 +93,7 @@ class Subject:
 def there_and_back(subject: Subject, form: str, folder: str) -> Any:
     """The layer that comes back from the form of another library, or has gone to a formulation."""
     layer, cell = subject.layer, subject.case.cell
-    nonlinearity = {} if subject.case.is_lstm else {"nonlinearity": cell.removeprefix("rnn_")}
+    nonlinearity = {"nonlinearity": cell.removeprefix("rnn_")} if cell.startswith("rnn") else {}
     ways: dict[str, Callable[[], Any]] = {
         "pytorch": lambda: weights.from_pytorch(weights.to_pytorch(layer), **nonlinearity),
         "keras": lambda: weights.from_keras(

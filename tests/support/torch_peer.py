@@ -1,4 +1,4 @@
-"""PyTorch as a peer: the same case, parameters and problem through `torch.nn.LSTM` or `torch.nn.RNN` on the CPU."""
+"""PyTorch as a peer: the same case, parameters and problem through `torch.nn`'s layer on the CPU."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from support.cases import Case, Problem, Results, named
 
 def module(case: Case) -> torch.nn.RNNBase:
     """PyTorch's layer for the case."""
-    form = {"lstm": torch.nn.LSTM, "rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN}[case.cell]
-    more = {} if case.cell == "lstm" else {"nonlinearity": case.cell.removeprefix("rnn_")}
+    form = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN}[case.cell]
+    more = {} if case.cell in ("lstm", "gru") else {"nonlinearity": case.cell.removeprefix("rnn_")}
     _, _, I, H = case.sizes
     return form(
         I,

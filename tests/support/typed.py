@@ -1,10 +1,11 @@
 """What the public functions return, said to a type checker: package/test_wheel.py has mypy read it, none runs it."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 
 import nblstm
+from nblstm.cells import CELLS
 from nblstm.datasets import encode, streams
 from nblstm.jobs import RegressionJob, Sequences
 from nblstm.runs import Run
@@ -33,6 +34,14 @@ y, h_n, tape = rnn.forward(x, h_n)
 assert_type(rnn.backward(None, tape, h_n), tuple[np.ndarray | None, np.ndarray])
 assert_type(rnn.stream()(x[0, 0]), np.ndarray)
 
+assert_type(nblstm.GRU(7, 4)(x), tuple[np.ndarray, np.ndarray])
+assert_type(nblstm.GRUCell(7, 4)(x[0]), np.ndarray)
+slstm = nblstm.Recurrent(CELLS["slstm"], 7, 4)
+assert_type(slstm.cell, nblstm.Cell)
+assert_type(slstm(x), tuple[np.ndarray, Any])
+gru = nblstm.GRU(7, 4, bidirectional=True)
+assert_type(gru(x), tuple[np.ndarray, np.ndarray])
+
 lstm_cell, rnn_cell = nblstm.LSTMCell(7, 4), nblstm.RNNCell(7, 4)
 assert_type(lstm_cell(x[0], (h_n[0], None)), Pair)
 assert_type(rnn_cell(x[0]), np.ndarray)
@@ -53,9 +62,9 @@ for optimizer in (nblstm.SGD([lstm], 0.1), nblstm.Adam([lstm]), nblstm.AdamW([ls
 
 nblstm.weights.save("lstm.safetensors", lstm.state_dict())
 assert_type(nblstm.weights.load("lstm.safetensors"), dict[str, np.ndarray])
-assert_type(nblstm.weights.from_pytorch(nblstm.weights.to_pytorch(rnn)), nblstm.LSTM | nblstm.RNN)
+assert_type(nblstm.weights.from_pytorch(nblstm.weights.to_pytorch(rnn)), nblstm.LSTM | nblstm.GRU | nblstm.RNN)
 assert_type(nblstm.weights.to_keras(lstm), list[list[np.ndarray]])
-assert_type(nblstm.weights.from_onnx("model.onnx"), dict[str, nblstm.LSTM | nblstm.RNN])
+assert_type(nblstm.weights.from_onnx("model.onnx"), dict[str, nblstm.LSTM | nblstm.GRU | nblstm.RNN])
 
 writer = nblstm.CharLM("abcd", 4, 8, 1, seed=0)
 trainer = TextTrainer(writer, nblstm.Adam(writer.layers), streams(encode("abcd" * 9, "abcd"), 2, 9), window=9)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nblstm import SGD, Adam, AdamW, CharLM, RMSprop, SequenceClassifier, SequenceRegressor
-from nblstm.models import CELLS
+from nblstm.cells import CELLS
 from nblstm.settings import TextSettings
 from nblstm.training import BatchTrainer, TextTrainer, Trainer
 
@@ -31,11 +31,13 @@ def draw(seed: int) -> tuple[Trainer, str]:
     def size(most: int) -> int:
         return int(math.exp(rng.uniform(0, math.log(most + 1))))
 
-    cell, T, B, H, dtype = rng.choice(CELLS), size(40), size(16), size(48), rng.choice(["float32", "float64"])
+    cell, T, B, H, dtype = str(rng.choice([*CELLS])), size(40), size(16), size(48), rng.choice(["float32", "float64"])
     form: dict[str, Any] = {
         "cell": cell, "formulation": rng.choice(["split", "concat"]), "dtype": str(dtype), "seed": seed,
-        "dropout": rng.choice([0.0, 0.2, 0.8]), "forget_bias": 0.0 if "rnn" in cell else rng.choice([0.0, 1.0, 5.0]),
+        "dropout": rng.choice([0.0, 0.2, 0.8]), "forget_bias": rng.choice([0.0, 1.0, 5.0]),
     }  # fmt: skip
+    form |= {"formulation": "split"} if CELLS[cell].apart else {}
+    form |= {"forget_bias": 0.0} if CELLS[cell].forget is None else {}
     rate = 10 ** rng.uniform(-1, 0 if cell == "rnn_relu" else 1)
     kind = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]
     scale, width, layers, outputs = 10 ** rng.uniform(-2, 2), size(20), size(3), 1 + size(9)

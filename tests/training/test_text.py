@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import naive
 import numpy as np
 import pytest
 
 from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, clip_grad_norm, cross_entropy
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, split, streams, vocabulary_of
-from nblstm.models import CELLS
 from nblstm.training import BatchTrainer, TextTrainer, Trainer, evaluate, predict
 
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 12
@@ -66,7 +66,7 @@ def test_losses_are_those_of_pytorch_for_100_steps(dtype: str, tolerance: float,
         assert trainer.step() * math.log(2) == pytest.approx(loss.item(), abs=tolerance), f"step {step}"
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", naive.CELLS)
 def test_a_small_text_is_learned_beyond_the_bigram(cell: str) -> None:
     lr = 0.003 if cell == "rnn_relu" else 0.01  # at 0.01 this one's loss jumps up and down between 0.3 and 1
     trainer = trainer_of(TEXT, 4, 25, lr, cell=cell, hidden_size=24)

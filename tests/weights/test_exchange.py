@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from support import record_exchange
 from support.forms import depths, directions, forms, made
 from support.record_exchange import GOLDEN, KERAS_CASES, B, H, I, T, drawn
 
-from nblstm import LSTM, RNN, weights
+from nblstm import GRU, LSTM, RNN, Cell, Recurrent, weights
+from nblstm.cells import tanh
 
 
-def assert_same_function(found: LSTM | RNN, layer: LSTM | RNN, rng: np.random.Generator, atol: float = 1e-13) -> None:
+def assert_same_function(found: Any, layer: Any, rng: np.random.Generator, atol: float = 1e-13) -> None:
     assert type(found) is type(layer)
     x = rng.normal(size=(T, B, layer.input_size)).astype(layer.dtype)
     np.testing.assert_allclose(found(x)[0], layer(x)[0], rtol=0, atol=atol)
@@ -29,14 +31,14 @@ def assert_same_function(found: LSTM | RNN, layer: LSTM | RNN, rng: np.random.Ge
 @forms
 @pytest.mark.parametrize("to", ["pytorch", "keras", "tensorflow"])
 def test_there_and_back(
-    rng: np.random.Generator, to: str, form: type[LSTM | RNN], options: dict[str, Any], num_layers: int,
+    rng: np.random.Generator, to: str, form: type[LSTM | GRU | RNN], options: dict[str, Any], num_layers: int,
     bidirectional: bool,
 ) -> None:  # fmt: skip
     layer = made(form, num_layers, bidirectional, "float64", **options)
     more: dict[str, Any] = {"nonlinearity": options["nonlinearity"]} if "nonlinearity" in options else {}
     if to == "keras":
         more = {"bidirectional": bidirectional, "activation": more.get("nonlinearity", "tanh"), "batch_first": False}
-    if options.get("peephole") or (to == "tensorflow" and (form is RNN or bidirectional)):
+    if options.get("peephole") or (to == "tensorflow" and (form is not LSTM or bidirectional)):
         with pytest.raises(ValueError, match="layer must be"):
             getattr(weights, f"to_{to}")(layer)
         return
@@ -74,6 +76,45 @@ def test_recorded_tensorflow(forget_bias: float) -> None:
     np.testing.assert_allclose(layer(drawn(T, B, I))[0], recorded, rtol=0, atol=1e-13)
 
 
+# ---------------------------------------------------------------------------------------------------- other cells
+
+
+def test_a_gru_that_resets_before_the_product_is_read_where_that_makes_no_difference(rng: np.random.Generator) -> None:
+    """Keras' `reset_after=False`, beside its equations; with one bias, and a diagonal part for the candidate."""
+    kernel, recurrent_kernel, bias = (rng.normal(size=shape) for shape in ((I, 3 * H), (H, 3 * H), 3 * H))
+    recurrent_kernel[:, 2 * H :] *= np.eye(H)
+    x, h = rng.normal(size=(T, B, I)), np.zeros((B, H))
+    (W_z, W_r, W_h), (U_z, U_r, U_h) = (np.split(part, 3, axis=1) for part in (kernel, recurrent_kernel))
+    b_z, b_r, b_h = np.split(bias, 3)
+    for x_t in x:
+        z, r = (1 / (1 + np.exp(-s)) for s in (x_t @ W_z + h @ U_z + b_z, x_t @ W_r + h @ U_r + b_r))
+        h = z * h + (1 - z) * np.tanh(x_t @ W_h + (r * h) @ U_h + b_h)
+    layer = weights.from_keras([[kernel, recurrent_kernel, bias]], batch_first=False)
+    np.testing.assert_allclose(layer(x)[1][0], h, rtol=0, atol=1e-13)
+
+
+def test_a_layer_goes_by_its_cell(rng: np.random.Generator) -> None:
+    """Whatever class it has; a cell that nobody else has stays at home."""
+    given = Recurrent("gru", I, H, 2, dtype="float64", seed=0)
+    for found in (
+        weights.from_pytorch(weights.to_pytorch(given)),
+        weights.from_keras(weights.to_keras(given), batch_first=False),
+    ):
+        assert type(found) is GRU
+        x = rng.normal(size=(T, B, I))
+        np.testing.assert_allclose(found(x)[0], given(x)[0], rtol=0, atol=1e-13)
+    own = Recurrent(
+        Cell(
+            "own", sums=("s",), forward=lambda s: ((s,), (tanh(s),)), backward=lambda s, h, dh: ((dh - dh * h * h,), ())
+        ),
+        I, H,
+    )  # fmt: skip
+    for to in (weights.to_pytorch, weights.to_keras, weights.to_tensorflow):
+        message = r"layer must be of a cell that other libraries have, lstm, .*rnn_relu, got Cell\('own'\)"
+        with pytest.raises(ValueError, match=message):
+            to(own)
+
+
 # ---------------------------------------------------------------------------------------------------------- peers
 
 
@@ -91,7 +132,11 @@ def test_keras_computes_what_is_recorded(case: tuple[str, bool, bool, str]) -> N
 @depths
 @forms
 def test_pytorch_computes_the_same(
-    rng: np.random.Generator, form: type[LSTM | RNN], options: dict[str, Any], num_layers: int, bidirectional: bool
+    rng: np.random.Generator,
+    form: type[LSTM | GRU | RNN],
+    options: dict[str, Any],
+    num_layers: int,
+    bidirectional: bool,
 ) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     if options.get("peephole"):
@@ -112,14 +157,14 @@ def test_pytorch_computes_the_same(
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: weights.to_pytorch({}), TypeError, "layer must be an LSTM or RNN, got dict"),
+        (lambda: weights.to_pytorch({}), TypeError, "layer must be an LSTM, GRU or RNN, got dict"),
         (lambda: weights.from_pytorch({}), ValueError, "must hold names like weight_ih_l0"),
         (lambda: weights.from_pytorch({"weight_ih_l1": drawn(20, 3)}), ValueError, "lacks weight_ih_l0, weight_hh_l0"),
         (lambda: weights.from_pytorch({"weight_hr_l0": drawn(2, 3)}), ValueError, "without projections"),
         (
-            lambda: weights.from_pytorch({"weight_ih_l0": drawn(15, 3), "weight_hh_l0": drawn(15, 5)}),
+            lambda: weights.from_pytorch({"weight_ih_l0": drawn(10, 3), "weight_hh_l0": drawn(10, 5)}),
             ValueError,
-            "state_dict must hold the weights of an LSTM or RNN, got a GRU's",
+            "state_dict must hold the weights of an LSTM, 4 gates, of a GRU, 3, or of an RNN, 1; got 2",
         ),
         (
             lambda: weights.from_pytorch({"weight_ih_l0": drawn(20, 3), "weight_hh_l0": drawn(20, 6)}),
@@ -160,16 +205,27 @@ def test_pytorch_computes_the_same(
         ),
         *(
             (
-                lambda bias=bias: weights.from_keras([[drawn(3, 15), drawn(5, 15), bias]]),
+                lambda shape=shape: weights.from_keras([[drawn(3, 15), drawn(5, 15), drawn(*shape)]]),
                 ValueError,
-                r"layers\[0\]\[0\] must hold the weights of an LSTM or RNN, got a GRU's",
+                rf"layers\[0\]\[2\] must be a bias of \(2, 15\), 3 x 5 units, got shape {re.escape(str(shape))}",
             )
-            for bias in (drawn(2, 15), drawn(15))
+            for shape in ((20,), (3, 15), (2, 10))
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 20), drawn(5, 20), drawn(2, 20)]]),
+            ValueError,
+            r"layers\[0\]\[2\] must have 1 dimensions",
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 15), drawn(5, 15), drawn(15)]]),
+            ValueError,
+            r"layers\[0\]\[2\] must be \(2, 15\), the bias of a GRU with reset_after=True, got shape \(15,\), that of "
+            "one with reset_after=False, whose reset gate acts on the state before the product",
         ),
         (
             lambda: weights.from_keras([[drawn(3, 20), drawn(5, 25)]]),
             ValueError,
-            r"layers must have weights \(20, 5\) for the state of 5 units, got \(25, 5\)",
+            r"layers\[0\]\[1\] must be \(5, 20\), 4 x 5 units, got shape \(5, 25\)",
         ),
         (
             lambda: weights.from_pytorch(

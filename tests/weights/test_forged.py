@@ -92,7 +92,11 @@ SIZES = (*NUMBERS, 1.5, 0, HUGE, 10**30, 2**31, 2**62)
 CONFIGURATIONS = [
     *[((name,), value) for name in ("hidden_size", "num_layers", "embedding_size") for value in SIZES],
     *[(("vocabulary",), value) for value in ("", "aab", 3, ["ab"], [1], "abcdefghijk")],
-    *[((name,), value) for name in ("cell", "formulation", "dtype") for value in ("gru", 3, ["lstm"], {}, DEEP)],
+    *[
+        ((name,), value)
+        for name in ("cell", "formulation", "dtype")
+        for value in ("gru", "other", 3, ["lstm"], {}, DEEP)
+    ],
     *[(("dropout",), value) for value in NUMBERS],
     *[((name,), None) for name in ("vocabulary", "num_layers")],
     (("weights",), "evil.pickle"),

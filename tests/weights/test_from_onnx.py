@@ -112,10 +112,11 @@ def test_weights_behind_nodes_that_rearrange_them_are_read(tmp_path: Path) -> No
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's own
-def test_what_pytorch_exports_without_folding_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_what_pytorch_exports_without_folding_is_read(tmp_path: Path, kind: str) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
     torch.manual_seed(0)
-    module = torch.nn.LSTM(I, H, 2, bidirectional=True).eval()
+    module = getattr(torch.nn, kind)(I, H, 2, bidirectional=True).eval()
     x = torch.randn(T, B, I)
     torch.onnx.export(module, (x,), tmp_path / "a.onnx", dynamo=False, do_constant_folding=False)
     y = x.numpy()
@@ -181,20 +182,20 @@ def test_names_within_a_subgraph_hide_those_around_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        (["GRU", "Relu", "GRU", "DynamicQuantizeLSTM"], "got GRU: 2, DynamicQuantizeLSTM: 1$"),
+        (["QGRU", "Relu", "QGRU", "DynamicQuantizeLSTM"], "got QGRU: 2, DynamicQuantizeLSTM: 1$"),
         (["Relu", "MatMul", "Relu"], "got Relu: 2, MatMul: 1$"),
         ([], "got none at all$"),
     ],
 )
 def test_without_a_node_to_read_the_error_names_what_is_there(tmp_path: Path, kinds: list[str], message: str) -> None:
     nodes = [node(kind, ["x"], f"y_{k}") for k, kind in enumerate(kinds)]
-    with pytest.raises(ValueError, match="must have at least one LSTM or RNN node, " + message):
+    with pytest.raises(ValueError, match="must have at least one LSTM, GRU or RNN node, " + message):
         weights.from_onnx(write(tmp_path / "a.onnx", nodes, {}))
 
 
 def test_an_lstm_of_another_domain_is_none(tmp_path: Path) -> None:
     nodes = [onnx.helper.make_node("LSTM", ["x", *SHAPES], ["y"], "n", domain="com.example", hidden_size=H)]
-    with pytest.raises(ValueError, match=r"at least one LSTM or RNN node, got com\.example\.LSTM: 1"):
+    with pytest.raises(ValueError, match=r"at least one LSTM, GRU or RNN node, got com\.example\.LSTM: 1"):
         weights.from_onnx(write(tmp_path / "a.onnx", nodes, constants()))
 
 

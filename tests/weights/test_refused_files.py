@@ -133,6 +133,8 @@ RUNS = {"eval", "exec", "compile", "__import__", "execfile", "input"}
 MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "runpy", "importlib", "imp", "code"}
 KNOWN = {  # where such a thing stands all the same, and why it is none
     "kernels/cache.py: pickle": "machine code compiled here, as in a .pyc; behind a digest, in the user's own cache",
+    "kernels/units.py: exec": "a few lines about each of a cell's functions, whose arguments' names are identifiers",
+    "kernels/units.py: compile": "the same",
     "bench/peers.py: importlib": "the libraries of a table in the source, and their versions",
     "environment.py: importlib": "importlib.metadata: version numbers",
     "course/lesson.py: importlib": "importlib.metadata: version numbers",

@@ -39,11 +39,28 @@ def test_nodes_that_nblstm_has_not_are_refused(tmp_path: Path, changes: dict[str
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({}, "node n has linear_before_reset=0, a GRU whose reset gate acts on the state before the product"),
+        ({"linear_before_reset": 1, "activations": ["Sigmoid", "Relu"]}, "the activations Sigmoid, Relu"),
+        ({"linear_before_reset": 1, "hidden_size": 3}, "W and R of node n must have 3 blocks of 3 rows"),
+    ],
+)
+def test_grus_that_nblstm_has_not_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    node = onnx.helper.make_node("GRU", ["x", "W", "R"], ["y"], "n", **({"hidden_size": 5} | changes))
+    tensors = [onnx.numpy_helper.from_array(drawn(1, 15, n), name) for name, n in (("W", 4), ("R", 5))]
+    graph = onnx.helper.make_graph([node], "g", [], [], tensors)
+    (tmp_path / "a.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    with pytest.raises(ValueError, match=message):
+        weights.from_onnx(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"P": 1}, "P of node n must have 3 blocks of 5"),
         ({"P": 4}, "P of node n must have 3 blocks of 5"),
         ({"direction": 3}, "is damaged: node n cannot be read"),
         ({"activations": [1.0]}, "is damaged: node n cannot be read"),
-        ({"twice": True}, "a name of its own for each LSTM and RNN node, got n twice"),
+        ({"twice": True}, "a name of its own for each LSTM, GRU and RNN node, got n twice"),
     ],
 )
 def test_nodes_that_make_no_sense_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -73,7 +90,7 @@ def test_files_that_are_no_onnx_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="damaged or no ONNX file"):
         weights.from_onnx(tmp_path / "a.onnx")
     (tmp_path / "a.onnx").write_bytes(b"")
-    with pytest.raises(ValueError, match="at least one LSTM or RNN node"):
+    with pytest.raises(ValueError, match="at least one LSTM, GRU or RNN node"):
         weights.from_onnx(tmp_path / "a.onnx")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         weights.from_onnx(tmp_path / "b.onnx")

@@ -12,7 +12,7 @@ import pytest
 from support.forms import BOTH, depths, directions, forms, made
 from support.record_exchange import B, H, I, T
 
-from nblstm import LSTM, RNN, CharLM, LSTMCell, SequenceClassifier, SequenceRegressor, WordLM, weights
+from nblstm import GRU, LSTM, RNN, CharLM, LSTMCell, SequenceClassifier, SequenceRegressor, WordLM, weights
 
 
 def run_onnx(path: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -25,9 +25,9 @@ def run_onnx(path: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(names, session.run(None, feeds), strict=True))
 
 
-def states(rng: np.random.Generator, layer: LSTM | RNN, batch: int) -> dict[str, np.ndarray]:
+def states(rng: np.random.Generator, layer: LSTM | GRU | RNN, batch: int) -> dict[str, np.ndarray]:
     shape = (layer.num_layers * layer.directions, batch, layer.hidden_size)
-    return {name: rng.normal(size=shape).astype("float32") for name in ("h_0", "c_0")[: 1 + layer.has_cell]}
+    return {name: rng.normal(size=shape).astype("float32") for name in ("h_0", "c_0")[: len(layer.cell.states)]}
 
 
 def assert_same_outputs(found: dict[str, np.ndarray], name: str, result: tuple[np.ndarray, Any]) -> None:
@@ -45,7 +45,7 @@ def assert_same_outputs(found: dict[str, np.ndarray], name: str, result: tuple[n
 @depths
 @forms
 def test_onnx_runtime_runs_a_layer_and_it_is_read_back(
-    tmp_path: Path, rng: np.random.Generator, form: type[LSTM | RNN], options: dict[str, Any], num_layers: int,
+    tmp_path: Path, rng: np.random.Generator, form: type[LSTM | GRU | RNN], options: dict[str, Any], num_layers: int,
     bidirectional: bool, batch_first: bool,
 ) -> None:  # fmt: skip
     layer = made(form, num_layers, bidirectional, "float32", batch_first=batch_first, **options)
@@ -54,7 +54,7 @@ def test_onnx_runtime_runs_a_layer_and_it_is_read_back(
     for steps, batch in ((T, B), (2, 1)):
         x = rng.normal(size=(batch, steps, I) if batch_first else (steps, batch, I)).astype("float32")
         given = states(rng, layer, batch)
-        state = tuple(given.values()) if layer.has_cell else given["h_0"]
+        state = tuple(given.values()) if len(layer.cell.states) > 1 else given["h_0"]
         assert_same_outputs(run_onnx(tmp_path / "a.onnx", {"x": x} | given), "y", layer(x, state))
     found = weights.from_onnx(tmp_path / "a.onnx")
     assert list(found) == [f"{form.__name__}.l{k}" for k in range(num_layers)]
@@ -66,13 +66,13 @@ def test_onnx_runtime_runs_a_layer_and_it_is_read_back(
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("cell", ["lstm", "peephole", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "rnn_tanh", "rnn_relu"])
 def test_onnx_runtime_runs_a_character_model(tmp_path: Path, rng: np.random.Generator, cell: str) -> None:
     pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
     model = CharLM("abcdefg", 3, 8, 2, cell=cell, dropout=0.5, seed=1)
     weights.to_onnx(model, tmp_path / "a.onnx")
     tokens, given = rng.integers(0, 7, (T, B)), states(rng, model.recurrent, B)
-    state = tuple(given.values()) if model.recurrent.has_cell else given["h_0"]
+    state = tuple(given.values()) if len(model.recurrent.cell.states) > 1 else given["h_0"]
     found = run_onnx(tmp_path / "a.onnx", {"tokens": tokens} | given)
     assert_same_outputs(found, "logits", model(tokens, state))
 
@@ -114,7 +114,7 @@ def test_an_exported_layer_takes_lengths(
 @pytest.mark.peers
 @directions
 @pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
-@pytest.mark.parametrize("cell", ["lstm", "rnn_tanh"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh"])
 def test_an_exported_sequence_model_takes_lengths(
     tmp_path: Path, rng: np.random.Generator, kind: Any, cell: str, bidirectional: bool
 ) -> None:
@@ -156,7 +156,7 @@ def test_the_metadata_say_how_to_call_a_model(tmp_path: Path) -> None:
 @pytest.mark.peers
 def test_models_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
-    which = "model must be an LSTM, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, got"
+    which = "model must be an LSTM, GRU, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, got"
     with pytest.raises(TypeError, match=f"{which} dict$"):
         weights.to_onnx({}, tmp_path / "c.onnx")  # type: ignore[arg-type]
     cell = LSTMCell(2, 3, seed=0)

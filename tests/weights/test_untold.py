@@ -66,7 +66,9 @@ def test_activations_that_nblstm_has_not_are_refused() -> None:
     arrays = keras_weights("LSTM", False, True)
     refused("recurrent_activation must be 'sigmoid'.*'hard_sigmoid'", weights.from_keras, arrays,
             recurrent_activation="hard_sigmoid")  # fmt: skip
-    refused("activation must be 'tanh' for an LSTM, got 'relu'", weights.from_keras, arrays, activation="relu")
+    for kind in ("LSTM", "GRU"):
+        refused("activation must be 'tanh' for an LSTM or GRU, got 'relu'", weights.from_keras,
+                keras_weights(kind, False, True), activation="relu")  # fmt: skip
     refused("activation must be 'tanh' or 'relu', got 'elu'", weights.from_keras, arrays, activation="elu")
 
 
@@ -78,24 +80,29 @@ def test_peepholes_are_not_dropped() -> None:
 
 
 def as_cudnn_has_them(kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray) -> list[np.ndarray]:
-    """As Keras converts the weights of its ``LSTM`` for ``CuDNNLSTM``: gate by gate."""
-    gates = [part.T.reshape(part.shape) for part in np.split(kernel, 4, axis=1)]
-    recurrent = [part.T for part in np.split(recurrent_kernel, 4, axis=1)]
-    share = np.linspace(-1, 2, len(bias))
-    return [np.hstack(gates), np.hstack(recurrent), np.concatenate([share * bias, (1 - share) * bias])]
+    """As Keras converts the weights of its ``LSTM`` for ``CuDNNLSTM`` and of its ``GRU``: gate by gate."""
+    K = recurrent_kernel.shape[1] // len(recurrent_kernel)
+    gates = [part.T.reshape(part.shape) for part in np.split(kernel, K, axis=1)]
+    recurrent = [part.T for part in np.split(recurrent_kernel, K, axis=1)]
+    if K == 4:
+        share = np.linspace(-1, 2, len(bias))
+        bias = np.array([share * bias, (1 - share) * bias])
+    return [np.hstack(gates), np.hstack(recurrent), bias.ravel()]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_weights_of_cudnnlstm_are_those_of_the_lstm(bidirectional: bool) -> None:
-    plain = keras_weights("LSTM", bidirectional, True)
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_the_weights_of_cudnns_layers_are_those_of_the_plain_ones(kind: str, bidirectional: bool, rng: Any) -> None:
+    plain = keras_weights(kind, bidirectional, True)
     cudnn = [
         [array for start in range(0, len(arrays), 3) for array in as_cudnn_has_them(*arrays[start : start + 3])]
         for arrays in plain
     ]
-    assert cudnn[0][2].shape == (8 * H,)
+    assert cudnn[0][2].shape == ({"LSTM": 8, "GRU": 6}[kind] * H,)
     found = weights.from_keras(cudnn, bidirectional=bidirectional)
     expected = weights.from_keras(plain, bidirectional=bidirectional)
-    np.testing.assert_allclose(found.flat_params, expected.flat_params, rtol=0, atol=1e-15)
+    x = rng.normal(size=(B, T, I))
+    np.testing.assert_allclose(found(x)[0], expected(x)[0], rtol=0, atol=1e-14)
 
 
 # ---------------------------------------------------------------------------------------------------- what to do

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def draw_backward(kind: str = "lstm", *, ax: Axes | None = None) -> Axes:
     r"""The data flow of one step backward: which gradient comes from where, and what multiplies it on its way.
 
-    d stands for the gradient of the loss with respect to what follows: dc for that of c. As in
-    `nblstm.kernels.cells`, di, df, dg, do are the gradients of the gates' weighted sums, below the boxes; above a box
-    stands the gradient of its output, and in it the derivative of its activation. All is written for one sequence, with
-    x and h as columns; over a batch the gradients of the weights add up.
+    d stands for the gradient of the loss with respect to what follows: dc for that of c. As in `nblstm.cells.lstm`, di,
+    df, dg, do are the gradients of the gates' weighted sums, below the boxes; above a box stands the gradient of its
+    output, and in it the derivative of its activation. All is written for one sequence, with x and h as columns; over a
+    batch the gradients of the weights add up.
 
     Parameters
     ----------

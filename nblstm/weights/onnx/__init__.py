@@ -1,4 +1,4 @@
-"""ONNX: whole models written for ONNX Runtime, and the LSTM and RNN nodes of a model read back."""
+"""ONNX: whole models written for ONNX Runtime, and the LSTM, GRU and RNN nodes of a model read back."""
 
 from nblstm.weights.onnx.reading import from_onnx
 from nblstm.weights.onnx.writing import to_onnx

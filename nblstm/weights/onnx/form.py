@@ -1,13 +1,14 @@
-"""What reading and writing share: the package onnx itself and its errors, ONNX's order of the gates, and its names."""
+"""What reading and writing share: the package onnx itself and its errors, ONNX's operators, gates and names."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
-GATES = {4: [0, 3, 1, 2], 1: [0]}  # i, o, f, c from i, f, g, o: c is our g
-BACK = {4: [0, 2, 3, 1], 1: [0]}
+OPERATORS = {4: "LSTM", 3: "GRU", 1: "RNN"}  # by the number of their gates
+GATES = {4: [0, 3, 1, 2], 3: [1, 0, 2], 1: [0]}  # i, o, f, c from i, f, g, o: c is our g; z, r, h from r, z, n
+BACK = {4: [0, 2, 3, 1], 3: [1, 0, 2], 1: [0]}
 PEEPHOLES = [0, 2, 1]  # i, o, f from i, f, o, and back
-ACTIVATIONS = {"lstm": ["Sigmoid", "Tanh", "Tanh"], "tanh": ["Tanh"], "relu": ["Relu"]}
+ACTIVATIONS = {"LSTM": [["Sigmoid", "Tanh", "Tanh"]], "GRU": [["Sigmoid", "Tanh"]], "RNN": [["Tanh"], ["Relu"]]}
 STANDARD = ("", "ai.onnx")  # names of the domain of ONNX's own operators
 LARGEST = 2**31 - 1  # bytes that the format, Protocol Buffers, can hold
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nblstm.weights.onnx.form import STANDARD, first_line
+from nblstm.weights.onnx.form import OPERATORS, STANDARD, first_line
 
 
 def inlined(model: Any, most: int) -> Any:
@@ -37,6 +37,6 @@ def inlined(model: Any, most: int) -> Any:
     except Exception as error:  # onnx's own errors, which are of no common type
         raise ValueError(f"its functions cannot take the places of their calls: {first_line(error)}") from error
     for function in model.functions:  # of another version of ONNX's operators than the rest
-        if any(node.op_type in ("LSTM", "RNN") and node.domain in STANDARD for node in function.node):
+        if any(node.op_type in OPERATORS.values() and node.domain in STANDARD for node in function.node):
             raise ValueError(f"function {function.name} must have the opset of the model")
     return model

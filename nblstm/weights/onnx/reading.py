@@ -1,4 +1,4 @@
-"""Reading: the LSTM and RNN nodes of an ONNX file, in its subgraphs too, as layers."""
+"""Reading: the LSTM, GRU and RNN nodes of an ONNX file, in its subgraphs too, as layers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_path, as_size
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.recurrent import GRU, LSTM, RNN
 from nblstm.weights.files import check_file
-from nblstm.weights.onnx.form import ACTIVATIONS, BACK, LARGEST, PEEPHOLES, STANDARD, require_onnx
+from nblstm.weights.onnx.form import ACTIVATIONS, BACK, LARGEST, OPERATORS, PEEPHOLES, STANDARD, require_onnx
 from nblstm.weights.onnx.functions import inlined
 from nblstm.weights.onnx.stored import WORK, Scope, Stored
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of
 
 
-def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
-    """Every LSTM and RNN node of an ONNX file as a layer, by the name of the node, in the order of the graph.
+def from_onnx(path: str | Path) -> dict[str, LSTM | GRU | RNN]:
+    """Every LSTM, GRU and RNN node of an ONNX file as a layer, by the name of the node, in the order of the graph.
 
     Each is a layer of its own: ONNX stacks layers by nodes that follow one another, and
     ``Sequential(*layers.values())`` joins those of a plain stack. Nodes in the branches and bodies of If, Loop and Scan
@@ -35,7 +35,7 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
 
     Returns
     -------
-    dict of str to LSTM or RNN
+    dict of str to LSTM, GRU or RNN
 
     Warns
     -----
@@ -48,7 +48,8 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
         The package onnx is missing; the error says how to install it.
     ValueError
         No ONNX file, no such node, weights that depend on the model's inputs, or a node that does what nblstm does not:
-        direction "reverse", clip, input_forget, other activations, projections. The node is named.
+        direction "reverse", clip, input_forget, other activations, projections, a GRU with linear_before_reset=0. The
+        node is named.
     TypeError
         Weights that are neither float32 nor float64.
 
@@ -69,13 +70,15 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     stored, kinds = Stored(onnx, model, path), Counter[str]()
-    found: dict[str, LSTM | RNN] = {}
+    found: dict[str, LSTM | GRU | RNN] = {}
     for node, scope in stored.nodes(model.graph):
         kinds[node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"] += 1
-        if node.op_type in ("LSTM", "RNN") and node.domain in STANDARD:
+        if node.op_type in OPERATORS.values() and node.domain in STANDARD:
             name = node.name or next(filter(None, node.output), node.op_type)
             if name in found:
-                raise ValueError(f"{path} must have a name of its own for each LSTM and RNN node, got {name} twice")
+                raise ValueError(
+                    f"{path} must have a name of its own for each LSTM, GRU and RNN node, got {name} twice"
+                )
             try:
                 found[name] = _layer_of_node(stored, node, name, scope)
             except (AttributeError, KeyError) as error:  # of an attribute or a tensor of a kind that ONNX has not there
@@ -83,7 +86,7 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | RNN]:
             except RecursionError:
                 raise ValueError(f"{path} is damaged: the weights of node {name} depend on themselves") from None
     if not found:
-        raise ValueError(f"{path} must have at least one LSTM or RNN node, got {_listed(kinds)}")
+        raise ValueError(f"{path} must have at least one LSTM, GRU or RNN node, got {_listed(kinds)}")
     return found
 
 
@@ -94,20 +97,23 @@ def _listed(kinds: Counter[str]) -> str:
     return ", ".join(f"{kind}: {kinds[kind]}" for kind in shown) or "none at all"
 
 
-def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM | RNN:
-    """The layer that a node of the type LSTM or RNN is."""
+def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM | GRU | RNN:
+    """The layer that a node of the type LSTM, GRU or RNN is."""
     attributes = {attribute.name: stored.onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     direction = attributes.pop("direction", b"forward").decode()
     hidden_size, batch_first = attributes.pop("hidden_size", None), bool(attributes.pop("layout", 0))
     if direction not in ("forward", "bidirectional"):
         raise ValueError(f"node {name} must have direction forward or bidirectional, got {direction}")
     D = 1 + (direction == "bidirectional")
-    gates = {"LSTM": 4, "RNN": 1}[node.op_type]
-    default = ACTIVATIONS["lstm" if gates == 4 else "tanh"]
-    activations = [text.decode() for text in attributes.pop("activations", None) or []] or default * D
-    known = [default] if gates == 4 else [ACTIVATIONS["tanh"], ACTIVATIONS["relu"]]
-    if activations not in [kind * D for kind in known]:
+    known = [each * D for each in ACTIVATIONS[node.op_type]]
+    activations = [text.decode() for text in attributes.pop("activations", None) or []] or known[0]
+    if activations not in known:
         raise ValueError(f"node {name} has the activations {', '.join(activations)}, which nblstm does not have")
+    if node.op_type == "GRU" and not attributes.pop("linear_before_reset", 0):
+        raise ValueError(
+            f"node {name} has linear_before_reset=0, a GRU whose reset gate acts on the state before the product, "
+            "which nblstm does not have"
+        )
     if attributes.pop("input_forget", 0) or attributes:
         raise ValueError(
             f"node {name} has {', '.join(map(str, attributes)) or 'input_forget'}, which nblstm does not have"
@@ -132,6 +138,7 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
     H = as_size(f"hidden_size of node {name}", hidden_size or R.shape[2])
     if P is not None and P.shape[1] != 3 * H:
         raise ValueError(f"P of node {name} must have 3 blocks of {H}, got shape {P.shape}")
+    gates = next(gates for gates, operator in OPERATORS.items() if operator == node.op_type)
     order, tracks = BACK[gates], []
     for d in range(D):
         ih, hh = (gates_apart(f"{letter} of node {name}", array[d], H, 0) for letter, array in (("W", W), ("R", R)))

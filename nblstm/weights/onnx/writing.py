@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblstm.arguments import as_flag
+from nblstm.cells.rnn import RNN_RELU
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.layers.recurrent import LSTM, RNN
+from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
+from nblstm.layers.sequence import SequenceLayer
 from nblstm.layers.single_step import CellLayer
 from nblstm.weights.files import atomic_write
-from nblstm.weights.onnx.form import ACTIVATIONS, GATES, PEEPHOLES, require_onnx
+from nblstm.weights.onnx.form import ACTIVATIONS, GATES, OPERATORS, PEEPHOLES, require_onnx
 from nblstm.weights.tracks import Track, tracks_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ STEPS_FIRST, BATCH_FIRST = "(steps, batch, features)", "(batch, steps, features)
 STATES = "the state (h_0, and c_0 of an LSTM) is zeros at first, then what came out as h_n and c_n"
 
 
-def to_onnx(model: LSTM | RNN | Network, path: str | Path, *, lengths: bool = False) -> None:
+def to_onnx(model: LSTM | GRU | RNN | Recurrent | Network, path: str | Path, *, lengths: bool = False) -> None:
     """Write a layer or a whole model to an ONNX file, which ONNX Runtime and other tools run; atomically.
 
     Steps and batch may have any size at run time. What the inputs and outputs are called, and their shapes:
@@ -34,18 +36,19 @@ def to_onnx(model: LSTM | RNN | Network, path: str | Path, *, lengths: bool = Fa
     ==================== ============================================ ==========================================
     model                inputs                                       outputs
     ==================== ============================================ ==========================================
-    `LSTM`, `RNN`        x (T, B, I), h_0 and c_0 (L * D, B, H)       y (T, B, D * H), h_n and c_n as h_0 and c_0
+    a recurrent layer    x (T, B, I), h_0 and c_0 (L * D, B, H)       y (T, B, D * H), h_n and c_n as h_0 and c_0
     `CharLM`, `WordLM`   tokens int64 (T, B), h_0 and c_0             logits (T, B, V), h_n and c_n
     sequence models      x (T, B, I)                                  z (B, outputs)
     ==================== ============================================ ==========================================
 
-    An RNN has neither c_0 nor c_n. With ``batch_first`` x and y are (B, T, ...). Nothing is dropped. With `lengths`
-    there is one more input, lengths int32 (B,). The file's metadata have a line ``usage``, which says how to call the
-    model, and of a `CharLM` or `WordLM` its ``vocabulary``, as JSON.
+    A GRU or an RNN has neither c_0 nor c_n. With ``batch_first`` x and y are (B, T, ...). Nothing is dropped. With
+    `lengths` there is one more input, lengths int32 (B,). The file's metadata have a line ``usage``, which says how to
+    call the model, and of a `CharLM` or `WordLM` its ``vocabulary``, as JSON.
 
     Parameters
     ----------
-    model : LSTM, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor
+    model : LSTM, GRU, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor
+        Or a `Recurrent` of one of their cells.
     path : str or Path
     lengths : bool
         Whether the exported model takes the length of each sequence of a padded batch, as layers and sequence models
@@ -58,13 +61,13 @@ def to_onnx(model: LSTM | RNN | Network, path: str | Path, *, lengths: bool = Fa
     TypeError
         `model` is something else.
     ValueError
-        `lengths` of a `CharLM` or `WordLM`, which takes none.
+        `lengths` of a `CharLM` or `WordLM`, which takes none; a cell that ONNX does not have.
     OSError
         `path` cannot be written.
 
     Notes
     -----
-    ONNX Runtime runs float32 models only: its LSTM has no float64.
+    ONNX Runtime runs float32 models only: its LSTM and GRU have no float64.
     """
     onnx = require_onnx()
     content = _Graph(onnx, model, as_flag("lengths", lengths)).model().SerializeToString()
@@ -85,7 +88,7 @@ class _Graph:
         self.outputs: list[Any] = []
         self.metadata: dict[str, str] = {}
         self.name, self.with_lengths = type(model).__name__, lengths
-        if isinstance(model, (LSTM, RNN)):
+        if isinstance(model, SequenceLayer):
             self._add_layer(model)
         elif isinstance(model, LanguageModel):
             self._add_language(model)
@@ -94,7 +97,7 @@ class _Graph:
         else:
             way = ": load its parameters, _l0 after each name, into a layer" if isinstance(model, CellLayer) else ""
             raise TypeError(
-                "model must be an LSTM, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, "
+                "model must be an LSTM, GRU, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, "
                 f"got {type(model).__name__}{way}"
             )
 
@@ -109,7 +112,7 @@ class _Graph:
         self.onnx.checker.check_model(model, full_check=True)
         return model
 
-    def _add_layer(self, layer: LSTM | RNN) -> None:
+    def _add_layer(self, layer: SequenceLayer) -> None:
         form = ("B", "T") if layer.batch_first else ("T", "B")
         x = self._input("x", layer.dtype, (*form, layer.input_size))
         if layer.batch_first:
@@ -162,10 +165,10 @@ class _Graph:
             return product
         return self._node("Add", [product, self._weight("linear.bias", layer.params["bias"])], "sum")
 
-    def _recurrent(self, layer: LSTM | RNN, x: str, states: bool, lengths: str) -> tuple[str, str]:
+    def _recurrent(self, layer: Any, x: str, states: bool, lengths: str) -> tuple[str, str]:
         """All layers over x, from states that are inputs, or from zeros; y, and the top layer's h_n."""
         L, D, H = layer.num_layers, layer.directions, layer.hidden_size
-        kinds = ("h", "c")[: 1 + layer.has_cell]
+        kinds = layer.cell.states
         initial = {kind: [""] * L for kind in kinds}
         final: dict[str, list[str]] = {kind: [] for kind in kinds}
         if states:
@@ -173,20 +176,22 @@ class _Graph:
                 whole = self._input(f"{kind}_0", layer.dtype, (L * D, "B", H))
                 initial[kind] = self._split(whole, kind, L, D) if L > 1 else [whole]
         tracks = tracks_of(layer)
+        operator = OPERATORS[len(layer.cell.sums)]
+        own = {"linear_before_reset": 1} if operator == "GRU" else {}
         merged = self._weight("shape_of_y", np.array([0, 0, D * H]))
         h_n = ""
         for k in range(L):
             operands = self._operands(k, tracks[k * D : (k + 1) * D], lengths, [initial[kind][k] for kind in kinds])
             outputs = [f"Y_l{k}", *(f"{kind}_n_l{k}" for kind in kinds)]
-            activations = ACTIVATIONS["lstm" if isinstance(layer, LSTM) else layer.nonlinearity] * D
             node = self.onnx.helper.make_node(
-                "LSTM" if isinstance(layer, LSTM) else "RNN",
+                operator,
                 [x, *operands],
                 outputs,
                 f"{self.name}.l{k}",
                 hidden_size=H,
                 direction="bidirectional" if D == 2 else "forward",
-                activations=activations,
+                activations=ACTIVATIONS[operator][layer.cell is RNN_RELU] * D,
+                **own,
             )
             self.nodes.append(node)
             by_batch = self._node("Transpose", [f"Y_l{k}"], f"Y_l{k}_by_batch", perm=[0, 2, 1, 3])

@@ -1,0 +1,272 @@
+"""`Cell`: the declaration of a recurrent cell, which is all that layers, kernels and files need to know of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nblstm.arguments import as_flag, as_text
+from nblstm.cells.declaration import (
+    arguments_of,
+    as_function,
+    as_names,
+    as_peepholes,
+    check_distinct,
+    check_taken,
+    check_values,
+    names_read_by,
+)  # fmt: skip
+from nblstm.cells.differences import check_backward
+from nblstm.cells.digest import digest
+
+CELLS: dict[str, Cell] = {}
+"""Cells by the names that layers, settings and files have for them: those that come with the package."""
+
+KNOWN: dict[str, Cell] = {}
+"""Every cell of this process by its key, for its copies."""
+
+SLOTS = (1, 2, 4)
+
+
+class Column(NamedTuple):
+    """A weighted sum as the kernels take it: which block of rows of the weights its parts from x and h come from.
+
+    -1 is for none.
+    """
+
+    name: str
+    of_x: int
+    of_h: int
+
+
+class Cell:
+    r"""A recurrent cell: what one unit computes in one time step, and the way back.
+
+    For every unit and each of its weighted sums
+
+    .. math:: s_t = W_s x_t + U_s h_{t-1} + b_s
+
+    `forward` takes the sums and the states of the step before, :math:`(s_t, \dots, c_{t-1}, \dots)`, to the new states;
+    `backward` is its chain rule. The products, and the gradient that goes to :math:`h_{t-1}` through U, are the
+    library's matter. Both are ordinary functions of one unit's numbers: in plain Python they run on NumPy's arrays, and
+    a layer compiles them on vectors of units.
+
+    Parameters
+    ----------
+    name : str
+        Stands in `repr` and in errors; of those in ``CELLS`` also in files.
+    sums : sequence of str
+        The weighted sums, in the order of their blocks of rows in ``weight_ih_l{k}`` and ``weight_hh_l{k}``.
+    states : sequence of str
+        The states, first the one that the sums read and that is the layer's output, "h".
+    forward : function
+        Returns two tuples: what `backward` needs of this step, and the new states. Its arguments are, by their names,
+        the sums; for a state c of the step before ``c_prev``; for a sum s in `apart` its two parts ``s_x`` and
+        ``s_h``; and the weights in `peepholes`.
+    backward : function
+        Returns two tuples: the gradients of the sums, in the order of `forward`'s arguments, and those of the states
+        of the step before that `forward` takes, in the order of `states`. Its arguments are, by their names, what
+        `forward` left, in that order; ``c_prev`` and ``c`` for a state before and after the step; ``dc`` for the
+        gradient of the new one; and the weights in `peepholes`. A gradient of a state holds all that comes from later.
+    apart : sequence of str
+        Sums whose parts :math:`W_s x_t + b` and :math:`U_s h_{t-1} + b'` stay apart, as in the candidate of a GRU.
+    peepholes : mapping of str to (str, str)
+        Weights of one number per unit, which `forward` multiplies with a state before it adds them to a sum: for each
+        its name, that of the sum, and ``c_prev`` or ``c``. Together they are ``weight_peephole_l{k}``.
+    forget : str, optional
+        The sum that `forget_bias` of a layer is added to.
+    check : bool
+        Whether `backward` is compared with differences of `forward`, at once, on a few random numbers.
+
+    Attributes
+    ----------
+    columns : list of Column
+        The weighted sums as the kernels take them: of one that is apart its part from x and its part from h.
+    saved, carried : tuple of str
+        What `forward` leaves for `backward`, and the states whose value before the step `forward` takes.
+    slots : int
+        Numbers per unit and step that training keeps room for: the sums, or what `backward` needs in their place. A
+        tile takes 1, 2 or 4 vectors of one block of units.
+    places : tuple of int
+        The slot of each of the columns.
+    rows : numpy.ndarray, shape (slots, 2)
+        For every slot the block of rows of the weights for x and that for h, -1 for none.
+    returns_h, reads_more_than_h : bool
+        Whether `backward` has a gradient for h of the step before, beside the one through the product; and whether it
+        reads anything of a step but h: to go back from h alone, that is computed again.
+    key : str
+        The name, and a digest of all that the machine code depends on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Names that repeat or that nothing is known of; functions that do not return what is said above; a gradient that
+        is not the derivative.
+
+    Examples
+    --------
+    >>> from nblstm import Cell, Recurrent
+    >>> from nblstm.cells import sigmoid, tanh
+    >>> def coupled_forward(f, g, o, c_prev):
+    ...     f, g, o = sigmoid(f), tanh(g), sigmoid(o)
+    ...     c = f * c_prev + (1 - f) * g
+    ...     return (f, g, o), (o * tanh(c), c)
+    >>> def coupled_backward(f, g, o, c_prev, c, dh, dc):
+    ...     tanh_c = tanh(c)
+    ...     dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    ...     df, dg, do = dc * (c_prev - g), dc * (1 - f), dh * tanh_c
+    ...     return (df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o)), (dc * f,)
+    >>> Coupled = Cell(
+    ...     "coupled", sums=("f", "g", "o"), states=("h", "c"), forward=coupled_forward, backward=coupled_backward
+    ... )
+    >>> Recurrent(Coupled, 64, 128, num_layers=2).num_parameters
+    173568
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        sums: Sequence[str],
+        states: Sequence[str] = ("h",),
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        apart: Sequence[str] = (),
+        peepholes: Mapping[str, tuple[str, str]] | None = None,
+        forget: str | None = None,
+        check: bool = True,
+    ) -> None:
+        self.name = as_text("name", name)
+        self.sums, self.states, self.apart = (
+            as_names("sums", sums),
+            as_names("states", states),
+            as_names("apart", apart, 0),
+        )
+        self.peepholes = as_peepholes(peepholes)
+        self.forget = None if forget is None else as_text("forget", forget)
+        self.forward, self.backward = as_function("forward", forward), as_function("backward", backward)
+        if self.states[0] != "h":
+            raise ValueError(f"states must begin with 'h', which the sums read, got {self.states[0]!r}")
+        for label, members in (("apart", self.apart), ("forget", (self.forget,) if self.forget is not None else ())):
+            for member in members:
+                if member not in self.sums:
+                    raise ValueError(f"{label} must name sums, {', '.join(self.sums)}, got {member!r}")
+        self.forward_arguments, self.backward_arguments = arguments_of(self.forward), arguments_of(self.backward)
+        previous = [f"{state}_prev" for state in self.states]
+        self._check_peepholes(previous)
+        self.columns = _columns(self.sums, self.apart)
+        known = [column.name for column in self.columns]
+        gradients = [f"d{state}" for state in self.states]
+        check_distinct([*known, *self.states, *previous, *gradients, *self.peepholes])
+        check_taken("forward", self.forward_arguments, [*known, *previous, *self.peepholes])
+        missing = [each for each in known if each not in self.forward_arguments]
+        if missing:
+            raise ValueError(f"forward must take every sum, got none named {missing[0]!r}")
+        given_states = {*previous, *self.states, *gradients, *self.peepholes}
+        self.saved = tuple(each for each in self.backward_arguments if each not in given_states)
+        self.carried = tuple(state for state in self.states if f"{state}_prev" in self.forward_arguments)
+        for what, count in (
+            ("sums, parts of one counted apart,", len(known)),
+            ("values for backward", len(self.saved)),
+        ):
+            if count > SLOTS[-1]:
+                raise ValueError(f"a cell may have {SLOTS[-1]} {what} at most, got {count}")
+        self.slots = next(slots for slots in SLOTS if slots >= max(len(known), len(self.saved), 4 * bool(self.apart)))
+        # First the sums that have no part from h, last those that have none from x: either part lies in one piece.
+        order = sorted(range(len(known)), key=lambda k: (self.columns[k].of_x < 0) - (self.columns[k].of_h < 0))
+        self.places = tuple(order.index(k) for k in range(len(known)))
+        blocks = [(self.columns[k].of_x, self.columns[k].of_h) for k in order]
+        self.rows = np.array(blocks + [(-1, -1)] * (self.slots - len(blocks)))
+        self.returns_h = "h" in self.carried
+        more = (*self.saved, *self.states[1:], *previous[1:])
+        self.reads_more_than_h = bool(self.peepholes) or not names_read_by(self.backward).isdisjoint(more)
+        self.key = self._key()
+        self._check_results()
+        if as_flag("check", check):
+            check_backward(self)
+        KNOWN.setdefault(self.key, self)
+
+    def __repr__(self) -> str:
+        return f"Cell({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """One that comes with the package by its name, which is one object in every process; any other by its parts."""
+        if CELLS.get(self.name) is self:
+            return _named, (self.name,)
+        arguments = {
+            each: getattr(self, each)
+            for each in ("sums", "states", "forward", "backward", "apart", "peepholes", "forget")
+        } | {"check": False}  # which was looked at when it was declared
+        return _made, (self.name, arguments)
+
+    def _key(self) -> str:
+        declared = repr((self.sums, self.states, self.apart, sorted(self.peepholes.items()), self.forget))
+        return f"{self.name}-{digest(declared, self.forward, self.backward)}"
+
+    # --------------------------------------------------------------------------------------------------------- checks
+
+    def check_unchanged(self) -> None:
+        """Refuse a cell whose functions are no longer what its key says, as they are about to be compiled.
+
+        Raises
+        ------
+        ValueError
+            Something that they use has been given another value.
+        """
+        if self._key() != self.key:
+            raise ValueError(
+                f"cell {self.name!r} must be declared anew: what its functions use has changed since it was declared"
+            )
+
+    def _check_peepholes(self, previous: list[str]) -> None:
+        for each, target in self.peepholes.items():
+            if target[0] not in self.sums or target[0] in self.apart:
+                raise ValueError(f"peepholes[{each!r}] must name a sum that is not apart, got {target[0]!r}")
+            if target[1] not in (*previous[1:], *self.states[1:]):
+                raise ValueError(f"peepholes[{each!r}] must name a state beside h, as c_prev or c, got {target[1]!r}")
+
+    def _check_results(self) -> None:
+        """Run both on a few numbers in plain Python, and look at how many come back."""
+        numbers = {each: np.full(2, 0.25) for each in (*self.forward_arguments, *self.backward_arguments)}
+        saved, states = self._pair("forward", [numbers[each] for each in self.forward_arguments])
+        check_values("forward", "what backward takes besides states", saved, self.saved)
+        check_values("forward", "the new states", states, self.states)
+        sums, before = self._pair("backward", [numbers[each] for each in self.backward_arguments])
+        check_values("backward", "gradients of the sums", sums, [column.name for column in self.columns])
+        check_values("backward", "gradients of the states before that forward takes", before, self.carried)
+
+    def _pair(self, label: str, arguments: Sequence[np.ndarray]) -> tuple[tuple, tuple]:
+        try:
+            with np.errstate(all="ignore"):
+                found = getattr(self, label)(*arguments)
+        except Exception as error:
+            at = traceback.extract_tb(error.__traceback__)[1]  # below this one
+            raise ValueError(
+                f"{label} of cell {self.name!r} must take arrays, a number for each unit, which line {at.lineno} does "
+                f"not: {at.line} ({error})"
+            ) from error
+        if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, tuple) for each in found)):
+            raise TypeError(f"{label} must return two tuples, got {found!r}")
+        return found
+
+
+def _columns(sums: Sequence[str], apart: Sequence[str]) -> list[Column]:
+    found = []
+    for block, each in enumerate(sums):
+        if each in apart:
+            found += [Column(f"{each}_x", block, -1), Column(f"{each}_h", -1, block)]
+        else:
+            found.append(Column(each, block, block))
+    return found
+
+
+def _named(name: str) -> Cell:
+    return CELLS[name]
+
+
+def _made(name: str, arguments: dict[str, Any]) -> Cell:
+    """The one that this process has of these parts already, whose machine code is there, or a new one."""
+    return KNOWN[Cell(name, **arguments).key]

@@ -1,0 +1,65 @@
+"""A cell's backward against differences of its forward, in plain Python and float64: when a cell is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nblstm.cells.cell import Cell
+
+UNITS = 32
+STEPS = 3
+STEP = 1e-5
+TOLERANCE = 1e-6
+
+
+def check_backward(cell: Cell) -> None:
+    """Compare every gradient with centred differences, for some units with random numbers.
+
+    Raises
+    ------
+    ValueError
+        A gradient that differs, or numbers that are not finite in every unit.
+    """
+    rng = np.random.default_rng(0)
+    previous = [f"{state}_prev" for state in cell.states]
+    columns = [column.name for column in cell.columns]
+    given = {name: np.zeros(UNITS) for name in previous} | {name: rng.uniform(-1, 1, UNITS) for name in cell.peepholes}
+    upstream = {f"d{state}": rng.uniform(-1, 1, UNITS) for state in cell.states}
+
+    def loss(numbers: Mapping[str, np.ndarray]) -> np.ndarray:
+        _, states = cell.forward(*(numbers[name] for name in cell.forward_arguments))
+        return sum(upstream[f"d{state}"] * value for state, value in zip(cell.states, states, strict=True))
+
+    with np.errstate(all="ignore"):
+        for _ in range(STEPS):  # to states that the cell comes to by itself
+            given |= {name: rng.uniform(-1.5, 1.5, UNITS) for name in columns}
+            _, states = cell.forward(*(given[name] for name in cell.forward_arguments))
+            given |= dict(zip(previous, states, strict=True))
+        given |= {name: rng.uniform(-1.5, 1.5, UNITS) for name in columns}
+        saved, states = cell.forward(*(given[name] for name in cell.forward_arguments))
+        known = (
+            given | upstream | dict(zip(cell.saved, saved, strict=True)) | dict(zip(cell.states, states, strict=True))
+        )
+        sums, before = cell.backward(*(known[name] for name in cell.backward_arguments))
+        found = dict(zip(columns, sums, strict=True))
+        found |= {f"{state}_prev": value for state, value in zip(cell.carried, before, strict=True)}
+        found |= {name: found[of] * known[state] for name, (of, state) in cell.peepholes.items()}
+        for name, gradient in found.items():
+            expected = (loss(given | {name: given[name] + STEP}) - loss(given | {name: given[name] - STEP})) / (
+                2 * STEP
+            )
+            error = np.abs(gradient - expected) / np.maximum(1, np.abs(expected))
+            if not np.isfinite(error).any():
+                raise ValueError(
+                    f"backward of cell {cell.name!r} must give numbers, got the gradient of {name} not finite"
+                )
+            worst = int(np.nanargmax(np.where(np.isfinite(error), error, -1)))
+            if error[worst] > TOLERANCE:
+                raise ValueError(
+                    f"backward of cell {cell.name!r} must be the derivative of forward: the gradient of {name} is "
+                    f"{np.broadcast_to(gradient, UNITS)[worst]:.6g} where differences give {expected[worst]:.6g}"
+                )

@@ -1,0 +1,248 @@
+"""Gradients of weights and biases: sums over steps of outer products.
+
+The *features* of a step are its row of x and its row of h. For a block of steps these and the gradients of the weighted
+sums, the *gates*, are packed: in place each step would have the tile read a few numbers of a row that lies pages from
+the next. Then a tile's rows are gates and its vectors features, so that sums lie as the parameters do; or the other way
+round where that leaves less padding to multiply.
+"""
+
+import numpy as np
+from numba import njit, prange
+from numba.extending import register_jitable
+
+from nblstm.kernels.driver import Driver
+from nblstm.kernels.products import weight_row
+from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
+from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
+
+STEP_BLOCK = 256  # steps whose operands are packed at once, so that a panel of each stays in the nearest caches
+IN_TURN = np.arange(ROWS)
+
+
+def sums_size(features, gates, lanes):
+    """Numbers that all sums take, `gates` being whole vectors: one row for each gate, or for each feature, and bias."""
+    return (whole_vectors(features, lanes) + 1) * gates
+
+
+def scratch_size(steps, features, lanes):
+    """Numbers of scratch that a thread needs: all features and a panel of gates for a block of steps, zeros, a tile."""
+    columns, most = whole_vectors(features, lanes), VECTORS * lanes
+    return (columns + most) * min(steps, STEP_BLOCK) + (ROWS + 2) * most
+
+
+@register_jitable
+def whole_vectors(count, lanes):
+    """`count` rounded up to whole vectors."""
+    return (count + lanes - 1) // lanes * lanes
+
+
+@njit
+def rows_of_vector(column, blocks, units, lanes):
+    """The first rows of the weights of x and of h for the vector beginning at `column` in gate order, and how many.
+
+    -1 is for none; see `products.weight_row`. Without either there are 0 of them.
+    """
+    of_x, of_h = weight_row(column, 0, blocks, units, lanes), weight_row(column, 1, blocks, units, lanes)
+    unit = column // (len(blocks) * lanes) * lanes
+    return of_x, of_h, min(lanes, units - unit) if of_x >= 0 or of_h >= 0 else 0
+
+
+@Driver
+def weight_gradient(
+    tag, threads, steps, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, b, b_index, b_scale, blocks,
+    units, begins, ends, scratch, sums, flat, places,
+):  # fmt: skip
+    """Gradients of the weights and biases: sums over steps of (row of b) x (row of x, row of h, 1), b in gate order.
+
+    The step k has its rows at x[x_index[k]] with `inputs` numbers `x_feature` apart, h[h_index[k] * h_scale] with
+    `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns; x and h are addresses. sums (`sums_size`,) start
+    from zero if this call `begins` and are added to `flat` if it `ends`, so a long sum may come in pieces. Each belongs
+    to one thread and takes the steps in order. scratch (threads, `scratch_size`).
+    """
+    for thread in prange(threads):
+        b_, sums_, flat_ = pointer(b), pointer(sums), pointer(flat)
+        lanes, block = lanes_of(b_), min(steps, STEP_BLOCK)
+        columns, most = whole_vectors(inputs + hiddens, lanes), VECTORS * lanes
+        features = shift(pointer(scratch), thread * (len(scratch) // threads))
+        panel, zeros = shift(features, columns * block), shift(features, (columns + most) * block)
+        for column in range(most):
+            zeros[column] = 0.0
+        turned = 10 * columns * len(blocks) * units <= 11 * (inputs + hiddens) * b_scale
+        vectors = b_scale // lanes
+        low, high = vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes
+        for first in range(0, max(steps, 1), STEP_BLOCK):
+            size = min(STEP_BLOCK, steps - first)
+            starting, ending = begins and first == 0, ends and first + size >= steps
+            if low < high:
+                pack_features(
+                    size, pointer_at(x, b_), shift(pointer(x_index), first), x_feature, inputs, pointer_at(h, b_),
+                    shift(pointer(h_index), first), h_scale, hiddens, columns, most if turned else lanes, features,
+                )  # fmt: skip
+            for start in range(low, high, most):
+                width = min(most, high - start)
+                biases = shift(sums_, columns * b_scale + start)
+                pack_gates(
+                    size, shift(b_, start), shift(pointer(b_index), first), b_scale, width, lanes if turned else width,
+                    panel, starting, biases,
+                )  # fmt: skip
+                if ending:
+                    add_to_bias(start, width, biases, blocks, units, flat_, places)
+                add_to_weights(
+                    size, features, inputs, hiddens, columns, panel, start, width, b_scale, turned, starting, ending,
+                    zeros, sums_, blocks, units, flat_, places,
+                )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def pack_features(steps, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, columns, most, panels):
+    """(x, h) of `steps` steps, then zeros, into panels of up to `most` columns, all of them whole vectors."""
+    lanes = lanes_of(h)
+    for at in range(0, columns, lanes):
+        panel = at // most * most
+        target, width = shift(panels, panel * steps + at - panel), min(most, columns - panel)
+        of_x = max(0, min(lanes, inputs - at))
+        of_h = min(lanes - of_x, inputs + hiddens - at - of_x)
+        x_at, h_at = shift(x, at * x_feature), shift(h, at + of_x - inputs)
+        for k in range(steps):
+            own, x_row, h_row = shift(target, k * width), shift(x_at, x_index[k]), shift(h_at, h_index[k] * h_scale)
+            if of_h == lanes:
+                store(own, 0, load(h_row, 0))
+            elif of_x == lanes and x_feature == 1:
+                store(own, 0, load(x_row, 0))
+            else:
+                if x_feature == 1:
+                    store(own, 0, load_part(x_row, 0, of_x))
+                else:
+                    store(own, 0, load_part(x_row, 0, 0))
+                    for lane in range(of_x):
+                        own[lane] = x_row[lane * x_feature]
+                if of_h > 0:
+                    store_part(own, of_x, load_part(h_row, 0, of_h), of_h)
+
+
+@njit(error_model="numpy")
+def pack_gates(steps, b, index, scale, width, most, panels, starting, sums):
+    """`width` columns of the rows b[index[k] * scale] into panels (steps, most), both being whole vectors.
+
+    The columns are summed on the way: sums (width,) are those from zero if `starting`, else they are added to.
+    """
+    for at in range(0, width, lanes_of(b)):
+        panel = at // most * most
+        target, source = shift(panels, panel * steps + at - panel), shift(b, at)
+        total = load(sums, at)
+        if starting:
+            total = full(total, 0.0)
+        for k in range(steps):
+            row = load(source, index[k] * scale)
+            store(target, k * most, row)
+            total = total + row
+        store(sums, at, total)
+
+
+@njit(error_model="numpy")
+def add_to_bias(start, width, sums, blocks, units, flat, places):
+    """The sums (width,) of the columns from number `start` on are added to the biases that there are."""
+    lanes = lanes_of(sums)
+    for at in range(0, width, lanes):
+        of_x, of_h, count = rows_of_vector(start + at, blocks, units, lanes)
+        for place, row in ((places[4], of_x), (places[5], of_h)):
+            if place >= 0 and row >= 0:
+                add_part(count, shift(sums, at), shift(flat, place + row))
+
+
+@njit(error_model="numpy")
+def add_part(count, source, target):
+    """`count` numbers of `source`, which may be read to the end of its last vector, are added to `target`."""
+    lanes = lanes_of(source)
+    whole = count // lanes * lanes
+    for at in range(0, whole, lanes):
+        store(target, at, load(target, at) + load(source, at))
+    if whole < count:
+        rest = count - whole
+        store_part(target, whole, load_part(target, whole, rest) + load(source, whole), rest)
+
+
+@njit(error_model="numpy")
+def add_to_weights(
+    steps, features, inputs, hiddens, columns, panel, start, width, all_gates, turned, starting, ending, zeros, sums,
+    blocks, units, flat, places,
+):  # fmt: skip
+    """The sums of features x panel (steps, width), whose first column is number `start`; in the end added to `flat`.
+
+    They begin as zeros if `starting`, else as the sums so far, and end there again unless `ending`. After zeros
+    (VECTORS lanes,) there is room for a tile. sums: (all_gates, columns) if `turned`,
+    else (features, all_gates).
+    """
+    lanes, index = lanes_of(panel), pointer(IN_TURN)
+    tile, most = shift(zeros, VECTORS * lanes), VECTORS * lanes
+    if turned:
+        for column in range(0, columns, most):
+            wide = min(most, columns - column)
+            for at in range(0, width, lanes):
+                of_x, of_h, count = rows_of_vector(start + at, blocks, units, lanes)
+                tiles = (count + ROWS - 1) // ROWS
+                for n in range(tiles):
+                    low, high = count * n // tiles, count * (n + 1) // tiles
+                    own = shift(sums, (start + at + low) * columns + column)
+                    begin, begin_scale = (zeros, 0) if starting else (own, columns)
+                    end, end_scale = (tile, wide) if ending else (own, columns)
+                    tile_rows(
+                        high - low, wide // lanes, shift(panel, at * steps + low), index, 1, lanes,
+                        shift(features, column * steps), steps, panel, index, 0, panel, 0, begin, index, begin_scale,
+                        end, index, end_scale,
+                    )  # fmt: skip
+                    if ending:
+                        for r in range(high - low):
+                            add_features(
+                                column, wide, shift(tile, r * wide), of_x, of_h, low + r, inputs, hiddens, flat, places
+                            )
+    else:
+        for column in range(0, inputs + hiddens, lanes):
+            count = min(lanes, inputs + hiddens - column)
+            tiles = (count + ROWS - 1) // ROWS
+            for n in range(tiles):
+                low, high = count * n // tiles, count * (n + 1) // tiles
+                own = shift(sums, (column + low) * all_gates + start)
+                begin, begin_scale = (zeros, 0) if starting else (own, all_gates)
+                end, end_scale = (tile, width) if ending else (own, all_gates)
+                tile_rows(
+                    high - low, width // lanes, shift(features, column * steps + low), index, 1, lanes, panel, steps,
+                    panel, index, 0, panel, 0, begin, index, begin_scale, end, index, end_scale,
+                )  # fmt: skip
+                if ending:
+                    for at in range(0, width, lanes):
+                        of_x, of_h, rows = rows_of_vector(start + at, blocks, units, lanes)
+                        for lane in range(rows):
+                            for r in range(high - low):
+                                add_feature(
+                                    column + low + r,
+                                    tile[r * width + at + lane],
+                                    of_x,
+                                    of_h,
+                                    lane,
+                                    inputs,
+                                    flat,
+                                    places,
+                                )
+
+
+@njit(error_model="numpy")
+def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, flat, places):
+    """The features first .. first + count - 1 go to the rows of_x + lane and of_h + lane, where there are such."""
+    x_count, last = min(count, inputs - first), min(first + count, inputs + hiddens)
+    if x_count > 0 and of_x >= 0:
+        add_part(x_count, source, shift(flat, places[0] + (of_x + lane) * places[1] + first))
+    at = max(first, inputs)
+    if at < last and of_h >= 0:
+        row = shift(flat, places[2] + (of_h + lane) * places[3] + at - inputs)
+        add_part(last - at, shift(source, at - first), row)
+
+
+@njit(error_model="numpy")
+def add_feature(feature, value, of_x, of_h, lane, inputs, flat, places):
+    """One feature is added to the row of_x + lane or of_h + lane, where there is such."""
+    if feature < inputs:
+        if of_x >= 0:
+            flat[places[0] + (of_x + lane) * places[1] + feature] += value
+    elif of_h >= 0:
+        flat[places[2] + (of_h + lane) * places[3] + feature - inputs] += value

@@ -1,0 +1,60 @@
+"""A cell's backward against differences of its forward: every gradient that is wrong is found and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support import own_cells
+
+from nblstm import Cell
+from nblstm.cells import CELLS, tanh
+
+
+def test_a_wrong_gradient_is_named_each_in_turn() -> None:
+    """Those of all sums, of both parts of one apart, and of all states."""
+    for right, names in (
+        (own_cells.EXPONENTIAL, ("z", "i", "f", "o", "c_prev", "n_prev", "m_prev")),
+        (own_cells.MINIMAL, ("f", "n_x", "n_h", "h_prev")),
+        (own_cells.ECHO, ("z", "c_prev")),
+    ):
+        for wrong, name in enumerate(names):
+            assert_refused(right, wrong, f"the gradient of {name} is ")
+
+
+def assert_refused(right: Cell, wrong: int, message: str) -> None:
+    """The cell with one gradient a thousandth off."""
+    arguments = ", ".join(right.backward_arguments)
+    text = f"""def backward({arguments}):
+        sums, states = right({arguments})
+        found = [*sums, *states]
+        found[wrong] = found[wrong] * 1.001
+        return tuple(found[: len(sums)]), tuple(found[len(sums) :])"""
+    names: dict[str, Any] = {"right": right.backward, "wrong": wrong}
+    exec(text, names)
+    parts = {each: getattr(right, each) for each in ("sums", "states", "forward", "apart", "peepholes")}
+    with pytest.raises(ValueError, match="must be the derivative of forward") as caught:
+        Cell("wrong", backward=names["backward"], **parts)
+    assert message in str(caught.value)
+    Cell("wrong", backward=names["backward"], check=False, **parts)
+
+
+def test_a_peephole_declared_for_another_state_or_sum_is_found() -> None:
+    peephole = CELLS["peephole"]
+    parts = {each: getattr(peephole, each) for each in ("sums", "states", "forward", "backward")}
+    right = dict(peephole.peepholes)
+    Cell("p", peepholes=right, **parts)
+    for name, target in (("p_i", ("i", "c")), ("p_f", ("g", "c_prev")), ("p_o", ("o", "c_prev"))):
+        with pytest.raises(ValueError, match=f"the gradient of {name} is "):
+            Cell("p", peepholes=right | {name: target}, **parts)
+
+
+def test_gradients_that_are_no_numbers_are_refused() -> None:
+    def forward(z):
+        return (z,), (tanh(z),)
+
+    def backward(z, h, dh):
+        return (dh * (1 - h * h) + 0 / (z - z),), ()
+
+    with pytest.raises(ValueError, match="must give numbers, got the gradient of z not finite"):
+        Cell("nan", sums=("z",), forward=forward, backward=backward)

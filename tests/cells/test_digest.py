@@ -1,0 +1,132 @@
+"""A cell's digest: it changes with all that its functions do; and functions that have changed are not compiled."""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+from support import own_cells
+
+import nblstm
+from nblstm import Cell, Recurrent, cells
+from nblstm.cells import sigmoid, tanh
+
+
+def written(text: str, **names: Any) -> types.FunctionType:
+    """The function f of a source text, with these names outside."""
+    found = {"tanh": tanh, "sigmoid": sigmoid, "math": math, "cells": cells, "np": np} | names
+    exec(text, found)
+    return found["f"]
+
+
+def key(text: str, **names: Any) -> str:
+    return Cell("k", sums=("z",), forward=written(text, **names), backward=lambda h, dh: ((dh,), ()), check=False).key
+
+
+def closing_over(number: float) -> str:
+    def forward(z):
+        return (), (number * z,)
+
+    return Cell("k", sums=("z",), forward=forward, backward=lambda h, dh: ((dh,), ()), check=False).key
+
+
+def module(**names: Any) -> types.ModuleType:
+    found = types.ModuleType("numbers")
+    vars(found).update(names)
+    return found
+
+
+TEXT = "def f(z):\n    return (), (a * tanh(z) + 2.0,)"
+
+
+def test_the_digest_changes_with_all_that_a_function_does() -> None:
+    helping = "def f(z):\n    return (), (g(z),)"
+    inside = "def f(z):\n    return (), (m.a * cells.tanh(z),)"
+    keys = [
+        key(TEXT, a=0.5), key(TEXT, a=0.25), key(TEXT, a=1), key(TEXT, a=np.float32(1)), key(TEXT, a=True),
+        key(TEXT.replace("2.0", "3.0"), a=0.5), key(TEXT.replace("tanh", "sigmoid"), a=0.5),
+        key(TEXT.replace("+", "-"), a=0.5), key(TEXT, a=0.5, tanh=written("def f(x):\n    return x")),
+        key(TEXT, a=0.5, tanh=sigmoid), closing_over(1.0), closing_over(2.0),
+        key(helping, g=written("def f(x):\n    return x")), key(helping, g=written("def f(x):\n    return x * x")),
+        key(helping, g=written("def f(x):\n    return a * x", a=2)),
+        key(helping, g=written("def f(x):\n    return a * x", a=3)),
+        key(inside, m=module(a=2)), key(inside, m=module(a=3)), key(inside, m=module(a=3), cells=module(tanh=sigmoid)),
+    ]  # fmt: skip
+    assert len({*keys}) == len(keys)
+
+
+def test_the_digest_changes_with_the_declaration() -> None:
+    parts = {"forward": own_cells.lstm_forward, "backward": own_cells.lstm_backward, "states": ("h", "c")}
+    given = {"sums": ("i", "f", "g", "o")}
+    keys = {
+        Cell("k", **parts, **given).key, Cell("l", **parts, **given).key, Cell("k", **parts, **given, forget="f").key,
+        Cell("k", **parts, sums=("f", "i", "g", "o"), check=False).key,
+        Cell("k", **parts, **given, peepholes={"p": ("i", "c")}, check=False).key,
+    }  # fmt: skip
+    assert len(keys) == 5
+
+
+def test_the_digest_knows_no_docstrings_nor_lines_nor_what_is_not_used() -> None:
+    same = key(TEXT, a=0.5)
+    assert key("\n\n# a remark\n" + TEXT, a=0.5) == same
+    assert key(TEXT.replace(":\n", ':\n    "What it does."\n', 1), a=0.5, other=3) == same
+    assert key(TEXT.replace(":\n", ':\n    "And else."\n', 1), a=0.5, other=np.zeros(3)) == same
+
+
+@pytest.mark.parametrize("value", [np.zeros(2), object(), [1.0], "x", None, {}])
+def test_what_has_no_meaning_in_another_process_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"must use numbers and functions only .* got a, a {type(value).__name__}"):
+        key(TEXT, a=value)
+    with pytest.raises(TypeError, match=r"must use numbers and functions only .* got m\.a, a"):
+        key("def f(z):\n    return (), (m.a * z,)", m=module(a=value))
+
+
+# ---------------------------------------------------------------------------------------------------- changed functions
+
+
+FACTOR = 1.0
+
+
+def scaled_forward(z):
+    return (), (FACTOR * z,)
+
+
+def scaled_backward(h, dh):
+    return (FACTOR * dh,), ()
+
+
+def scaled_by(factor: float) -> Cell:
+    def forward(z):
+        return (), (factor * z,)
+
+    def backward(h, dh):
+        return (factor * dh,), ()
+
+    return Cell("scaled", sums=("z",), forward=forward, backward=backward)
+
+
+def test_two_cells_of_one_name_each_run_their_own_code() -> None:
+    x = np.ones((1, 1, 1))
+    for factor in (1.0, 2.0, 1.0):
+        cell = scaled_by(factor)
+        layer = Recurrent(cell, 1, 3, bias=False, dtype="float64", seed=0)
+        np.testing.assert_array_equal(layer(x)[0].ravel(), factor * layer.params["weight_ih_l0"].ravel())
+        nblstm.gradcheck(layer, x)
+
+
+def test_a_function_that_got_other_numbers_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those that it had when the cell was declared are to be had, nor does Numba compile it twice."""
+    cell = Cell("scaled", sums=("z",), forward=scaled_forward, backward=scaled_backward)
+    monkeypatch.setitem(globals(), "FACTOR", 4.0)
+    with pytest.raises(ValueError, match="cell 'scaled' must be declared anew: what its functions use has changed"):
+        Recurrent(cell, 1, 3)
+    monkeypatch.undo()
+    layer = Recurrent(cell, 1, 3)
+    monkeypatch.setitem(globals(), "FACTOR", 4.0)
+    with pytest.raises(ValueError, match="cell 'scaled' must be declared anew"):
+        layer(np.ones((1, 1, 1), "float32"))
+    with pytest.raises(ValueError, match="scaled_forward must be defined anew: what it uses has changed since it was"):
+        Recurrent(Cell("scaled", sums=("z",), forward=scaled_forward, backward=scaled_backward), 1, 3)

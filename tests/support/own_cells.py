@@ -1,0 +1,136 @@
+"""Cells as users write them, and the plain loop that steps any cell unit by unit in Python's own numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nblstm import Cell
+from nblstm.cells import exp, maximum, sigmoid, tanh, where
+
+
+def lstm_forward(i, f, g, o, c_prev):
+    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    c = f * c_prev + i * g
+    return (i, f, g, o), (o * tanh(c), c)
+
+
+def lstm_backward(i, f, g, o, c_prev, c, dh, dc):
+    tanh_c = tanh(c)
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    return (dc * g * i * (1 - i), dc * c_prev * f * (1 - f), dc * i * (1 - g * g), dh * tanh_c * o * (1 - o)), (dc * f,)
+
+
+def gru_forward(r, z, n_x, n_h, h_prev):
+    r, z = sigmoid(r), sigmoid(z)
+    n = tanh(n_x + r * n_h)
+    return (r, z, n, n_h), ((1 - z) * n + z * h_prev,)
+
+
+def gru_backward(r, z, n, n_h, h_prev, dh):
+    dn = dh * (1 - z) * (1 - n * n)
+    return (dn * n_h * r * (1 - r), dh * (h_prev - n) * z * (1 - z), dn, dn * r), (dh * z,)
+
+
+def coupled_forward(f, g, o, c_prev):
+    f, g, o = sigmoid(f), tanh(g), sigmoid(o)
+    c = f * c_prev + (1 - f) * g
+    return (f, g, o), (o * tanh(c), c)
+
+
+def coupled_backward(f, g, o, c_prev, c, dh, dc):
+    tanh_c = tanh(c)
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    return (dc * (c_prev - g) * f * (1 - f), dc * (1 - f) * (1 - g * g), dh * tanh_c * o * (1 - o)), (dc * f,)
+
+
+def minimal_forward(f, n_x, n_h, h_prev):
+    f = sigmoid(f)
+    n = tanh(n_x + f * n_h)
+    return (f, n, n_h), ((1 - f) * h_prev + f * n,)
+
+
+def minimal_backward(f, n, n_h, h_prev, dh):
+    dn = dh * f * (1 - n * n)
+    return ((dh * (n - h_prev) + dn * n_h) * f * (1 - f), dn, dn * f), (dh * (1 - f),)
+
+
+def exponential_forward(z, i, f, o, c_prev, n_prev, m_prev):
+    z, o = tanh(z), sigmoid(o)
+    m = maximum(f + m_prev, i)
+    i, f = exp(i - m), exp(f + m_prev - m)
+    c, n = f * c_prev + i * z, f * n_prev + i
+    return (z, i, f, o), (o * c / n, c, n, m)
+
+
+def exponential_backward(z, i, f, o, c_prev, n_prev, c, n, dh, dc, dn, dm):
+    dc, dn = dc + dh * o / n, dn - dh * o * c / (n * n)
+    di, df = (dc * z + dn) * i, (dc * c_prev + dn * n_prev) * f
+    dm = dm - di - df
+    by_f = where(f >= 1, dm, 0)
+    df = df + by_f
+    return (dc * i * (1 - z * z), di + dm - by_f, df, dh * c / n * o * (1 - o)), (dc * f, dn * f, df)
+
+
+def leak(w, c_prev):
+    """A weight of each unit for its own past."""
+    return w * c_prev
+
+
+def echo_forward(z, c_prev, w):
+    """Linear, so that backward needs nothing of the step: c is h, and peepholes are all that reads it again."""
+    c = z + leak(w, c_prev)
+    return (), (1 * c, c)
+
+
+def echo_backward(dh, dc, w):
+    dz = dh + dc
+    return (dz,), (leak(w, dz),)
+
+
+HC = ("h", "c")
+LSTM = Cell("my_lstm", sums=("i", "f", "g", "o"), states=HC, forward=lstm_forward, backward=lstm_backward, forget="f")
+GRU = Cell("my_gru", sums=("r", "z", "n"), forward=gru_forward, backward=gru_backward, apart=("n",))
+COUPLED = Cell("my_coupled", sums=("f", "g", "o"), states=HC, forward=coupled_forward, backward=coupled_backward)
+MINIMAL = Cell("my_minimal", sums=("f", "n"), forward=minimal_forward, backward=minimal_backward, apart=("n",))
+EXPONENTIAL = Cell(
+    "exponential", sums=("z", "i", "f", "o"), states=("h", "c", "n", "m"), forward=exponential_forward,
+    backward=exponential_backward,
+)  # fmt: skip
+ECHO = Cell(
+    "echo", sums=("z",), states=HC, forward=echo_forward, backward=echo_backward, peepholes={"w": ("z", "c_prev")}
+)
+
+
+def step(cell: Cell, u: int, a_x: np.ndarray, a_h: np.ndarray, states: list[np.ndarray], peephole: Any) -> list[float]:
+    """The new states of unit u, from what x and h contribute to the sums, each (S, H), and the states before, (H,)."""
+    given = {f"{name}_prev": state[u] for name, state in zip(cell.states, states, strict=True)}
+    given |= {name: peephole[k, u] for k, name in enumerate(cell.peepholes)}
+    for k, name in enumerate(cell.sums):
+        given |= {f"{name}_x": a_x[k, u], f"{name}_h": a_h[k, u], name: a_x[k, u] + a_h[k, u]}
+    _, new = cell.forward(*(given[name] for name in cell.forward_arguments))
+    return [float(value) for value in new]
+
+
+def run_plain(layer: Any, x: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """y (T, B, D H) and the last states (L D, B, H) of a split layer with biases, from states of zeros."""
+    cell, p, H, D = layer.cell, layer.params, layer.hidden_size, layer.directions
+    (T, B, _), S = x.shape, len(cell.sums)
+    last = [np.zeros((layer.num_layers * D, B, H)) for _ in cell.states]
+    for number in range(layer.num_layers):
+        y = np.zeros((T, B, D * H))
+        for d in range(D):
+            suffix = f"_l{number}" + "_reverse" * d
+            w_x, w_h, peephole = p["weight_ih" + suffix], p["weight_hh" + suffix], p.get("weight_peephole" + suffix)
+            for b in range(B):
+                states = [np.zeros(H) for _ in cell.states]
+                for t in range(lengths[b])[:: 1 - 2 * d]:
+                    a_x = (w_x @ x[t, b] + p["bias_ih" + suffix]).reshape(S, H)
+                    a_h = (w_h @ states[0] + p["bias_hh" + suffix]).reshape(S, H)
+                    states = list(np.transpose([step(cell, u, a_x, a_h, states, peephole) for u in range(H)]))
+                    y[t, b, d * H : (d + 1) * H] = states[0]
+                for member, state in zip(last, states, strict=True):
+                    member[number * D + d, b] = state
+        x = y
+    return y, last

@@ -11,6 +11,7 @@ import pytest
 
 from nblstm import Cell, CharLM, Recurrent, SequenceClassifier, cross_entropy, weights
 from nblstm.cells import CELLS
+from nblstm.models import language
 from nblstm.parameters import Block
 
 VOCABULARY = "\nabcé"
@@ -222,6 +223,18 @@ def test_sampling_against_its_definition(cell: str, prompt: str, dtype: str) -> 
         found = model.sample(prompt, 30, temperature, seed=3)
         assert found == drawn_naively(model, prompt, 30, temperature, seed=3)
     assert model.sample(prompt, 30, seed=4) != model.sample(prompt, 30, seed=5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_sample_drawn_in_pieces_is_the_one_drawn_at_once(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between pieces, where Ctrl-C is heard, the states go on; pieces of odd and of even length end in other slots."""
+    model = small(cell)
+    for options in ({"seed": 3}, {"temperature": 0}):
+        whole = model.sample("ab", length=40, **options)
+        for piece in (1, 2, 7):
+            with monkeypatch.context() as patch:
+                patch.setattr(language, "INTERRUPTIBLE", piece)
+                assert model.sample("ab", length=40, **options) == whole
 
 
 def test_sampled_frequencies_follow_the_softmax() -> None:

@@ -229,14 +229,15 @@ class LanguageModel(Network, ABC):
         layer, linear, dtype = self.recurrent, self.linear.inference_packs(threads=1), self.dtype
         packs = layer.inference_packs(threads=1)
         L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
-        h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * P, dtype), np.empty(len(uniforms), np.int64)
+        others = len(layer.cell.states) - 1
+        h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * others * P, dtype), np.empty(len(uniforms), np.int64)
         bias = linear.bias.copy()
         bias[list(self.never_drawn)] = -np.inf
         table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), packs.addresses.reshape(-1)
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
-                ANY, compiled(layer.cell, dtype).forward, parts_of(layer.cell.rows), len(layer.cell.states) - 1, tokens,
+                ANY, compiled(layer.cell, dtype).forward, parts_of(layer.cell.rows), others, tokens,
                 uniforms[start : start + len(part)], temperature, table, E, L, weights_, H, P, layer.gate_columns,
                 h.reshape(-1), c, np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64),
                 linear.panels, bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,

@@ -212,7 +212,7 @@ def drawn_naively(model: CharLM, prompt: str, length: int, temperature: float, s
     return prompt + text[-length:]
 
 
-@pytest.mark.parametrize("cell", naive.CELLS)
+@pytest.mark.parametrize("cell", [*naive.CELLS, "slstm"])
 @pytest.mark.parametrize("prompt", ["", "a", "abacé\n"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sampling_against_its_definition(cell: str, prompt: str, dtype: str) -> None:
@@ -225,10 +225,13 @@ def test_sampling_against_its_definition(cell: str, prompt: str, dtype: str) -> 
     assert model.sample(prompt, 30, seed=4) != model.sample(prompt, 30, seed=5)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "slstm"])
 def test_a_sample_drawn_in_pieces_is_the_one_drawn_at_once(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between pieces, where Ctrl-C is heard, the states go on; pieces of odd and of even length end in other slots."""
     model = small(cell)
+    for layer in model.layers:
+        with layer.editing() as p:
+            p.flat[:] *= 5  # so that what is drawn depends on what was read
     for options in ({"seed": 3}, {"temperature": 0}):
         whole = model.sample("ab", length=40, **options)
         for piece in (1, 2, 7):

@@ -25,9 +25,6 @@ from nblstm.cells.digest import digest
 CELLS: dict[str, Cell] = {}
 """Cells by the names that layers, settings and files have for them: those that come with the package."""
 
-KNOWN: dict[str, Cell] = {}
-"""Every cell of this process by its key, for its copies."""
-
 SLOTS = (1, 2, 4)
 
 
@@ -187,10 +184,17 @@ class Cell:
         self._check_results()
         if as_flag("check", check):
             check_backward(self)
-        KNOWN.setdefault(self.key, self)
 
     def __repr__(self) -> str:
         return f"Cell({self.name!r})"
+
+    def __copy__(self) -> Cell:
+        """Itself: nothing of a cell changes."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
+        """Itself: nothing of a cell changes."""
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """One that comes with the package by its name, which is one object in every process; any other by its parts."""
@@ -203,7 +207,7 @@ class Cell:
         return _made, (self.name, arguments)
 
     def _key(self) -> str:
-        declared = repr((self.sums, self.states, self.apart, sorted(self.peepholes.items()), self.forget))
+        declared = repr((self.sums, self.states, self.apart, list(self.peepholes.items()), self.forget))
         return f"{self.name}-{digest(declared, self.forward, self.backward)}"
 
     # --------------------------------------------------------------------------------------------------------- checks
@@ -269,4 +273,4 @@ def _named(name: str) -> Cell:
 
 def _made(name: str, arguments: dict[str, Any]) -> Cell:
     """The one that this process has of these parts already, whose machine code is there, or a new one."""
-    return KNOWN[Cell(name, **arguments).key]
+    return Cell(name, **arguments)

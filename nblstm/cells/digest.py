@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+NUMBERS = (bool, int, float, np.float32, np.float64, np.integer)
+
 
 def digest(declared: str, *functions: FunctionType) -> str:
     """Sixteen hexadecimal digits that change with a declaration, with the functions and with what they use.
@@ -33,22 +35,29 @@ def with_helpers(function: FunctionType, seen: tuple[FunctionType, ...] = ()) ->
 
 
 def _meaning(function: FunctionType) -> Iterator[bytes]:
-    """The code of it and of its helpers, and the values that they find outside."""
-    for each in with_helpers(function):
+    """The code of it and of its helpers, and which name stands for what: a helper by its number."""
+    every = with_helpers(function)
+    for each in every:
         yield from _meaning_of_code(each.__code__)
-        for name, value in _outside(each):
-            if isinstance(value, FunctionType):
-                if _is_of_kernels(value):  # of whose sources the kernels have a digest
-                    yield f"{value.__module__}.{value.__qualname__}".encode()
-            elif isinstance(value, bool | int | float | np.number):
-                yield f"{name}={value!r}".encode()
-            elif isinstance(value, ModuleType):
-                yield f"{name}={value.__name__}".encode()
-            elif not (callable(value) and type(value).__module__.split(".")[0] in ("builtins", "numpy")):
-                raise TypeError(
-                    f"{each.__name__} must use numbers and functions only of what stands outside it, got {name}, "
-                    f"a {type(value).__name__}"
-                )
+        defaults = [*enumerate(each.__defaults__ or ()), *(each.__kwdefaults__ or {}).items()]
+        for name, value in [*_outside(each), *((f"default {which}", value) for which, value in defaults)]:
+            yield f"{name}={_meaning_of_value(each, name, value, every)}".encode()
+
+
+def _meaning_of_value(function: FunctionType, name: str, value: Any, helpers: list[FunctionType]) -> str:
+    if isinstance(value, FunctionType):
+        # Of the kernels' sources the kernels have a digest.
+        return f"{value.__module__}.{value.__qualname__}" if _is_of_kernels(value) else f"helper {helpers.index(value)}"
+    if isinstance(value, NUMBERS):
+        return repr(value)
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if callable(value) and type(value).__module__.split(".")[0] in ("builtins", "numpy"):
+        return repr(getattr(value, "__name__", type(value)))
+    raise TypeError(
+        f"{function.__name__} must use numbers and functions only of what stands outside it, got {name}, "
+        f"a {type(value).__name__}"
+    )
 
 
 def _is_of_kernels(function: FunctionType) -> bool:
@@ -57,15 +66,19 @@ def _is_of_kernels(function: FunctionType) -> bool:
 
 def _outside(function: FunctionType) -> list[tuple[str, Any]]:
     """What its code finds by name in its closure, among the globals, and in modules there."""
-    code, names = function.__code__, _names_of(function.__code__)
-    found = [
-        (name, cell.cell_contents) for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
-    ]
+    code, found = function.__code__, []
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found.append((name, cell.cell_contents))
+        except ValueError:
+            raise ValueError(f"{function.__name__} must be declared after what it uses, got no {name} yet") from None
+    names = _names(code, "LOAD_GLOBAL", "LOAD_NAME")
     found += [(name, function.__globals__[name]) for name in names if name in function.__globals__]
+    attributes = _names(code, "LOAD_ATTR", "LOAD_METHOD")
     for name, module in found:  # which grows: a module may be in a module
         if isinstance(module, ModuleType):
-            inner = [(f"{name}.{each}", getattr(module, each)) for each in names if hasattr(module, each)]
-            found += [each for each in inner if each not in found]
+            inner = [(f"{name}.{each}", getattr(module, each)) for each in attributes if hasattr(module, each)]
+            found += [each for each in inner if each[0] not in dict(found)]
     return found
 
 
@@ -78,6 +91,12 @@ def _meaning_of_code(code: CodeType) -> Iterator[bytes]:
             yield f"{each.opname} {each.argval!r}".encode()
 
 
-def _names_of(code: CodeType) -> list[str]:
-    inner = [name for constant in code.co_consts if isinstance(constant, CodeType) for name in _names_of(constant)]
-    return [*code.co_names, *inner]
+def _names(code: CodeType, *operations: str) -> list[str]:
+    """What the instructions of these kinds name, each once, in the code and in the code within it."""
+    found: dict[str, None] = {}
+    for each in dis.get_instructions(code):
+        if isinstance(each.argval, CodeType):
+            found |= dict.fromkeys(_names(each.argval, *operations))
+        elif each.opname in operations:
+            found[str(each.argval)] = None
+    return [*found]

@@ -67,6 +67,7 @@ def weight_gradient(
         panel, zeros = shift(features, columns * block), shift(features, (columns + most) * block)
         for column in range(most):
             zeros[column] = 0.0
+        # Sums that lie as the parameters do are added faster, unless a tenth more padding is multiplied for it.
         turned = 10 * columns * len(blocks) * units <= 11 * (inputs + hiddens) * b_scale
         vectors = b_scale // lanes
         low, high = vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes

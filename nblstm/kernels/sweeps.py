@@ -1,9 +1,10 @@
 """One layer, one direction, all time steps: forward and backward.
 
 Buffers (flat arrays; a *step* is counted in the order of processing, so the reverse direction's step 0 is the end of
-time): h, c (T + 1, B, P), slot 0 the initial state; gates (T, B, G). P is H padded to whole vectors, G = gates per
-unit times P. Where sequences differ in length, the rows are sorted by it, longest first, and step s has only the first
-`active[s]` rows. Rows never need each other, so threads share out the batch and there is no barrier in the time loop.
+time): h (T + 1, B, P), slot 0 the initial state, and likewise each of the other states, c; gates (T, B, G). P is H
+padded to whole vectors, G = gates per unit times P. Where sequences differ in length, the rows are sorted by it,
+longest first, and step s has only the first `active[s]` rows. Rows never need each other, so threads share out the
+batch and there is no barrier in the time loop.
 """
 
 from numba import njit, prange

@@ -8,7 +8,6 @@ numbers apart, their gradients `dbetween`; gates (rows, G), for each block of `l
 (weights, P).
 """
 
-import functools
 import linecache
 from collections.abc import Sequence
 from types import FunctionType
@@ -53,9 +52,18 @@ def _backward_signature(dtype: types.Float) -> types.Type:
     )  # fmt: skip
 
 
-@functools.cache
+_COMPILED: dict[tuple[str, np.dtype], CompiledCell] = {}  # by what a cell means: copies and pickles share it
+
+
 def compiled(cell: Cell, dtype: np.dtype) -> CompiledCell:
-    """The cell's machine code for numbers of `dtype`, compiled or loaded from the cache."""
+    """The cell's machine code for numbers of `dtype`: what this process has, or loaded from the cache, or compiled."""
+    found = _COMPILED.get((cell.key, dtype))
+    if found is None:
+        found = _COMPILED[cell.key, dtype] = _compile(cell, dtype)
+    return found
+
+
+def _compile(cell: Cell, dtype: np.dtype) -> CompiledCell:
     if numba.config.DISABLE_JIT:
         refuse()
     cell.check_unchanged()
@@ -138,7 +146,6 @@ def backward_cell(
     )
 
 
-@functools.cache
 def check_compiles(cell: Cell) -> None:
     """Refuse a cell whose functions use what vectors of units have not, by the line that does.
 
@@ -148,6 +155,8 @@ def check_compiles(cell: Cell) -> None:
         There is such a line.
     """
     cell.check_unchanged()
+    if cell.key in _FIT:
+        return
     for function, arguments in ((cell.forward, cell.forward_arguments), (cell.backward, cell.backward_arguments)):
         compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(_jitable(function))
         try:
@@ -160,6 +169,10 @@ def check_compiles(cell: Cell) -> None:
                 f"{function.__name__} of cell {cell.name!r} uses what vectors of units have not{where} (there are "
                 "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, relu, and numbers)"
             ) from error
+    _FIT.add(cell.key)
+
+
+_FIT: set[str] = set()  # keys of the cells that vectors can be put through
 
 
 _MEANINGS: dict[FunctionType, str] = {}

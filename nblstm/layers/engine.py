@@ -205,8 +205,8 @@ class Engine(Layer):
 
         Parameters
         ----------
-        state : pair of arrays (LSTM, LSTMCell) or array (RNN, RNNCell), each (L, H), or (H,) for a cell, optional
-            Initial state, copied; None, also for one of a pair, is zeros.
+        state : an array for each state, or h alone where there is no other; each (L, H), or (H,) for a cell, optional
+            Initial state, copied; None, also for one of several, is zeros.
 
         Examples
         --------

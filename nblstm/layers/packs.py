@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PackedTrack:
     """The packed weights of one layer in one direction.
 
-    With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (3, P), `input`
+    With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (weights, P), `input`
     (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,).
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from support import own_cells
 
 from nblstm import Cell, Recurrent
 from nblstm.cells import CELLS, tanh
+from nblstm.kernels.units import compiled
 
 
 def plain_forward(z, c_prev):
@@ -240,9 +242,21 @@ def test_copies_of_layers_have_the_same_cell_and_give_the_same(way: Callable[[An
     layer = Recurrent(cell, 2, 3, bidirectional=True, seed=0)
     other, x = way(layer), np.ones((4, 2, 2), "float32")
     assert repr(other) == repr(layer) == f"Recurrent({cell.name!r}, 2, 3, bidirectional=True)"
-    assert other.cell.key == cell.key
-    assert way(cell) is way(layer).cell, "one for all copies, so that none is compiled again"
+    assert other.cell.key == way(cell).key == cell.key
+    assert compiled(other.cell, layer.dtype) is compiled(cell, layer.dtype), "no copy is compiled again"
     np.testing.assert_array_equal(other(x)[0], layer(x)[0])
+
+
+def test_a_copy_of_a_layer_keeps_its_own_cell_and_functions() -> None:
+    """Not those of one that means the same: pickle knows functions by where they stand, the newest ones alone."""
+    first, second = (
+        Cell(**(PLAIN | {"forward": types.FunctionType(plain_forward.__code__, globals(), "plain_forward")}))
+        for _ in range(2)
+    )
+    assert first.key == second.key
+    for cell in (first, second):
+        layer = Recurrent(cell, 2, 3)
+        assert copy.copy(cell) is copy.deepcopy(layer).cell is cell
 
 
 def test_a_cell_of_the_name_of_one_in_the_package_is_itself() -> None:

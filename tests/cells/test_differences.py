@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from support import own_cells
 
-from nblstm import Cell
-from nblstm.cells import CELLS, tanh
+from nblstm import Cell, Recurrent
+from nblstm.cells import CELLS, tanh, where
 
 
 def test_a_wrong_gradient_is_named_each_in_turn() -> None:
@@ -58,3 +59,27 @@ def test_gradients_that_are_no_numbers_are_refused() -> None:
 
     with pytest.raises(ValueError, match="must give numbers, got the gradient of z not finite"):
         Cell("nan", sums=("z",), forward=forward, backward=backward)
+
+
+def test_numbers_that_are_none_in_some_units_are_refused() -> None:
+    with pytest.raises(ValueError, match="must give numbers, got the gradient of z not finite"):
+        Cell(
+            "k", sums=("z",), forward=lambda z: ((z,), (z,)),
+            backward=lambda z, dh: ((where(z > 0, dh, dh * (z - z) / (z - z)),), ()),
+        )  # fmt: skip
+
+
+def test_functions_may_reckon_in_place() -> None:
+    def forward(z):
+        z += 1.0
+        return (z,), (z * z,)
+
+    Cell("k", sums=("z",), forward=forward, backward=lambda z, dh: ((2.0 * z * dh,), ()))
+
+
+def test_the_slstm_stays_finite_for_large_sums(rng: np.random.Generator) -> None:
+    """Also where the first input gate is 0 beside the forget gate."""
+    layer = Recurrent("slstm", 4, 16, seed=0)
+    y, _, tape = layer.forward(rng.uniform(0, 255, (20, 3, 4)).astype("float32"))
+    dx, _ = layer.backward(np.ones_like(y), tape)
+    assert all(np.isfinite(array).all() for array in (y, dx, layer.flat_grads))

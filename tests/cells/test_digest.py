@@ -12,7 +12,7 @@ from support import own_cells
 
 import nblstm
 from nblstm import Cell, Recurrent, cells
-from nblstm.cells import sigmoid, tanh
+from nblstm.cells import CELLS, sigmoid, tanh
 
 
 def written(text: str, **names: Any) -> types.FunctionType:
@@ -56,6 +56,33 @@ def test_the_digest_changes_with_all_that_a_function_does() -> None:
         key(inside, m=module(a=2)), key(inside, m=module(a=3)), key(inside, m=module(a=3), cells=module(tanh=sigmoid)),
     ]  # fmt: skip
     assert len({*keys}) == len(keys)
+
+
+def test_the_digest_knows_which_name_stands_for_which_function() -> None:
+    text, double = "def f(z):\n    return (), (g(z) + 2.0 * h(z) + k(z),)", written("def f(x):\n    return x + x")
+    other = written("def f(x):\n    return x * x")
+    bindings = [(tanh, double, double), (double, tanh, double), (double, double, tanh), (double, other, double)]
+    keys = [key(text, g=g, h=h, k=k) for g, h, k in [*bindings, (double, other, other), (other, double, double)]]
+    assert len({*keys}) == len(keys)
+
+
+def test_the_digest_knows_the_defaults_of_helpers() -> None:
+    helping = "def f(z):\n    return (), (g(z),)"
+    texts = [f"def f(x, a={a}, *, b={b}):\n    return x * a * b" for a, b in ((1, 2), (1, 3), (2, 3))]
+    assert len({key(helping, g=written(text)) for text in texts}) == 3
+
+
+def test_peepholes_in_another_order_are_another_declaration() -> None:
+    """The rows of their weights lie in that order."""
+    parts = CELLS["peephole"]
+    declared = {each: getattr(parts, each) for each in ("sums", "states", "forward", "backward", "forget")}
+    turned = Cell("peephole", **declared, peepholes=dict(reversed(parts.peepholes.items())))
+    assert turned.key != parts.key
+
+
+def test_names_of_attributes_are_no_globals() -> None:
+    inside = "def f(z):\n    return (), (m.slope * z,)"
+    assert key(inside, m=module(slope=2), slope=np.zeros(3)) == key(inside, m=module(slope=2))
 
 
 def test_the_digest_changes_with_the_declaration() -> None:

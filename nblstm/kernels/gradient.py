@@ -57,7 +57,8 @@ def weight_gradient(
     The step k has its rows at x[x_index[k]] with `inputs` numbers `x_feature` apart, h[h_index[k] * h_scale] with
     `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns; x and h are addresses. sums (`sums_size`,) start
     from zero if this call `begins` and are added to `flat` if it `ends`, so a long sum may come in pieces. Each belongs
-    to one thread and takes the steps in order. scratch (threads, `scratch_size`).
+    to one thread and takes the steps in order. scratch (threads, `scratch_size`). How columns belong to the rows of the
+    weights of `units` units, and where those lie in `flat`, blocks and places say, see `products`.
     """
     for thread in prange(threads):
         b_, sums_, flat_ = pointer(b), pointer(sums), pointer(flat)

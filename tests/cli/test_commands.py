@@ -12,28 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from support.commands import SMALL, call
 from support.processes import ended, run, run_python, started
 
 from nblstm import CharLM, SequenceClassifier, weights
 from nblstm.cli import main
 from nblstm.environment import version_of
 from nblstm.training import Trainer
-
-SMALL = ["--hidden-size", "9", "--layers", "1", "--batch", "4", "--length", "10", "--steps", "5"]
-
-
-@pytest.fixture
-def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A short text, in a folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "roses.txt"
-    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
-    return path
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments))
 
 
 def test_the_version_installed_or_not() -> None:

@@ -8,29 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import SIZES, SMALL, call
 
 from nblstm import CharLM
 from nblstm.cli import main
 from nblstm.cli.group import in_options
 from nblstm.jobs import TextJob
 from nblstm.training import Trainer
-
-SIZES = ["--hidden-size", "9", "--layers", "1"]
-SMALL = [*SIZES, "--batch", "4", "--length", "10", "--steps", "5"]
-
-
-@pytest.fixture
-def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A short text, in a folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "roses.txt"
-    path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
-    return path
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments))
 
 
 def refused(*arguments: str) -> str:

@@ -86,47 +86,37 @@ class Driver:
             return self.parallel(tag, threads, *arguments)
 
 
-class Team:
-    """A kernel whose first arguments are a `Tag`, the number of threads and their note, and whose threads meet.
+def run_as_team(kernel: Driver, tag: Any, threads: int, *arguments: Any) -> bool:
+    """Run a kernel whose threads may wait for each other, see `team`; `arguments` are those after the note.
 
-    They do so at barriers; see `team`. One caller at a time, and only where OpenMP starts the threads, which starts all
-    of a team at once.
+    False if nothing was done: where one thread is asked for, or a team cannot come together. One caller at a time has
+    one, and only where OpenMP starts the threads, which starts all of a team at once. So many threads that have not
+    come are not tried again for a while: it would cost as long a wait each time.
     """
-
-    def __init__(self, function: Any) -> None:
-        self.parallel = keep(numba.njit(parallel=True, error_model="numpy")(function))
-        self.__doc__ = function.__doc__
-
-    def __call__(self, tag: Any, threads: int, *arguments: Any) -> bool:
-        """Run it; `arguments` are those after the note, which is made here. False if nothing was done.
-
-        That is where one thread is asked for, or a team cannot come together. So many threads are then not tried again
-        for a while: it would cost as long a wait each time.
-        """
-        if threads == 1 or _lost_threads or threads > numba.get_num_threads():
+    if threads == 1 or _lost_threads or threads > numba.get_num_threads() or not POLICY.team_patience:
+        return False
+    if MEETINGS.skips.get(threads):
+        MEETINGS.skips[threads] -= 1
+        return False
+    if _threading_layer() != "omp" or os.name != "posix":
+        return False
+    held: list[bool] = []
+    try:
+        # Taken and noted in one operation: an interrupt between the two would leave the lock taken for ever.
+        held.extend(map(_one_team.acquire, (False,)))
+        if not held[0]:
             return False
-        if MEETINGS.skips.get(threads):
-            MEETINGS.skips[threads] -= 1
-            return False
-        if _threading_layer() != "omp" or os.name != "posix":
-            return False
-        held: list[bool] = []
-        try:
-            # Taken and noted in one operation: an interrupt between the two would leave the lock taken for ever.
-            held.extend(map(_one_team.acquire, (False,)))
-            if not held[0]:
-                return False
-            note = np.zeros(team.WORDS, np.int64)
-            note[team.PATIENCE] = POLICY.team_patience
-            self.parallel(tag, threads, note, *arguments)
-        finally:
-            if True in held:
-                _one_team.release()
-        met = bool(note[team.APART] == 1)
-        if not met:
-            MEETINGS.missed += 1
-            MEETINGS.skips[threads] = RETRY_AFTER
-        return met
+        note = np.zeros(team.WORDS, np.int64)
+        note[team.PATIENCE] = POLICY.team_patience
+        kernel.parallel(tag, threads, note, *arguments)
+    finally:
+        if True in held:
+            _one_team.release()
+    met = bool(note[team.APART] == 1)
+    if not met:
+        MEETINGS.missed += 1
+        MEETINGS.skips[threads] = RETRY_AFTER
+    return met
 
 
 @dataclass
@@ -138,6 +128,8 @@ class Meetings:
 
 
 MEETINGS = Meetings()
+NO_TEAM = np.zeros(team.WORDS, np.int64)
+"""The note for a kernel whose threads are not to wait for each other."""
 OPENMP_SPINS = 5000
 """Looks for work, some ten microseconds: as fast as spinning alone, nearly as fair as sleeping at once."""
 RETRY_AFTER = 1000

@@ -36,22 +36,18 @@ def draw(logits, V, temperature, uniform):
 @keep
 @njit(error_model="numpy")
 def sample(
-    tag, cell, parts, others, prompt, uniforms, temperature, table, E, layers, weights, H, P, G, h, c, sums, index,
-    linear, linear_bias, V, V_padded, logits, drawn,
+    tag, plans, prompt, uniforms, temperature, table, h, c, sums, index, linear, linear_bias, V, V_padded, logits,
+    drawn,
 ):  # fmt: skip
     """drawn (N,) tokens after the prompt, one for each number of `uniforms`.
 
-    cell, parts, others: the address of the cell's forward, see `sweeps.forward`, and its states beside h.
-    table (V, E), flat. weights, h, c, sums, index: see `step_layers`, for one row, all flat.
+    table (V, inputs), flat. plans, h, c, sums, index: see `step_layers`, for one row, all flat.
     logits (V_padded,) is scratch.
     """
-    rows = pointer(index)
+    rows, E, H = pointer(index), plans[0].I, plans[0].H
     for s in range(prompt.size + drawn.size - 1):
         token = prompt[s] if s < prompt.size else drawn[s - prompt.size]
-        y = step_layers(
-            cell, parts, others, s, layers, 1, shift(pointer(table), token * E), E, H, P, G, pointer(weights),
-            pointer(h), pointer(c), pointer(sums), rows,
-        )  # fmt: skip
+        y = step_layers(plans, s, 1, shift(pointer(table), token * E), pointer(h), pointer(c), pointer(sums), rows)
         if s >= prompt.size - 1:
             rows_times_panels(
                 1, y, rows, 1, 1, pointer(linear), H, V_padded, pointer(linear_bias), False, pointer(logits), rows,

@@ -1,10 +1,13 @@
-"""One layer, one direction, all time steps: forward and backward.
+"""All time steps of layers, forward and backward: what a thread does of a pass over plans, see `plan`.
 
-Buffers (flat arrays; a *step* is counted in the order of processing, so the reverse direction's step 0 is the end of
-time): h (T + 1, B, P), slot 0 the initial state, and likewise each of the other states, c; gates (T, B, G). P is H
-padded to whole vectors, G = gates per unit times P. Where sequences differ in length, the rows are sorted by it,
-longest first, and step s has only the first `active[s]` rows. Rows never need each other, so threads share out the
-batch and there is no barrier in the time loop.
+Buffers (a *step* is counted in the order of processing, so the reverse direction's step 0 is the end of time): h
+(T + 1, B, P), slot 0 the initial state, and likewise each of the other states, c; gates (T, B, G). P is H padded to
+whole vectors, G = gates per unit times P. Where sequences differ in length, the rows are sorted by it, longest first,
+and step s has only the first `active[s]` rows.
+
+Rows never need each other, so threads share out the batch, each goes through all layers with its own rows, and nobody
+waits. For few sequences they are a *team*: they share out the units, each keeps to its own columns of the weights, so
+that they stay in its core's cache, and all meet at every step. The sums are the same either way, to the last bit.
 """
 
 from numba import njit, prange
@@ -18,46 +21,130 @@ from nblstm.kernels.products import (
     rows_times_panels,
     vectors_of_part,
 )
-from nblstm.kernels.simd import lanes_of, load, pointer, pointer_at, prefetch, shift, store, store_part
+from nblstm.kernels.simd import (
+    lanes_of,
+    load,
+    load_part,
+    pointer,
+    pointer_at,
+    prefetch,
+    shift,
+    store,
+    store_part,
+)
+from nblstm.kernels.team import PATIENCE, meet, wait_for_all
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_cell, forward_cell
 
 TILE_VECTORS = ROWS * VECTORS  # of scratch for a tile's sums, which each thread needs
 
 
+def integers_size(block, B):
+    """Integers of scratch that a thread needs, see `scratch_of`."""
+    return (3 + 2 * block) * B
+
+
+# -------------------------------------------------------------------------------------------------------------- shares
+
+
 @njit
-def rows_of_steps(low, high, first, last, B, active, places, at_places, at_rows):
+def share_of(thread, threads, team, bounds, B, columns, lanes):
+    """The rows low .. high - 1 and the panels first .. last - 1 that are a thread's, of a matrix with so many columns.
+
+    Of a team, all rows and some panels; else the rows from bounds[thread] on, and all panels.
+    """
+    panels = panel_count(columns, lanes)
+    if team:
+        return 0, B, panels * thread // threads, panels * (thread + 1) // threads
+    return bounds[thread], bounds[thread + 1], 0, panels
+
+
+@njit
+def scratch_of(integers, B, block):
+    """A thread's integers: 0, 1, 2 ..., two tables (B,), and two (block B,); see `integers_size`."""
+    for row in range(B):
+        integers[row] = row
+    return (
+        integers, shift(integers, B), shift(integers, 2 * B), shift(integers, 3 * B), shift(integers, (3 + block) * B)
+    )  # fmt: skip
+
+
+@njit
+def meet_again(team, note, threads, meetings):
+    """All of a team wait for each other; returns how many times they have."""
+    if team:
+        wait_for_all(note, threads, meetings + 1)
+    return meetings + 1
+
+
+@njit
+def find_rows(p, low, high, time, batch, places):
+    """Where the rows low .. high - 1 lie at step 0 in an array of these strides, places (B,).
+
+    Returns how far on the next step is.
+    """
+    order, lengths = pointer_at(p.order, places), pointer_at(p.lengths, places)
+    for row in range(low, high):
+        places[row] = order[row] * batch + ((lengths[row] - 1) * time if p.reverse else 0)
+    return -time if p.reverse else time
+
+
+@njit
+def rows_of_steps(low, high, first, last, B, active, places, step, at_places, at_rows):
     """Where the rows low .. high - 1 of the steps first .. last - 1 lie; returns how many there are.
 
-    at_places has what places (T * B,) says of them, at_rows the numbers (s - first) * B + row.
+    at_places has where they lie by `places` and `step`, see `find_rows`; at_rows the numbers (s - first) * B + row.
     """
     count = 0
     for s in range(first, last):
         for row in range(low, min(high, active[s])):
-            at_places[count] = places[s * B + row]
+            at_places[count] = places[row] + s * step
             at_rows[count] = (s - first) * B + row
             count += 1
     return count
 
 
-# ------------------------------------------------------------------------------------------------------------ forward
+@njit(error_model="numpy")
+def take_states(p, given, order, low, high, unit, end, h, c, between):
+    """h (B, P) and c, some rows and units, as `given` in the form of a plan; zeros where nothing is."""
+    addresses = pointer_at(given, order)
+    for k in range(p.others + 1):
+        source, target = pointer_at(addresses[k], h), (h if k == 0 else shift(c, (k - 1) * between))
+        for row in range(low, high):
+            at = (p.number * p.B + order[row]) * p.H
+            for u in range(unit, end, lanes_of(h)):
+                store(target, row * p.P + u, load_part(source, at + u, p.H - u if addresses[k] else 0))
+
+
+@njit(error_model="numpy")
+def give_state(p, address, sequence, unit, end, row):
+    """The units unit .. end - 1 of one row (P,) of a state go to their sequence in the array at `address`."""
+    out = shift(pointer_at(address, row), (p.number * p.B + sequence) * p.H)
+    for u in range(unit, end, lanes_of(row)):
+        store_part(out, u, load(row, u), p.H - u)
+
+
+# ------------------------------------------------------------------------------------------------------------- forward
 
 
 @njit(error_model="numpy")
 def forward_step(
-    cell, parts, s, rows, first_panel, last_panel, index, x, x_at, x_feature, input_panels, I, h_prev, panels, H, start,
-    start_scale, sums, keep, gates, G, peephole, before, after, between, h, P,
+    p, s, rows, first_panel, last_panel, index, x, x_at, I, h_prev, start, start_scale, sums, keep, gates, before,
+    after, between, h,
 ):  # fmt: skip
     """Step s of `rows` rows: weighted sums = start + x @ input_panels + h' @ panels, and the cell, panel by panel.
 
     Does the panels first_panel .. last_panel - 1.
 
     Pointers at the first row: h_prev, before, after, h (rows, P), gates (rows, G); the states beside h lie `between`
-    numbers apart; x_at (rows,) says where rows of x lie. Row r starts from start[r * start_scale]: (G,) numbers. index
-    is 0, 1, 2 ...; sums is scratch for a tile.
+    numbers apart; x_at (rows,) says where rows of x (I,) lie. Row r starts from start[r * start_scale]: (G,) numbers.
+    index is 0, 1, 2 ...; sums is scratch for a tile.
     """
-    lanes, per_unit = lanes_of(h), G // P
-    (x_first, x_vectors), (h_first, h_vectors) = vectors_of_part(parts, 0), vectors_of_part(parts, 1)
+    lanes, H, P, G = lanes_of(h), p.H, p.P, p.G
+    input_panels, panels = pointer_at(p.input_panels, h), pointer_at(p.hidden_panels, h)
+    peephole = pointer_at(p.peephole, h)
+    per_unit = G // P
+    (x_first, x_vectors), (h_first, h_vectors) = vectors_of_part(p.parts, 0), vectors_of_part(p.parts, 1)
     tiles = (rows + ROWS - 1) // ROWS
     for n in range(first_panel, last_panel):
         panel = back_and_forth(n, first_panel, last_panel, s)
@@ -74,7 +161,7 @@ def forward_step(
             here = shift(index, low)
             if x_vectors + h_vectors == 2 * VECTORS:
                 tile_rows(
-                    high - low, width // lanes, x, shift(x_at, low), 1, x_feature, shift(input_panels, column * I), I,
+                    high - low, width // lanes, x, shift(x_at, low), 1, p.x_feature, shift(input_panels, column * I), I,
                     h_prev, here, P, shift(panels, column * H), H, shift(start, column), here, start_scale,
                     sums, index, width,
                 )  # fmt: skip
@@ -84,7 +171,7 @@ def forward_step(
                         store(sums, row * width + at, load(start, (low + row) * start_scale + column + at))
                 for_x, for_h = shift(sums, x_first * lanes), shift(sums, h_first * lanes)
                 tile_rows(
-                    high - low, x_vectors, x, shift(x_at, low), 1, x_feature,
+                    high - low, x_vectors, x, shift(x_at, low), 1, p.x_feature,
                     shift(input_panels, panel * x_vectors * lanes * I), I, x, index, 0, x, 0, for_x, index, width,
                     for_x, index, width,
                 )  # fmt: skip
@@ -93,7 +180,7 @@ def forward_step(
                     index, 0, x, 0, for_h, index, width, for_h, index, width,
                 )  # fmt: skip
             forward_cell(
-                cell, high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
+                p.forward, high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
                 shift(h_prev, low * P), shift(h, low * P), shift(before, low * P), shift(after, low * P), between,
             )  # fmt: skip
 
@@ -107,97 +194,157 @@ def copy_units(rows, first, last, h, H, P, y, y_at):
             store_part(y_row, u, load(h, row * P + u), H - u)
 
 
-@Driver
-def forward(
-    tag, threads, bounds, cell, parts, hoist, block, T, B, I, H, P, G, active, x, x_at, x_feature, input_panels, panels,
-    bias, peephole, slots, h, c, between, gates, keep, y, has_y, y_at, index, at_x, at_gates, sums,
-):  # fmt: skip
-    """h, c, gates of all steps. Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch.
+@njit(error_model="numpy")
+def forward_of_thread(thread, threads, note, bounds, plans, integers, sums):
+    """What a thread does of `forward`; integers and sums are its own scratch."""
+    team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(sums)
+    if team and not meet(note, threads):
+        return
+    for k in range(len(plans)):
+        p = plans[k]
+        B, H, P, G, keep, between = p.B, p.H, p.P, p.G, p.keep, p.between
+        low, high, first_panel, last_panel = share_of(thread, threads, team, bounds, B, G, lanes)
+        column, last_column = first_panel * VECTORS * lanes, min(G, last_panel * VECTORS * lanes)
+        unit, end = column * P // G, last_column * P // G
 
-    cell is the address of the cell's forward, see `units`; parts says what either product takes of a panel, see
-    `products.parts_of`.
+        x, y, h, c, gates = (
+            pointer_at(p.x, sums), pointer_at(p.y, sums), pointer_at(p.h, sums), pointer_at(p.c, sums),
+            pointer_at(p.gates, sums),
+        )  # fmt: skip
+        input_panels, bias = pointer_at(p.input_panels, sums), pointer_at(p.bias, sums)
+        order, lengths, active = (
+            pointer_at(p.order, integers), pointer_at(p.lengths, integers), pointer_at(p.active, integers),
+        )  # fmt: skip
+        index, x_rows, y_rows, at_x, at_gates = scratch_of(integers, B, p.block)
+        x_step = find_rows(p, low, high, p.x_time, p.x_batch, x_rows)
+        y_step = find_rows(p, low, high, p.y_time, p.y_batch, y_rows)
+        if p.given:
+            take_states(p, p.given, order, low, high, unit, end, h, c, between)
+            meetings = meet_again(team, note, threads, meetings)
 
-    x is an address, x_at (T, B) the offset of each step's row from it, x_feature the stride of a row's numbers;
-    input_panels (depth I) take x, panels (depth H) take h. `hoist` takes the product with x out of the time loop: for
-    `block` steps at once, into gates. Else one product runs over the joined row [x, h].
-    h (slots, B, P): T + 1 slots to have it of all steps; 2 will do, which then serve in turn, step s going from slot
-    s % 2 to the other. keep = 1 for training; with keep = 0 c is (B, P) and gates (block, B, G), written over and over.
-    If has_y, each step's h is copied to the address y, where the rows lie as y_at (T, B) says.
-    index is 0, 1, 2 ...; scratch: at_x, at_gates (block * B,), sums (threads, ROWS * VECTORS * lanes).
-    """
-    for thread in prange(threads):
-        low, high = bounds[thread], bounds[thread + 1]
-        h_, c_, bias_, gates_, index_ = pointer(h), pointer(c), pointer(bias), pointer(gates), pointer(index)
-        x_, x_at_, input_panels_ = pointer_at(x, h_), pointer(x_at), pointer(input_panels)
-        at_x_, at_gates_ = shift(pointer(at_x), block * low), shift(pointer(at_gates), block * low)
-        lanes = lanes_of(h_)
-        sums_ = shift(pointer(sums), thread * TILE_VECTORS * lanes)
-        for first in range(0, T, block):
-            last, before = min(T, first + block), (first if keep else 0)
-            if hoist:
-                count = rows_of_steps(low, high, first, last, B, active, x_at_, at_x_, at_gates_)
+        for first in range(p.first, p.last, p.block):
+            last = min(p.last, first + p.block)
+            kept_from = p.first if keep else first  # the step that gates begin with
+            if p.hoist:
+                count = rows_of_steps(low, high, first, last, B, active, x_rows, x_step, at_x, at_gates)
                 rows_times_panels(
-                    count, x_, at_x_, 1, x_feature, input_panels_, I, G, bias_, False, shift(gates_, before * B * G),
-                    at_gates_, G,
+                    count, x, at_x, 1, p.x_feature, shift(input_panels, column * p.I), p.I, last_column - column,
+                    shift(bias, column), False, shift(gates, (first - kept_from) * B * G + column), at_gates, G,
                 )  # fmt: skip
             for s in range(first, last):
-                rows, at = min(high, active[s]) - low, s * B + low
-                step_gates = shift(gates_, ((before + s - first) * B + low) * G)
-                h_new = shift(h_, ((s + 1) % slots * B + low) * P)
+                rows, step_gates = min(high, active[s]) - low, shift(gates, ((s - kept_from) * B + low) * G)
+                before = shift(c, (keep * (s - p.first) * B + low) * P)
+                h_new = shift(h, ((s + 1) % p.slots * B + low) * P)
                 forward_step(
-                    cell, parts, s, rows, 0, panel_count(G, lanes), index_, x_, shift(x_at_, at), x_feature,
-                    input_panels_, 0 if hoist else I, shift(h_, (s % slots * B + low) * P), pointer(panels), H,
-                    step_gates if hoist else bias_, G if hoist else 0, sums_, keep, step_gates, G, pointer(peephole),
-                    shift(c_, (keep * s * B + low) * P), shift(c_, (keep * (s + 1) * B + low) * P),
-                    between, h_new, P,
+                    p, s, rows, first_panel, last_panel, index, shift(x, s * x_step), shift(x_rows, low),
+                    0 if p.hoist else p.I, shift(h, (s % p.slots * B + low) * P), step_gates if p.hoist else bias,
+                    G if p.hoist else 0, sums, keep, step_gates, before, shift(before, keep * B * P), between, h_new,
                 )  # fmt: skip
-                if has_y:
-                    copy_units(rows, 0, P, h_new, H, P, pointer_at(y, h_), shift(pointer(y_at), at))
+                if p.y:
+                    copy_units(rows, unit, end, h_new, H, P, shift(y, s * y_step), shift(y_rows, low))
+                meetings = meet_again(team, note, threads, meetings)
 
-
-# ----------------------------------------------------------------------------------------------------------- backward
+        if p.final:
+            final = pointer_at(p.final, integers)
+            for row in range(low, high):
+                length = lengths[row]
+                give_state(p, final[0], order[row], unit, end, shift(h, (length % p.slots * B + row) * P))
+                for other in range(p.others):
+                    newest = shift(c, other * between + (keep * (length - p.first) * B + row) * P)
+                    give_state(p, final[1 + other], order[row], unit, end, newest)
 
 
 @Driver
-def backward(
-    tag, threads, bounds, cell, parts, passes_h, block, T, B, H, P, G, active, dy, has_dy, dy_at, panels, peephole, h,
-    c, between, gates, dh, dc, dbetween, input_panels, dx, dx_at, dx_width, add_dx, zeros, index, at_dx, at_gates,
-):  # fmt: skip
-    """Backpropagation through time: gates become the weighted sums' gradients, dh and dc the initial state's.
+def forward(tag, threads, note, bounds, plans, integers, sums):
+    """h, and what a plan says is to be kept, of all steps of all `plans`, one after the other.
 
-    cell is the address of the cell's backward; passes_h says whether that leaves a gradient of the h before in dh.
+    Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch; or, if the note (see `team`) has the patience
+    to wait for others, its share of the units. Then nothing is done if not all come.
 
-    dh, dc (B, P) come in as the gradients of the last states. dy is an address, dy_at (T, B) the offset of each step's
-    row from it. panels (depth G, columns P) lead back to h, input_panels (depth G, columns dx_width) to x: after each
-    `block` of steps their rows of dx, the ones dx_at (T, B) of rows of dx_width, are written, or added to if add_dx;
-    where dx_width is 0 they are left out. zeros (P or dx_width,); index is 0, 1, 2 ...; scratch: at_dx, at_gates
-    (block * B,).
+    Scratch: integers (threads, `integers_size`), sums (threads, TILE_VECTORS * lanes).
     """
     for thread in prange(threads):
-        low, high = bounds[thread], bounds[thread + 1]
-        h_, c_, gates_, zeros_, index_ = pointer(h), pointer(c), pointer(gates), pointer(zeros), pointer(index)
-        dh_, dc_, dx_ = shift(pointer(dh), low * P), shift(pointer(dc), low * P), pointer_at(dx, h_)
-        at_dx_, at_gates_ = shift(pointer(at_dx), block * low), shift(pointer(at_gates), block * low)
-        for last in range(T, 0, -block):
-            first = max(0, last - block)
+        forward_of_thread(
+            thread, threads, pointer(note), pointer(bounds), plans,
+            shift(pointer(integers), thread * (len(integers) // threads)),
+            shift(pointer(sums), thread * (len(sums) // threads)),
+        )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ backward
+
+
+@njit(error_model="numpy")
+def backward_of_thread(thread, threads, note, bounds, plans, integers, like):
+    """What a thread does of `backward`; integers are its own scratch, like points to a number."""
+    team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(like)
+    if team and not meet(note, threads):
+        return
+    for k in range(len(plans)):
+        p = plans[k]
+        B, H, P, G, between = p.B, p.H, p.P, p.G, p.between
+        low, high, first_panel, last_panel = share_of(thread, threads, team, bounds, B, P, lanes)
+        unit, end = first_panel * VECTORS * lanes, min(P, last_panel * VECTORS * lanes)
+
+        dy, dx, h, c, gates, dh, dc, zeros = (
+            pointer_at(p.dy, like), pointer_at(p.dx, like), pointer_at(p.h, like), pointer_at(p.c, like),
+            pointer_at(p.gates, like), pointer_at(p.dh, like), pointer_at(p.dc, like), pointer_at(p.zeros, like),
+        )  # fmt: skip
+        hidden_back, input_back, peephole = (
+            pointer_at(p.hidden_back, like), pointer_at(p.input_back, like), pointer_at(p.peephole, like),
+        )  # fmt: skip
+        active, order = pointer_at(p.active, integers), pointer_at(p.order, integers)
+        index, dy_rows, dx_rows, at_dx, at_gates = scratch_of(integers, B, p.block)
+        dy_step = find_rows(p, low, high, p.dy_time, p.dy_batch, dy_rows)
+        dx_step = find_rows(p, low, high, B * p.dx_width, p.dx_width, dx_rows)
+        if p.dgiven:
+            take_states(p, p.dgiven, order, low, high, unit, end, dh, dc, B * P)
+
+        for last in range(p.last, p.first, -p.block):
+            first = max(p.first, last - p.block)
             for s in range(last - 1, first - 1, -1):
-                rows = min(high, active[s]) - low
-                at = s * B + low
-                before, after, step_gates = at * P, (at + B) * P, shift(gates_, at * G)
+                rows, at = min(high, active[s]) - low, (s * B + low) * P
+                before = shift(c, at - p.first * B * P)
+                step_gates = shift(gates, ((s - p.first) * B + low) * G)
                 backward_cell(
-                    cell, rows, 0, P, H, P, G, pointer_at(dy, h_), has_dy, shift(pointer(dy_at), at), pointer(peephole),
-                    shift(h_, before), shift(h_, after), shift(c_, before), shift(c_, after), between, step_gates, dh_,
-                    dc_, dbetween,
+                    p.backward, rows, unit, end, H, P, G, shift(dy, s * dy_step), p.dy != 0, shift(dy_rows, low),
+                    peephole, shift(h, at), shift(h, at + B * P), before, shift(before, B * P), between, step_gates,
+                    shift(dh, low * P), shift(dc, low * P), B * P,
                 )  # fmt: skip
+                meetings = meet_again(team, note, threads, meetings)
                 gates_times_panels(
-                    rows, step_gates, index_, G, parts, 1, pointer(panels), 0, P, P, zeros_, passes_h, dh_, index_, P
+                    rows, step_gates, index, G, p.parts, 1, hidden_back, unit, end - unit, P, zeros, p.passes_h,
+                    shift(dh, low * P + unit), index, P,
                 )  # fmt: skip
-            if dx_width:
-                count = rows_of_steps(low, high, first, last, B, active, pointer(dx_at), at_dx_, at_gates_)
+            if p.dx_width:
+                count = rows_of_steps(low, high, first, last, B, active, dx_rows, dx_step, at_dx, at_gates)
+                mine, beyond = (count * thread // threads, count * (thread + 1) // threads) if team else (0, count)
                 gates_times_panels(
-                    count, shift(gates_, first * B * G), at_gates_, G, parts, 0, pointer(input_panels), 0, dx_width,
-                    dx_width, zeros_, add_dx, dx_, at_dx_, dx_width,
+                    beyond - mine, shift(gates, (first - p.first) * B * G), shift(at_gates, mine), G, p.parts, 0,
+                    input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add, dx, shift(at_dx, mine), 1,
                 )  # fmt: skip
+
+        if p.dinitial:
+            initial = pointer_at(p.dinitial, integers)
+            for row in range(low, high):
+                give_state(p, initial[0], order[row], unit, end, shift(dh, row * P))
+                for other in range(p.others):
+                    give_state(p, initial[1 + other], order[row], unit, end, shift(dc, (other * B + row) * P))
+        meetings = meet_again(team, note, threads, meetings)
+
+
+@Driver
+def backward(tag, threads, note, bounds, plans, integers, like):
+    """Backpropagation through time, one of `plans` after the other: gates become the gradients of the weighted sums.
+
+    dh and dc become those of the initial states; after each `block` of steps their rows of dx are had. Threads share
+    the work as in `forward`. integers as there; like (1,) has the layer's dtype.
+    """
+    for thread in prange(threads):
+        backward_of_thread(
+            thread, threads, pointer(note), pointer(bounds), plans,
+            shift(pointer(integers), thread * (len(integers) // threads)), pointer(like),
+        )  # fmt: skip
 
 
 @Driver

@@ -1,7 +1,8 @@
 """Threads that work in step: they meet once before they begin, and then at every barrier.
 
 A barrier needs the whole team, but OpenMP may give a loop fewer threads than it asks for. So they first try to `meet`:
-if one is missing for long, all of them go home, nothing has been done, and the work can be done in another way.
+if one is missing for long, all of them go home, nothing has been done, and the work can be done in another way. A note
+without patience is for threads that do not wait for each other.
 """
 
 from llvmlite import ir

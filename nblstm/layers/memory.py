@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,6 +19,11 @@ SMALL = 4096
 def address(array: np.ndarray) -> int:
     """Where the first number of the array lies."""
     return array.__array_interface__["data"][0]
+
+
+def addresses(arrays: Sequence[np.ndarray | None]) -> np.ndarray:
+    """The address of each array, 0 for None."""
+    return np.array([0 if array is None else address(array) for array in arrays], np.int64)
 
 
 def strides(array: np.ndarray) -> tuple[int, ...]:

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 
-from nblstm.kernels import products
+from nblstm.kernels import products, streaming
+from nblstm.kernels.plan import PLAN, fill
 from nblstm.kernels.products import parts_of
 from nblstm.kernels.tag import ANY
+from nblstm.kernels.units import compiled
 from nblstm.layers.memory import address, aligned_zeros, padded
-from nblstm.layers.steps import Steps
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Engine
 
 
 class PackedTrack:
-    """The packed weights of one layer in one direction.
+    """The packed weights of one layer in one direction, and in `plan` the record of what kernels know of it.
 
     With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (weights, P), `input`
     (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,).
     """
 
-    def __init__(self, layer: Engine, number: int) -> None:
+    def __init__(self, layer: Engine, number: int, plan: np.ndarray) -> None:
         self.layer, self.places = layer, np.array(layer.places[number])
         self.suffix, self.inputs = layer.tracks[number]
-        H, P, G, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.dtype
-        self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((len(layer.cell.peepholes), P), dtype)
+        H, P, G, cell, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.cell, layer.dtype
+        self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((len(cell.peepholes), P), dtype)
         self.input, self.hidden = aligned_zeros(G * self.inputs, dtype), aligned_zeros(G * H, dtype)
         self.input_back, self.hidden_back = (
             aligned_zeros(G * padded(self.inputs, dtype), dtype),
             aligned_zeros(G * P, dtype),
         )
+        code = compiled(cell, dtype)
+        fill(
+            plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, x_feature=1,
+            forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
+            passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
+            input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
+            hidden_back=address(self.hidden_back),
+        )  # fmt: skip
 
     def refresh_forward(self, threads: int) -> None:
         """Pack what the forward pass reads."""
@@ -54,27 +65,27 @@ class PackedTrack:
 
 
 class Packs:
-    """`PackedTrack`s of a whole layer, and the version of the parameters that each half was packed from."""
+    """`PackedTrack`s of a whole layer, and the version of the parameters that each half was packed from.
+
+    `plans` has what a pass over the layer needs to know of each that is the same for every pass, see `kernels.plan`.
+    """
 
     def __init__(self, layer: Engine) -> None:
         self._layer = layer
-        self.tracks = [PackedTrack(layer, number) for number in range(len(layer.tracks))]
+        self.plans = np.zeros(len(layer.tracks), PLAN)
+        self.tracks = [PackedTrack(layer, number, self.plans[number : number + 1]) for number in range(len(self.plans))]
         self.forward_version: float = -1
         self.backward_version: float = -1
-        self._steps: Steps | None = None
+        self._code: Any = None
 
-    @property
-    def addresses(self) -> np.ndarray:
-        """Where each track's panels for x and for h, bias and peepholes lie, (tracks, 4); valid as long as self."""
-        parts = [(track.input, track.hidden, track.bias, track.peephole) for track in self.tracks]
-        return np.array([[address(part) for part in track] for track in parts])
+    def run(self, T: int, B: int, x: np.ndarray, h: np.ndarray, c: np.ndarray, y: np.ndarray) -> None:
+        """Steps of a layer of one direction as one compiled call, see `kernels.streaming.run`.
 
-    @property
-    def steps(self) -> Steps:
-        """The layer with these weights as one compiled call; a layer of one direction only."""
-        if self._steps is None:
-            self._steps = Steps(self._layer, self.addresses)
-        return self._steps
+        The arrays are of the layer's dtype, flat, aligned and writable.
+        """
+        if self._code is None:
+            self._code = _machine_code(self._layer.dtype)
+        self._code(ANY, self.plans, T, B, x, h, c, y)
 
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
@@ -91,3 +102,11 @@ class Packs:
             for track in self.tracks:
                 track.refresh_backward(threads)
             self.backward_version = version
+
+
+@functools.cache
+def _machine_code(dtype: np.dtype) -> Any:
+    """The compiled code itself: Numba's own call looks at the type of each argument."""
+    flat = np.zeros(1, dtype)
+    examples = ANY, np.zeros(1, PLAN), 1, 1, flat, flat, flat, flat
+    return streaming.run.compile(tuple(numba.typeof(example) for example in examples))

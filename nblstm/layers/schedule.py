@@ -62,6 +62,7 @@ class Schedule:
         if found is None:
             done = np.concatenate([[0], np.cumsum(self.lengths)])
             found = self._bounds[threads] = np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)
+            found[-1] = self.B  # with the sequences without steps
         return found
 
 

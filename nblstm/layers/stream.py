@@ -56,7 +56,7 @@ class Stream:
         if packs.forward_version != self._layer.version:
             packs = self._packs = self._layer.inference_packs(threads=1)
         h = np.empty(self._units, self._dtype)
-        packs.steps(1, 1, x, self._h, self._c, h)
+        packs.run(1, 1, x, self._h, self._c, h)
         return h
 
     @property

@@ -11,10 +11,9 @@ from nblstm.kernels.driver import threads_for
 from nblstm.kernels.gradient import scratch_size, sums_size
 from nblstm.kernels.policy import POLICY
 from nblstm.kernels.products import WHOLE, panel_count, parts_of
-from nblstm.kernels.sweeps import TILE_VECTORS
-from nblstm.kernels.units import compiled
+from nblstm.kernels.sweeps import TILE_VECTORS, integers_size
 from nblstm.layers.checks import AnyTape
-from nblstm.layers.memory import aligned_empty, aligned_zeros, padded
+from nblstm.layers.memory import addresses, aligned_empty, aligned_zeros, padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.schedule import Schedule, plain_schedule
 
@@ -41,7 +40,12 @@ class Track:
 
 
 class Gradients:
-    """Buffers of the backward pass: per layer dx (T, B, I'), and scratch for one track at a time."""
+    """Buffers of the backward pass: per layer dx (T, B, I'), and scratch for one track at a time.
+
+    `plans` are the tape's, in the order in which they are run back.
+    """
+
+    plans: np.ndarray
 
     dx: list[np.ndarray]
 
@@ -53,8 +57,8 @@ class Gradients:
         self._own_dx: list[np.ndarray | None] = [None] * L
         self.dh = aligned_zeros((B, P), dtype)
         self.dc = aligned_zeros((len(layer.cell.states) - 1, B, P), dtype)
-        self.dstates = [self.dh, *self.dc]
         self.initial = [aligned_zeros((L * D, B, H), dtype) for _ in layer.cell.states]
+        self.given, self.found = np.zeros(len(self.initial), np.int64), addresses(self.initial)
         features = max(inputs + H for _, inputs in layer.tracks)
         self.sums = aligned_empty(sums_size(features, G, layer.lanes), dtype)
         self.scratch = aligned_empty(threads * scratch_size(T * B, features, layer.lanes), dtype)
@@ -88,12 +92,15 @@ class Tape(AnyTape):
     packs: Packs
     gradients: Gradients
     schedule: Schedule
+    plans: np.ndarray
+    between_layers: list[np.ndarray]
+    has_plans_back: bool
 
     def __init__(self, layer: Engine, keep: bool = True) -> None:
         self.layer, self.keep = layer, keep
         if keep:
             self.packs = Packs(layer)  # inference takes the layer's own
-        self.code, self.parts = compiled(layer.cell, layer.dtype), parts_of(layer.cell.rows)
+        self.parts = parts_of(layer.cell.rows)
         self.T = self.B = self.threads = -1
         self.version: float = -1
         self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
@@ -117,6 +124,8 @@ class Tape(AnyTape):
         worth_meeting = B * layer.cell.slots * H * H >= POLICY.team_above
         self.team = team if POLICY.team_rows * team > B and worth_meeting else 1
         self.hoist = layer.formulation == "split" and self.block > 1 and self.parts == WHOLE
+        if not keep:
+            self.packs = layer.inference_packs(threads)
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]
         if self.whole:
@@ -126,16 +135,16 @@ class Tape(AnyTape):
             slots = T + 1 if keep else 2
             self.tracks = [Track(layer, slots, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
         self.segment_c = aligned_empty((len(layer.cell.states) - 1 if self.recomputes else 0, length + 1, B, P), dtype)
-        self._outputs: list[np.ndarray | None] = [None] * L
+        self._outputs: dict[int, np.ndarray] = {}
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.last = [np.zeros((L * D, B, H), dtype) for _ in layer.cell.states]
-        self.index = np.arange(B)
-        self.places = np.zeros((2, threads * self.block * B), np.int64)
+        self.given, self.found = np.zeros(len(self.last), np.int64), addresses(self.last)
+        self.integers = np.empty(threads * integers_size(self.block, B), np.int64)
         self.sums = aligned_empty(threads * TILE_VECTORS * layer.lanes, dtype)
         self.schedule = plain_schedule(T, B)
         self.T, self.B = T, B
         self.inputs: list[np.ndarray] = []  # x of every layer
-        self.has_gradients = False
+        self.has_plans = self.has_gradients = False  # see `plans`
 
     def allocate_back(self) -> None:
         """Make the buffers of the backward pass, unless they are there; where c is dead after its sweep, dx takes it.
@@ -156,15 +165,15 @@ class Tape(AnyTape):
     def use_lengths(self, lengths: np.ndarray | None) -> None:
         """Take the order of processing from the lengths of this forward's sequences."""
         if lengths is not None:
-            self.schedule = Schedule(self.T, self.B, lengths)
+            self.schedule, self.has_plans = Schedule(self.T, self.B, lengths), False
         elif self.schedule.ragged:
-            self.schedule = plain_schedule(self.T, self.B)
+            self.schedule, self.has_plans = plain_schedule(self.T, self.B), False
 
     def given_out(self) -> list[np.ndarray]:
         """Every buffer that `forward` and `backward` return views of, which their caller may hand in again."""
         found = [self.tracks[-1].h, *self.last]
-        if self._outputs[-1] is not None:
-            found.append(self._outputs[-1])
+        if self.layer.num_layers - 1 in self._outputs:
+            found.append(self._outputs[self.layer.num_layers - 1])
         return found + self.gradients.given_out() if self.has_gradients else found
 
     def output(self, k: int) -> np.ndarray:
@@ -172,14 +181,10 @@ class Tape(AnyTape):
         layer, H = self.layer, self.layer.hidden_size
         if self.h_is_output:
             return self.tracks[k].h[1:, :, :H]
-        y = self._outputs[k]
-        if y is None:
-            y = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
-            if self.keep:  # else it may go when the next layer has read it
-                self._outputs[k] = y
-        if self.schedule.ragged:
-            y[...] = 0
-        return y
+        place = k if self.keep else k % 2  # else what the next layer has read may go
+        if place not in self._outputs:
+            self._outputs[place] = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
+        return self._outputs[place]
 
     @property
     def h_is_output(self) -> bool:

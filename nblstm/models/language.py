@@ -10,10 +10,8 @@ import numpy as np
 
 from nblstm.arguments import as_number, as_seed, as_size, as_text, check_array
 from nblstm.kernels import sampling
-from nblstm.kernels.products import parts_of
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
-from nblstm.kernels.units import compiled
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
@@ -228,19 +226,17 @@ class LanguageModel(Network, ABC):
         """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); int64 (length,)."""
         layer, linear, dtype = self.recurrent, self.linear.inference_packs(threads=1), self.dtype
         packs = layer.inference_packs(threads=1)
-        L, E, H, P = layer.num_layers, self.embedding.embedding_dim, layer.hidden_size, layer.padded_units
-        others = len(layer.cell.states) - 1
+        L, P, others = layer.num_layers, layer.padded_units, len(layer.cell.states) - 1
         h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * others * P, dtype), np.empty(len(uniforms), np.int64)
         bias = linear.bias.copy()
         bias[list(self.never_drawn)] = -np.inf
-        table, weights_ = self.embedding.state_dict()["weight"].reshape(-1), packs.addresses.reshape(-1)
+        table = self.embedding.state_dict()["weight"].reshape(-1)
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
-                ANY, compiled(layer.cell, dtype).forward, parts_of(layer.cell.rows), others, tokens,
-                uniforms[start : start + len(part)], temperature, table, E, L, weights_, H, P, layer.gate_columns,
-                h.reshape(-1), c, np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64),
-                linear.panels, bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
+                ANY, packs.plans, tokens, uniforms[start : start + len(part)], temperature, table, h.reshape(-1), c,
+                np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64), linear.panels, bias,
+                len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps
             tokens = part[-1:]

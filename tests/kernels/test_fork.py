@@ -130,7 +130,7 @@ PREPARING = (
     NETS
     + """
 from nblstm.kernels import tag
-from nblstm.layers import steps
+from nblstm.layers import packs
 
 reached, forking, parent = queue.Queue(), threading.Semaphore(0), os.getpid()
 os.register_at_fork(before=forking.release)  # registered last, it runs first
@@ -152,7 +152,7 @@ def work():
 
 slow_at_first(parallel, "_launch_threads", parallel._backend_init_thread_lock)
 slow_at_first(tag, "install", contextlib.nullcontext())
-slow_at_first(steps, "_machine_code", contextlib.nullcontext())
+slow_at_first(packs, "_machine_code", contextlib.nullcontext())
 busy = threading.Thread(target=work)
 busy.start()
 for _ in range(3):

@@ -11,7 +11,7 @@ from support.cases import BOTH, grid
 
 import nblstm
 from nblstm.layers import passes
-from nblstm.layers.steps import Steps
+from nblstm.layers.packs import Packs
 
 CASES = grid(
     cell=naive.CELLS, formulation=("split", "concat"), num_layers=(1, 3), bias=BOTH,
@@ -95,13 +95,13 @@ def test_an_empty_batch():
 def test_weights_in_use_outlive_those_that_replace_them(monkeypatch):
     """As when another thread calls the layer after a write: it publishes newly packed weights."""
     layer, x = nblstm.LSTM(3, 5, seed=0), np.ones((4, 2, 3), "float32")
-    packs, step = weakref.ref(layer.inference_packs(1)), Steps.__call__
+    packs, step = weakref.ref(layer.inference_packs(1)), Packs.run
 
     def while_another_publishes(self, *arguments):
         layer._packs = None
         assert packs() is not None
         step(self, *arguments)
 
-    monkeypatch.setattr(Steps, "__call__", while_another_publishes)
+    monkeypatch.setattr(Packs, "run", while_another_publishes)
     layer(x)
     assert packs() is None

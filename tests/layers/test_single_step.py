@@ -7,7 +7,7 @@ import pytest
 from support.cases import assert_agree, named
 
 import nblstm
-from nblstm.layers.steps import Steps
+from nblstm.layers.packs import Packs
 from nblstm.layers.tape import Tape
 
 B, I, H = 3, 2, 7
@@ -80,8 +80,8 @@ def test_a_call_is_one_compiled_call(make_cell, make_layer, options, dtype, stat
     expected = [lift(cell.forward(x, state)[0]), layer.forward(x[None], None if state is None else lift(state))[1]]
     with nblstm.thread_policy(serial_below=0):
         expected += [lift(cell(x, state))]
-    calls, step = [], Steps.__call__
-    monkeypatch.setattr(Steps, "__call__", lambda *arguments: (calls.append(arguments), step(*arguments)))
+    calls, step = [], Packs.run
+    monkeypatch.setattr(Packs, "run", lambda *arguments: (calls.append(arguments), step(*arguments)))
     monkeypatch.setattr(Tape, "__init__", None)
     found = cell(x, state)
     assert len(calls) == 1

@@ -15,7 +15,7 @@ import numpy as np
 
 import nblstm
 from nblstm.datasets import streams
-from nblstm.kernels import together
+from nblstm.layers import passes
 from nblstm.training import TextTrainer
 from support.processes import LIMIT
 from support.threading_layers import PATIENT
@@ -129,8 +129,8 @@ def interrupt() -> None:
 
 if __name__ == "__main__":
     outcomes = []
-    forward = together.forward
-    together.forward = lambda *arguments: outcomes.append(forward(*arguments)) or outcomes[-1]
+    ask = passes.run_as_team
+    passes.run_as_team = lambda *arguments: outcomes.append(ask(*arguments)) or outcomes[-1]
     with nblstm.thread_policy(team_patience=PATIENT):
         compare(int(sys.argv[1]))
         look_on()

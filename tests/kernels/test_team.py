@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+from types import SimpleNamespace
 
 import naive
 import numba
@@ -16,8 +17,8 @@ from support.threading_layers import PATIENT
 
 import nblstm
 from nblstm.environment import describe
-from nblstm.kernels import driver, together
-from nblstm.layers import tape
+from nblstm.kernels import driver
+from nblstm.layers import passes, tape
 
 NETS = grid(
     cell=naive.CELLS,
@@ -45,15 +46,14 @@ def few(monkeypatch):
 
 @pytest.fixture
 def outcomes(monkeypatch):
-    """What each call of a team's kernel returned."""
+    """What each pass was told when it asked for a team."""
     found = []
-    for kernel in (together.forward, together.backward):
 
-        def call(*arguments, kernel=kernel):
-            found.append(kernel(*arguments))
-            return found[-1]
+    def ask(*arguments):
+        found.append(driver.run_as_team(*arguments))
+        return found[-1]
 
-        monkeypatch.setattr(together, kernel.parallel.__name__, call)
+    monkeypatch.setattr(passes, "run_as_team", ask)
     return found
 
 
@@ -61,7 +61,7 @@ def outcomes(monkeypatch):
 def test_a_team_computes_the_same_bits(case, rng, few, outcomes):
     problem = Problem.draw(case, rng)
     found = run_layer(case.layer(), problem)
-    assert outcomes == [True] * (2 * 2 * case.directions)
+    assert outcomes == [True] * 2
     with nblstm.thread_policy(team_rows=0):
         assert_agree(found, run_layer(case.layer(), problem), tolerance=0)
 
@@ -75,13 +75,13 @@ def test_without_one_of_them_nothing_is_lost(rng, few, outcomes, monkeypatch):
     one_too_many = numba.config.NUMBA_NUM_THREADS + 1
     monkeypatch.setattr(tape, "threads_for", lambda operations: one_too_many)
     monkeypatch.setattr(numba, "get_num_threads", lambda: one_too_many)  # else it would not even be tried
-    monkeypatch.setattr(driver, "RETRY_AFTER", 10)
-    layer, passes = case.layer(), 2 * case.num_layers * case.directions
+    monkeypatch.setattr(driver, "RETRY_AFTER", 4)
+    layer, asked = case.layer(), 2 * 3
     with nblstm.thread_policy(team_patience=100_000):
         for _ in range(3):
             assert_agree(run_layer(layer, problem), expected, tolerance=0)
-    assert outcomes == [False] * 3 * passes
-    assert driver.MEETINGS.missed == -(-3 * passes // (1 + 10))
+    assert outcomes == [False] * asked
+    assert driver.MEETINGS.missed == -(-asked // (1 + 4))
     assert describe()["missed_meetings"] == driver.MEETINGS.missed
 
 
@@ -104,19 +104,18 @@ def test_an_interrupt_leaves_teams_to_the_next_caller(monkeypatch):
     """After any of the calls that it makes, which is where Python lets one in."""
     monkeypatch.setattr(driver, "_threading_layer", lambda: "omp")
     monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
-    team = driver.Team(lambda: None)
-    monkeypatch.setattr(team, "parallel", lambda tag, threads, note: note.fill(1))
+    kernel = SimpleNamespace(parallel=lambda tag, threads, note: note.fill(1))
     done = 0
     for nth in itertools.count():
         calls = itertools.count()
 
         def interrupt(frame, event, _, calls=calls, nth=nth):
-            if event == "c_return" and frame.f_code is driver.Team.__call__.__code__ and next(calls) == nth:
+            if event == "c_return" and frame.f_code is driver.run_as_team.__code__ and next(calls) == nth:
                 raise KeyboardInterrupt
 
         sys.setprofile(interrupt)
         try:
-            assert team(None, 2)
+            assert driver.run_as_team(kernel, None, 2)
             done += 1
         except KeyboardInterrupt:
             pass

@@ -1,0 +1,55 @@
+"""What a pass over one layer in one direction needs to know: a record of whole numbers that kernels read by name.
+
+A pass is given an array of these *plans*, one for each layer and direction, in the order in which they are run forward.
+Kernels take one as `p` and read `p.T`, `p.bias` ... Where nothing else is said a number is an address, of numbers of
+the layer's dtype or of integers (int64); see `sweeps` for the shapes and for how rows are ordered.
+"""
+
+import numpy as np
+
+FIELDS = {
+    # sizes
+    "T": "steps", "B": "sequences", "I": "inputs", "H": "units", "P": "units, padded to whole vectors",
+    "G": "columns of weighted sums, P for each that a unit has",
+    # the cell
+    "forward": "its machine code, see `units`", "backward": "the same for the way back",
+    "parts": "a number: what the products with x and with h take, see `products.parts_of`",
+    "others": "how many states there are beside h",
+    "passes_h": "whether the cell's backward leaves a gradient of the h before",
+    # packed weights, see `products`
+    "input_panels": "for x (G I,)", "hidden_panels": "for h (G H,)", "bias": "(G,)", "peephole": "(weights, P)",
+    "input_back": "(I' G,), columns of I padded to whole vectors", "hidden_back": "(P G,)",
+    # the order of steps and rows
+    "order": "integers (B,): which sequence a row is", "lengths": "integers (B,): of the rows",
+    "active": "integers (T,): rows at each step", "reverse": "whether steps run from the end of time",
+    "number": "which layer and direction this is, in arrays that have all of them",
+    # how the steps are run
+    "first": "the steps from this one", "last": "to the one before this",
+    "block": "steps whose product with x, or dx, is had at once", "hoist": "whether the product with x is taken so",
+    # x (T, B, I), and where h is to be copied to, (T, B, H), or 0; strides in numbers
+    "x": "", "x_time": "a stride", "x_batch": "a stride", "x_feature": "a stride",
+    "y": "", "y_time": "a stride", "y_batch": "a stride",
+    # what a step leaves
+    "h": "(slots, B, P)", "slots": "T + 1 for h of all steps; 2, which serve in turn, if nothing is kept",
+    "c": "(others, ..., B, P): the states beside h", "between": "numbers from one of them to the next",
+    "gates": "(..., B, G)", "keep": "whether c and gates are kept for every step, from `first` on",
+    # integers (others + 1,): for each state the address of an array (layers directions, B, H)
+    "given": "the initial states, an address being 0 for zeros; or 0 if they are in place",
+    "final": "the last ones, written; or 0",
+    # the way back
+    "dy": "as y, read", "dy_time": "a stride", "dy_batch": "a stride",
+    "dx": "(T, B, dx_width)", "dx_width": "whole vectors; 0 leaves dx out", "dx_add": "whether it is added to",
+    "dh": "(B, P)", "dc": "(others, B, P)", "zeros": "(P or dx_width,)",
+    "dgiven": "as `given`, the gradients of the last states", "dinitial": "as `final`, those of the initial ones",
+}  # fmt: skip
+
+PLAN = np.dtype([(name, np.int64) for name in FIELDS], align=True)
+PLACES = {name: place for place, name in enumerate(FIELDS)}
+"""Where a field is in a plan that is seen as a row of integers."""
+
+
+def fill(plans: np.ndarray, **values: int | list[int]) -> None:
+    """Write fields of plans, each with one number for all or a number for each."""
+    numbers = plans.view(np.int64).reshape(len(plans), len(FIELDS))
+    for name, value in values.items():
+        numbers[:, PLACES[name]] = value

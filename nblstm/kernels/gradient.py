@@ -11,6 +11,7 @@ from numba import njit, prange
 from numba.extending import register_jitable
 
 from nblstm.kernels.driver import Driver
+from nblstm.kernels.plan import find_rows
 from nblstm.kernels.products import weight_row
 from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
@@ -47,52 +48,111 @@ def rows_of_vector(column, blocks, units, lanes):
     return of_x, of_h, min(lanes, units - unit) if of_x >= 0 or of_h >= 0 else 0
 
 
-@Driver
-def weight_gradient(
-    tag, threads, steps, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, b, b_index, b_scale, blocks,
-    units, begins, ends, scratch, sums, flat, places,
+@njit(error_model="numpy")
+def add_steps(
+    thread, threads, size, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, b, b_index, b_scale, blocks,
+    units, begins, ends, block, scratch, sums, flat, places,
 ):  # fmt: skip
-    """Gradients of the weights and biases: sums over steps of (row of b) x (row of x, row of h, 1), b in gate order.
+    """A thread's share of the sums over `size` steps, `block` at most: it has its own columns of gates.
 
     The step k has its rows at x[x_index[k]] with `inputs` numbers `x_feature` apart, h[h_index[k] * h_scale] with
-    `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns; x and h are addresses. sums (`sums_size`,) start
-    from zero if this call `begins` and are added to `flat` if it `ends`, so a long sum may come in pieces. Each belongs
-    to one thread and takes the steps in order. scratch (threads, `scratch_size`). How columns belong to the rows of the
-    weights of `units` units, and where those lie in `flat`, blocks and places say, see `products`.
+    `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns. Sums begin from zero if these steps `begins`,
+    and are added to flat if it `ends`. scratch (`scratch_size`,) is the thread's own. For the rest see
+    `weight_gradient`.
+    """
+    lanes = lanes_of(b)
+    columns, most, vectors = whole_vectors(inputs + hiddens, lanes), VECTORS * lanes, b_scale // lanes
+    low, high = vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes
+    if low == high:
+        return
+    panel, zeros = shift(scratch, columns * block), shift(scratch, (columns + most) * block)
+    for column in range(most):
+        zeros[column] = 0.0
+    # Sums that lie as the parameters do are added faster, unless a tenth more padding is multiplied for it.
+    turned = 10 * columns * len(blocks) * units <= 11 * (inputs + hiddens) * b_scale
+    pack_features(
+        size, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, columns, most if turned else lanes, scratch
+    )
+    for start in range(low, high, most):
+        width = min(most, high - start)
+        biases = shift(sums, columns * b_scale + start)
+        pack_gates(size, shift(b, start), b_index, b_scale, width, lanes if turned else width, panel, begins, biases)
+        if ends:
+            add_to_bias(start, width, biases, blocks, units, flat, places)
+        add_to_weights(
+            size, scratch, inputs, hiddens, columns, panel, start, width, b_scale, turned, begins, ends, zeros, sums,
+            blocks, units, flat, places,
+        )  # fmt: skip
+
+
+@Driver
+def weight_gradient(
+    tag, threads, steps, x, x_index, x_feature, inputs, b, b_index, b_scale, blocks, units, scratch, sums, flat, places
+):  # fmt: skip
+    """Gradient of one weight and its bias: sums over steps of (row of b) x (row of x, 1), added to `flat`.
+
+    x is an address; see `add_steps` for it, for b and for their indices. Each sum belongs to one thread and takes the
+    steps in order. sums (`sums_size`,) and scratch (threads, `scratch_size`) need not be set. How columns of b belong
+    to the rows of the weights of `units` units, and where those lie in `flat`, blocks and places say, see `products`.
     """
     for thread in prange(threads):
-        b_, sums_, flat_ = pointer(b), pointer(sums), pointer(flat)
-        lanes, block = lanes_of(b_), min(steps, STEP_BLOCK)
-        columns, most = whole_vectors(inputs + hiddens, lanes), VECTORS * lanes
-        features = shift(pointer(scratch), thread * (len(scratch) // threads))
-        panel, zeros = shift(features, columns * block), shift(features, (columns + most) * block)
-        for column in range(most):
-            zeros[column] = 0.0
-        # Sums that lie as the parameters do are added faster, unless a tenth more padding is multiplied for it.
-        turned = 10 * columns * len(blocks) * units <= 11 * (inputs + hiddens) * b_scale
-        vectors = b_scale // lanes
-        low, high = vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes
+        b_, block = pointer(b), min(steps, STEP_BLOCK)
         for first in range(0, max(steps, 1), STEP_BLOCK):
             size = min(STEP_BLOCK, steps - first)
-            starting, ending = begins and first == 0, ends and first + size >= steps
-            if low < high:
-                pack_features(
-                    size, pointer_at(x, b_), shift(pointer(x_index), first), x_feature, inputs, pointer_at(h, b_),
-                    shift(pointer(h_index), first), h_scale, hiddens, columns, most if turned else lanes, features,
-                )  # fmt: skip
-            for start in range(low, high, most):
-                width = min(most, high - start)
-                biases = shift(sums_, columns * b_scale + start)
-                pack_gates(
-                    size, shift(b_, start), shift(pointer(b_index), first), b_scale, width, lanes if turned else width,
-                    panel, starting, biases,
-                )  # fmt: skip
-                if ending:
-                    add_to_bias(start, width, biases, blocks, units, flat_, places)
-                add_to_weights(
-                    size, features, inputs, hiddens, columns, panel, start, width, b_scale, turned, starting, ending,
-                    zeros, sums_, blocks, units, flat_, places,
-                )  # fmt: skip
+            add_steps(
+                thread, threads, size, pointer_at(x, b_), shift(pointer(x_index), first), x_feature, inputs, b_,
+                pointer(b_index), 0, 0, b_, shift(pointer(b_index), first), b_scale, blocks, units, first == 0,
+                first + size >= steps, block, shift(pointer(scratch), thread * (len(scratch) // threads)),
+                pointer(sums), pointer(flat), pointer(places),
+            )  # fmt: skip
+
+
+def integers_size(B):
+    """Integers of scratch that a thread needs for `weight_gradients`: a table of rows, two of a block of steps."""
+    return B + 2 * STEP_BLOCK
+
+
+@Driver
+def weight_gradients(tag, threads, plans, blocks, integers, scratch, sums, flat):
+    """Gradients of all weights and biases of all `plans`: sums over steps of (gates) x (row of x, row of h, 1).
+
+    The gates hold the gradients of the weighted sums. Each sum belongs to one thread and takes the steps in order, the
+    last one first. They start from zero with a plan for the last steps and are added to `flat` with one for the first,
+    so a long sum may come in pieces. Scratch: integers (threads, `integers_size`), scratch (threads, `scratch_size`),
+    sums (`sums_size`,).
+    """
+    for k in range(len(plans)):
+        for thread in prange(threads):
+            gradients_of_thread(
+                thread, threads, plans[k], blocks, shift(pointer(integers), thread * (len(integers) // threads)),
+                shift(pointer(scratch), thread * (len(scratch) // threads)), pointer(sums), pointer(flat),
+            )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def gradients_of_thread(thread, threads, p, blocks, integers, scratch, sums, flat):
+    """What a thread does for one plan; integers and scratch are its own."""
+    x, h, gates = pointer_at(p.x, sums), shift(pointer_at(p.h, sums), p.first * p.B * p.P), pointer_at(p.gates, sums)
+    active, places = pointer_at(p.active, integers), pointer_at(p.places, integers)
+    x_rows, at_x, at_gates = integers, shift(integers, p.B), shift(integers, p.B + STEP_BLOCK)
+    x_step = find_rows(p, 0, p.B, p.x_time, p.x_batch, x_rows)
+    s, row, size, begins = p.last - 1, 0, 0, p.last == p.T
+    block = min((p.last - p.first) * p.B, STEP_BLOCK)
+    while s >= p.first:
+        count = min(STEP_BLOCK - size, active[s] - row)
+        for n in range(count):
+            at_x[size + n] = x_rows[row + n] + s * x_step
+            at_gates[size + n] = (s - p.first) * p.B + row + n
+        size, row = size + count, row + count
+        if row == active[s]:
+            s, row = s - 1, 0
+        over = s < p.first
+        if size == STEP_BLOCK or over:
+            add_steps(
+                thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.H, gates, at_gates, p.G, blocks,
+                p.H, begins, over and p.first == 0, block, scratch, sums, flat, places,
+            )  # fmt: skip
+            size, begins = 0, False
 
 
 @njit(error_model="numpy")

@@ -6,6 +6,9 @@ the layer's dtype or of integers (int64); see `sweeps` for the shapes and for ho
 """
 
 import numpy as np
+from numba import njit
+
+from nblstm.kernels.simd import pointer_at
 
 FIELDS = {
     # sizes
@@ -19,6 +22,7 @@ FIELDS = {
     # packed weights, see `products`
     "input_panels": "for x (G I,)", "hidden_panels": "for h (G H,)", "bias": "(G,)", "peephole": "(weights, P)",
     "input_back": "(I' G,), columns of I padded to whole vectors", "hidden_back": "(P G,)",
+    "places": "integers (6,): where the weights themselves lie in the layer's flat array",
     # the order of steps and rows
     "order": "integers (B,): which sequence a row is", "lengths": "integers (B,): of the rows",
     "active": "integers (T,): rows at each step", "reverse": "whether steps run from the end of time",
@@ -53,3 +57,30 @@ def fill(plans: np.ndarray, **values: int | list[int]) -> None:
     numbers = plans.view(np.int64).reshape(len(plans), len(FIELDS))
     for name, value in values.items():
         numbers[:, PLACES[name]] = value
+
+
+@njit
+def find_rows(p, low, high, time, batch, places):
+    """Where the rows low .. high - 1 lie at step 0 in an array of these strides, places (B,).
+
+    Returns how far on the next step is.
+    """
+    order, lengths = pointer_at(p.order, places), pointer_at(p.lengths, places)
+    for row in range(low, high):
+        places[row] = order[row] * batch + ((lengths[row] - 1) * time if p.reverse else 0)
+    return -time if p.reverse else time
+
+
+@njit
+def rows_of_steps(low, high, first, last, B, active, places, step, at_places, at_rows):
+    """Where the rows low .. high - 1 of the steps first .. last - 1 lie; returns how many there are.
+
+    at_places has where they lie by `places` and `step`, see `find_rows`; at_rows the numbers (s - first) * B + row.
+    """
+    count = 0
+    for s in range(first, last):
+        for row in range(low, min(high, active[s])):
+            at_places[count] = places[row] + s * step
+            at_rows[count] = (s - first) * B + row
+            count += 1
+    return count

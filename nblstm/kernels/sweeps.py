@@ -13,6 +13,7 @@ that they stay in its core's cache, and all meet at every step. The sums are the
 from numba import njit, prange
 
 from nblstm.kernels.driver import Driver
+from nblstm.kernels.plan import find_rows, rows_of_steps
 from nblstm.kernels.products import (
     back_and_forth,
     gates_times_panels,
@@ -75,33 +76,6 @@ def meet_again(team, note, threads, meetings):
     if team:
         wait_for_all(note, threads, meetings + 1)
     return meetings + 1
-
-
-@njit
-def find_rows(p, low, high, time, batch, places):
-    """Where the rows low .. high - 1 lie at step 0 in an array of these strides, places (B,).
-
-    Returns how far on the next step is.
-    """
-    order, lengths = pointer_at(p.order, places), pointer_at(p.lengths, places)
-    for row in range(low, high):
-        places[row] = order[row] * batch + ((lengths[row] - 1) * time if p.reverse else 0)
-    return -time if p.reverse else time
-
-
-@njit
-def rows_of_steps(low, high, first, last, B, active, places, step, at_places, at_rows):
-    """Where the rows low .. high - 1 of the steps first .. last - 1 lie; returns how many there are.
-
-    at_places has where they lie by `places` and `step`, see `find_rows`; at_rows the numbers (s - first) * B + row.
-    """
-    count = 0
-    for s in range(first, last):
-        for row in range(low, min(high, active[s])):
-            at_places[count] = places[row] + s * step
-            at_rows[count] = (s - first) * B + row
-            count += 1
-    return count
 
 
 @njit(error_model="numpy")
@@ -348,18 +322,20 @@ def backward(tag, threads, note, bounds, plans, integers, like):
 
 
 @Driver
-def peephole_gradient(tag, threads, steps, rows, B, P, per_unit, gates, slot, c, ahead, out):
-    """out (P,) += sum of the gradient in a slot of the gates times c, over the rows s * B + b that `rows` lists.
+def peephole_gradient(tag, threads, plan, integers, slot, other, ahead, out):
+    """out (P,) += sum over steps, the last one first, of the gradient in a slot of the gates times a state beside h.
 
-    In that order. c (T + 1, B, P) is one state by step; `ahead` is 1 for the one after the step, 0 for the one before.
+    `other` says which state, `ahead` is 1 for the one after the step, 0 for the one before. plan (1,); any integers.
     """
     for thread in prange(threads):
-        g, c_, o = pointer(gates), pointer(c), pointer(out)
-        lanes = lanes_of(g)
+        p, o = plan[0], pointer(out)
+        B, P, slots, lanes = p.B, p.P, p.G // p.P, lanes_of(o)
+        gates, c, active = pointer_at(p.gates, o), pointer_at(p.c, o), pointer_at(p.active, pointer(integers))
         vectors = P // lanes
         for u in range(vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes, lanes):
             total = load(o, u)
-            for k in range(steps):
-                gradient = load(g, rows[k] * per_unit * P + per_unit * u + slot * lanes)
-                total = total + gradient * load(c_, (rows[k] + ahead * B) * P + u)
+            for s in range(p.last - 1, p.first - 1, -1):
+                for at in range((s - p.first) * B, (s - p.first) * B + active[s]):
+                    gradient = load(gates, slots * (at * P + u) + slot * lanes)
+                    total = total + gradient * load(c, other * p.between + (at + ahead * B) * P + u)
             store(o, u, total)

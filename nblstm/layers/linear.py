@@ -216,9 +216,8 @@ class Linear(Layer):
         threads, index = tape.threads, tape.index
         row, feature = strides(tape.x)
         weight_gradient(
-            ANY, threads, tape.rows, address(tape.x), index * row, feature, I, address(tape.x), index, 0, 0,
-            tape.dy.reshape(-1), index, packs.columns, ONE_SUM, O, True, True, tape.scratch, tape.sums, grads.flat,
-            packs.places,
+            ANY, threads, tape.rows, address(tape.x), index * row, feature, I, tape.dy.reshape(-1), index,
+            packs.columns, ONE_SUM, O, tape.scratch, tape.sums, grads.flat, packs.places,
         )  # fmt: skip
         if not need_dx:
             return None

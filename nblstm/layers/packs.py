@@ -42,7 +42,7 @@ class PackedTrack:
             forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
             passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
             input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
-            hidden_back=address(self.hidden_back),
+            hidden_back=address(self.hidden_back), places=address(self.places),
         )  # fmt: skip
 
     def refresh_forward(self, threads: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from nblstm.kernels import sweeps
 from nblstm.kernels.driver import NO_TEAM, Driver, run_as_team
 from nblstm.kernels.dropout import dropout
-from nblstm.kernels.gradient import weight_gradient
+from nblstm.kernels.gradient import weight_gradients
 from nblstm.kernels.plan import fill
 from nblstm.kernels.policy import POLICY
 from nblstm.kernels.tag import ANY
@@ -142,18 +142,16 @@ def backward(
                 _drop(layer, tape, k - 1, tape.gradients.dx[k], tape.gradients.dx[k])
     else:
         _run(sweeps.backward, tape, plans)
-        for number in range(len(plans)):
-            _add_weight_gradients(layer, tape, number, 0, tape.T, tape.tracks[number].c, grads)
+        _add_weight_gradients(layer, tape, plans, grads)
     return tape.gradients.dx[0][:, :, : layer.input_size] if need_dx else None
 
 
 def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Block) -> None:
     """One layer in one direction back, segment by segment, of which each is run forward again if need be."""
-    number, part, again = int(plan["number"][0]), plan.copy(), tape.plans[plan["number"]]
-    c = tape.tracks[number].c
+    part, again = plan.copy(), tape.plans[plan["number"]]
+    kept, c = tape.tracks[int(plan["number"][0])].c, tape.segment_c
     for n, (first, last) in reversed(list(enumerate(tape.segments))):
         if tape.recomputes:
-            kept, c = tape.tracks[number].c, tape.segment_c
             c[:, 0] = kept[:, n + 1]
             fill(part, c=address(c), between=strides(c)[0])
             fill(again, c=address(c), between=strides(c)[0], first=first, last=last, keep=1, given=0, final=0, y=0)
@@ -163,41 +161,29 @@ def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Bl
             dinitial=int(plan["dinitial"][0]) if first == 0 else 0,
         )  # fmt: skip
         _run(sweeps.backward, tape, part)
-        _add_weight_gradients(layer, tape, number, first, last, c, grads)
+        _add_weight_gradients(layer, tape, part, grads)
 
 
-def _add_weight_gradients(
-    layer: Engine, tape: Tape, number: int, first: int, last: int, c: np.ndarray, grads: Block
-) -> None:
-    """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over steps and rows.
-
-    The sums run over all steps, the last one first; they go to grads with the first segment, which comes last.
-    """
-    k, direction = divmod(number, layer.directions)
-    x, schedule, track, buffers = tape.inputs[k], tape.schedule, tape.tracks[number], tape.gradients
-    H, P, G, gates = layer.hidden_size, layer.padded_units, layer.gate_columns, track.gates.reshape(-1)
-    part = schedule.live_in(first, last)
-    rows = schedule.live[part] - first * tape.B  # in this segment
-    time_stride, batch_stride, x_feature = strides(x)
-    weight_gradient(
-        ANY, tape.threads, len(rows), address(x),
-        schedule.live_offsets(direction, time_stride, batch_stride)[part], x_feature, x.shape[2],
-        address(track.h[first:]), rows, P, H, gates, rows, G, layer.cell.rows, H, last == tape.T, first == 0,
-        buffers.scratch, buffers.sums, grads.flat, tape.packs.tracks[number].places,
-    )  # fmt: skip
+def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: Block) -> None:
+    """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over the plans' steps."""
+    buffers = tape.gradients
+    weight_gradients(
+        ANY, tape.threads, plans, layer.cell.rows, buffers.integers, buffers.scratch, buffers.sums, grads.flat
+    )
     if layer.cell.peepholes:
-        _add_peephole_gradients(layer, tape, rows, gates, c)
-        if first == 0:
-            grads["weight_peephole" + layer.tracks[number][0]][...] += buffers.peephole[:, : layer.hidden_size]
-            buffers.peephole[...] = 0
+        for plan in np.split(plans, len(plans)):
+            _add_peephole_gradients(layer, tape, plan, grads)
 
 
-def _add_peephole_gradients(layer: Engine, tape: Tape, rows: np.ndarray, gates: np.ndarray, c: np.ndarray) -> None:
-    places = {column.name: place for column, place in zip(layer.cell.columns, layer.cell.places, strict=True)}
-    states = layer.cell.states
-    for weight, (name, state) in zip(tape.gradients.peephole, layer.cell.peepholes.values(), strict=True):
+def _add_peephole_gradients(layer: Engine, tape: Tape, plan: np.ndarray, grads: Block) -> None:
+    """Sum over the plan's steps; the sums go to grads with the first step, which comes last."""
+    cell, sums = layer.cell, tape.gradients.peephole
+    places = {column.name: place for column, place in zip(cell.columns, cell.places, strict=True)}
+    for total, (name, state) in zip(sums, cell.peepholes.values(), strict=True):
         sweeps.peephole_gradient(
-            ANY, tape.threads, len(rows), rows, tape.B, layer.padded_units, layer.cell.slots, gates,
-            places[name], c[states.index(state.removesuffix("_prev")) - 1].reshape(-1),
-            not state.endswith("_prev"), weight,
+            ANY, tape.threads, plan, tape.integers, places[name], cell.states.index(state.removesuffix("_prev")) - 1,
+            not state.endswith("_prev"), total,
         )  # fmt: skip
+    if plan["first"] == 0:
+        grads["weight_peephole" + layer.tracks[int(plan["number"][0])][0]][...] += sums[:, : layer.hidden_size]
+        sums[...] = 0

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.arguments import as_choice, as_size
+from nblstm.kernels import gradient
 from nblstm.kernels.driver import threads_for
-from nblstm.kernels.gradient import scratch_size, sums_size
 from nblstm.kernels.policy import POLICY
 from nblstm.kernels.products import WHOLE, panel_count, parts_of
 from nblstm.kernels.sweeps import TILE_VECTORS, integers_size
@@ -46,7 +46,8 @@ class Gradients:
     """
 
     plans: np.ndarray
-
+    place_of_dy: np.ndarray
+    place_of_x: np.ndarray
     dx: list[np.ndarray]
 
     def __init__(self, layer: Engine, T: int, B: int, threads: int) -> None:
@@ -60,8 +61,9 @@ class Gradients:
         self.initial = [aligned_zeros((L * D, B, H), dtype) for _ in layer.cell.states]
         self.given, self.found = np.zeros(len(self.initial), np.int64), addresses(self.initial)
         features = max(inputs + H for _, inputs in layer.tracks)
-        self.sums = aligned_empty(sums_size(features, G, layer.lanes), dtype)
-        self.scratch = aligned_empty(threads * scratch_size(T * B, features, layer.lanes), dtype)
+        self.sums = aligned_empty(gradient.sums_size(features, G, layer.lanes), dtype)
+        self.scratch = aligned_empty(threads * gradient.scratch_size(T * B, features, layer.lanes), dtype)
+        self.integers = np.empty(threads * gradient.integers_size(B), np.int64)
         self.peephole = aligned_zeros((len(layer.cell.peepholes), P), dtype)
         self.zeros = aligned_zeros(max(P, *(width for _, _, width in self._shapes)), dtype)
 
@@ -93,6 +95,7 @@ class Tape(AnyTape):
     gradients: Gradients
     schedule: Schedule
     plans: np.ndarray
+    place_of_x: np.ndarray
     between_layers: list[np.ndarray]
     has_plans_back: bool
 

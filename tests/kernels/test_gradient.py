@@ -2,76 +2,127 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
 from support.packed import THREADS, Dtype, Weights, address, alike, back_from_gate_order, lanes, layers, padded
 from support.sums import DTYPES, UNTOUCHED, accumulated, between, is_fused, whole
 
-from nblstm.kernels.gradient import STEP_BLOCK, scratch_size, sums_size, weight_gradient
+from nblstm.kernels.gradient import (
+    STEP_BLOCK,
+    integers_size,
+    scratch_size,
+    sums_size,
+    weight_gradient,
+    weight_gradients,
+)
+from nblstm.kernels.plan import PLAN, fill
 from nblstm.kernels.tag import ANY
 
 
-def check_gradient(rng, numbers, layer, steps, pieces, threads, dtype, fused) -> None:
-    """A sum over steps that lie anywhere, in so many pieces; what lies between weights stays as it is."""
+def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) -> None:
+    """A sum over steps, sequences and features that lie anywhere, in so many pieces; what lies between stays as it is."""
     gates, units, inputs, *_ = layer
     weights, G, P = Weights(*layer), gates * padded(units, dtype), padded(units, dtype)
-    x_feature, x_step = 2, 2 * inputs + 1
-    x, h = numbers(rng, (steps, inputs), dtype), numbers(rng, (steps, units), dtype)
-    b = numbers(rng, (steps, G), dtype)
-    x_index, h_index, b_index = (rng.permutation(steps + 1)[:steps] for _ in range(3))
-    x_memory = np.full((steps + 1) * x_step, UNTOUCHED, dtype)
-    h_memory, b_memory = (np.full((steps + 1, width), UNTOUCHED, dtype) for width in (P, G))
-    x_memory[x_index[:, None] * x_step + np.arange(inputs) * x_feature] = x
-    h_memory[h_index, :units], b_memory[b_index] = h, b
+    T, B, reverse = max(lengths), len(lengths), len(lengths) % 2
+    x, h, b = (numbers(rng, (T, B, width), dtype) for width in (inputs, units, G))
+    order, lengths = rng.permutation(B), np.array(lengths)
+    active = (np.arange(T)[:, None] < lengths).sum(axis=1)
+    x_memory = np.full((T + 1, B + 1, inputs, 2), UNTOUCHED, dtype)
+    h_memory = np.full((T + 1, B, P), UNTOUCHED, dtype)
+    for s, row in product(range(T), range(B)):
+        if s < lengths[row]:
+            time = lengths[row] - 1 - s if reverse else s
+            x_memory[time, order[row], :, 0] = x[s, row]
+    h_memory[:-1, :, :units] = h
 
+    alive = [(s, row) for s in reversed(range(T)) for row in range(active[s])]
+    taken = np.array([[*x[at], *h[at], 1] for at in alive], dtype).reshape(len(alive), -1)
+    gradients = np.array([b[at] for at in alive], dtype).reshape(len(alive), G)
     found = numbers(rng, weights.size, dtype)
-    expected, taken = found.copy(), np.hstack([x, h, np.ones((steps, 1), dtype)])
+    expected = found.copy()
     zeros = np.zeros((inputs + units + 1, G), dtype)
-    sums = taken.T @ b if numbers is whole else accumulated(zeros, np.ascontiguousarray(taken.T), b, fused)
+    sums = (
+        taken.T @ gradients if numbers is whole else accumulated(zeros, np.ascontiguousarray(taken.T), gradients, fused)
+    )
     by_row = back_from_gate_order(sums, gates, units, dtype)
     expected[weights.of_x] += by_row[:, :inputs]
     expected[weights.of_h] += by_row[:, inputs:-1]
     for at in weights.of_biases:
         expected[at] += by_row[:, -1]
 
-    L = lanes(dtype)
+    L, places = lanes(dtype), np.array(weights.places)
     sums_ = np.full(sums_size(inputs + units, G, L), UNTOUCHED, dtype)
-    scratch = np.full(threads * scratch_size(steps, inputs + units, L), UNTOUCHED, dtype)
-    bounds = [steps * n // pieces for n in range(pieces + 1)]
-    for first, last in pairwise(bounds):
-        part = slice(first, last)
-        weight_gradient(
-            ANY, threads, last - first, address(x_memory), x_index[part] * x_step, x_feature, inputs, address(h_memory),
-            h_index[part], P, units, b_memory.reshape(-1), b_index[part], G, alike(gates), units, first == 0,
-            last == steps, scratch, sums_, found, np.array(weights.places),
-        )  # fmt: skip
-    assert found.tobytes() == expected.tobytes(), f"{layer=} {steps=} {pieces=} {threads=}"
+    scratch = np.full(threads * scratch_size(T * B, inputs + units, L), UNTOUCHED, dtype)
+    integers, plan = np.zeros(threads * integers_size(B), np.int64), np.zeros(1, PLAN)
+    fill(
+        plan, T=T, B=B, I=inputs, H=units, P=P, G=G, x=address(x_memory), x_time=2 * inputs * (B + 1),
+        x_batch=2 * inputs, x_feature=2, h=address(h_memory), order=address(order), lengths=address(lengths),
+        active=address(active), reverse=reverse, places=address(places),
+    )  # fmt: skip
+    bounds = [T * n // pieces for n in range(pieces + 1)]
+    for first, last in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):
+        own = b[first:last].copy()
+        fill(plan, first=first, last=last, gates=address(own))
+        weight_gradients(ANY, threads, plan, alike(gates), integers, scratch, sums_, found)
+    assert found.tobytes() == expected.tobytes(), f"{layer=} {lengths=} {pieces=} {threads=}"
+
+
+def check_linear(rng, numbers, outputs, inputs, rows, threads, dtype, fused) -> None:
+    """A weight without a recurrent part, whose rows lie anywhere."""
+    columns, x_feature, x_row = padded(outputs, dtype), 2, 2 * inputs + 1
+    x, b = numbers(rng, (rows, inputs), dtype), numbers(rng, (rows, columns), dtype)
+    x_index, b_index = (rng.permutation(rows + 1)[:rows] for _ in range(2))
+    x_memory, b_memory = np.full((rows + 1) * x_row, UNTOUCHED, dtype), np.full((rows + 1, columns), UNTOUCHED, dtype)
+    x_memory[x_index[:, None] * x_row + np.arange(inputs) * x_feature] = x
+    b_memory[b_index] = b
+    found = numbers(rng, outputs * inputs + outputs, dtype)
+    taken, zeros = np.hstack([x, np.ones((rows, 1), dtype)]), np.zeros((inputs + 1, columns), dtype)
+    sums = taken.T @ b if numbers is whole else accumulated(zeros, np.ascontiguousarray(taken.T), b, fused)
+    expected = found + np.concatenate([sums[:-1, :outputs].T.ravel(), sums[-1, :outputs]])
+    L = lanes(dtype)
+    weight_gradient(
+        ANY, threads, rows, address(x_memory), x_index * x_row, x_feature, inputs, b_memory.reshape(-1), b_index,
+        columns, alike(1), outputs, np.full(threads * scratch_size(rows, inputs, L), UNTOUCHED, dtype),
+        np.full(sums_size(inputs, columns, L), UNTOUCHED, dtype), found,
+        np.array([0, inputs, 0, 0, outputs * inputs, -1]),
+    )  # fmt: skip
+    assert found.tobytes() == expected.tobytes(), f"{outputs=} {inputs=} {rows=} {threads=}"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_of_weights(dtype: Dtype, rng: np.random.Generator) -> None:
     for layer, threads in product(layers(dtype), THREADS):
-        check_gradient(rng, whole, layer, 7, 1, threads, dtype, fused=True)
+        check_gradient(rng, whole, layer, (4, 3), 1, threads, dtype, fused=True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_of_weights_over_blocks_of_steps(dtype: Dtype, rng: np.random.Generator) -> None:
-    """In one call or in pieces, shorter and longer than a block."""
+    """At once or in pieces, shorter and longer than a block, of sequences of unequal lengths."""
     layer = (4, lanes(dtype) + 1, 5, 2, False)
-    for steps, pieces, threads in product((1, STEP_BLOCK, STEP_BLOCK + 1, 2 * STEP_BLOCK + 3), (1, 3), THREADS):
-        if steps >= pieces:
-            check_gradient(rng, whole, layer, steps, pieces, threads, dtype, fused=True)
+    for longest, pieces, threads in product((1, STEP_BLOCK, STEP_BLOCK + 1, STEP_BLOCK + 3), (1, 3), THREADS):
+        if longest >= pieces:
+            for lengths in ((longest,), (longest, longest - longest // 3, 1 if longest > 1 else 0)):
+                check_gradient(rng, whole, layer, lengths, pieces, threads, dtype, fused=True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_of_weights_are_summed_in_order(dtype: Dtype, rng: np.random.Generator) -> None:
     """Of float64 few, for the exact sums cost Python a while."""
-    steps = 2 * STEP_BLOCK + 3 if dtype is np.float32 else 9
+    lengths = (STEP_BLOCK + 3, STEP_BLOCK) if dtype is np.float32 else (5, 4)
     for pieces in (1, 3):
-        check_gradient(rng, between, (4, 3, 2, 1, True), steps, pieces, 2, dtype, is_fused())
+        check_gradient(rng, between, (4, 3, 2, 1, True), lengths, pieces, 2, dtype, is_fused())
 
 
 def test_no_steps_add_nothing(rng: np.random.Generator) -> None:
-    check_gradient(rng, whole, (4, 3, 2, 2, False), 0, 1, 2, np.float32, fused=True)
+    for lengths in ((1, 0), (3, 0, 0)):
+        check_gradient(rng, whole, (4, 3, 2, 2, False), lengths, 1, 2, np.float32, fused=True)
+    check_linear(rng, whole, 3, 2, 0, 2, np.float32, fused=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_a_weight_alone(dtype: Dtype, rng: np.random.Generator) -> None:
+    for rows, threads in product((1, 7, STEP_BLOCK + 1), THREADS):
+        check_linear(rng, whole, lanes(dtype) + 1, 5, rows, threads, dtype, fused=True)
+    check_linear(rng, between, 3, 2, STEP_BLOCK + 3 if dtype is np.float32 else 9, 2, dtype, is_fused())

@@ -1,4 +1,4 @@
-"""Index tables of a batch: what they hold, and that they do not grow for ever."""
+"""The order in which a batch is processed, and how threads share it out."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from nblstm.layers.schedule import Schedule, plain_schedule
 
 
 @pytest.mark.parametrize("lengths", [None, np.array([2, 5, 0, 3])], ids=["equal", "of all lengths"])
-def test_every_row_of_every_step_lies_where_the_tables_say(lengths: np.ndarray | None) -> None:
-    """In both directions, for a hundred strides, of which few tables are kept."""
+def test_the_longest_come_first_and_every_row_is_somebodys(lengths: np.ndarray | None) -> None:
     T, B = 5, 4
     schedule, given = Schedule(T, B, lengths), np.full(B, T) if lengths is None else lengths
-    for stride in range(1, 101):
-        for direction in range(2):
-            offsets = schedule.offsets(direction, 7 * stride, stride).reshape(T, B)
-            for s in range(T):
-                for row, sequence in enumerate(schedule.order[: schedule.active[s]]):
-                    time = given[sequence] - 1 - s if direction else s
-                    assert offsets[s, row] == 7 * stride * time + stride * sequence
-            live = schedule.live_offsets(direction, 7 * stride, stride)
-            assert np.array_equal(live, np.concatenate([offsets[s, : schedule.active[s]] for s in reversed(range(T))]))
-    assert max(len(schedule._offsets), len(schedule._live_offsets)) <= 17
+    assert np.array_equal(schedule.lengths, np.sort(given)[::-1])
+    assert np.array_equal(given[schedule.order], schedule.lengths)
+    assert np.array_equal(schedule.active, [(given > s).sum() for s in range(T)])
+    for threads in range(1, 6):
+        bounds = schedule.bounds(threads)
+        assert (len(bounds), bounds[0], bounds[-1]) == (threads + 1, 0, B)
+        assert np.all(np.diff(bounds) >= 0)
+
+
+def test_threads_get_about_equal_shares_of_the_steps() -> None:
+    assert list(Schedule(9, 4, np.array([9, 3, 3, 3])).bounds(2)) == [0, 1, 4]
+    assert list(Schedule(5, 3, np.zeros(3, np.int64)).bounds(2)) == [0, 0, 3]
 
 
 def test_few_schedules_are_kept() -> None:
     for T in range(1, 100):
-        assert plain_schedule(T, 2).T == T
+        assert len(plain_schedule(T, 2).active) == T
     assert plain_schedule.cache_info().currsize <= 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from nblstm.cells.declaration import (
     check_values,
     names_read_by,
 )  # fmt: skip
+from nblstm.cells.derivative import derive, symbols
 from nblstm.cells.differences import check_backward
 from nblstm.cells.digest import digest
 
@@ -63,11 +65,13 @@ class Cell:
         Returns two tuples: what `backward` needs of this step, and the new states. Its arguments are, by their names,
         the sums; for a state c of the step before ``c_prev``; for a sum s in `apart` its two parts ``s_x`` and
         ``s_h``; and the weights in `peepholes`.
-    backward : function
+    backward : function, optional
         Returns two tuples: the gradients of the sums, in the order of `forward`'s arguments, and those of the states
         of the step before that `forward` takes, in the order of `states`. Its arguments are, by their names, what
         `forward` left, in that order; ``c_prev`` and ``c`` for a state before and after the step; ``dc`` for the
         gradient of the new one; and the weights in `peepholes`. A gradient of a state holds all that comes from later.
+        Where it is left out it is derived from `forward`: as exact as one of your own, but it keeps the sums, whatever
+        `forward` leaves, and computes again what it needs of the step, which takes longer.
     apart : sequence of str
         Sums whose parts :math:`W_s x_t + b` and :math:`U_s h_{t-1} + b'` stay apart, as in the candidate of a GRU.
     peepholes : mapping of str to (str, str)
@@ -82,6 +86,10 @@ class Cell:
     ----------
     columns : list of Column
         The weighted sums as the kernels take them: of one that is apart its part from x and its part from h.
+    given : (function, function or None)
+        `forward` and `backward` as they were declared; the attributes of these names are what is compiled.
+    backward_source : str or None
+        The text of a `backward` that was derived.
     saved, carried : tuple of str
         What `forward` leaves for `backward`, and the states whose value before the step `forward` takes.
     slots : int
@@ -121,6 +129,19 @@ class Cell:
     ... )
     >>> Recurrent(Coupled, 64, 128, num_layers=2).num_parameters
     173568
+
+    An idea can be tried before its derivative is written:
+
+    >>> def leaky_forward(z, h_prev):
+    ...     return (), (0.9 * h_prev + 0.1 * tanh(z),)
+    >>> print(Cell("leaky", sums=("z",), forward=leaky_forward).backward_source)
+    def backward(z, dh):
+        d1 = dh * 0.1
+        a1 = tanh(z)
+        dz = d1 * (1 - a1 * a1)
+        dh_prev = dh * 0.9
+        return (dz,), (dh_prev,)
+    <BLANKLINE>
     """
 
     def __init__(
@@ -130,7 +151,7 @@ class Cell:
         sums: Sequence[str],
         states: Sequence[str] = ("h",),
         forward: Callable[..., Any],
-        backward: Callable[..., Any],
+        backward: Callable[..., Any] | None = None,
         apart: Sequence[str] = (),
         peepholes: Mapping[str, tuple[str, str]] | None = None,
         forget: str | None = None,
@@ -144,14 +165,14 @@ class Cell:
         )
         self.peepholes = as_peepholes(peepholes)
         self.forget = None if forget is None else as_text("forget", forget)
-        self.forward, self.backward = as_function("forward", forward), as_function("backward", backward)
+        self.given = as_function("forward", forward), None if backward is None else as_function("backward", backward)
         if self.states[0] != "h":
             raise ValueError(f"states must begin with 'h', which the sums read, got {self.states[0]!r}")
         for label, members in (("apart", self.apart), ("forget", (self.forget,) if self.forget is not None else ())):
             for member in members:
                 if member not in self.sums:
                     raise ValueError(f"{label} must name sums, {', '.join(self.sums)}, got {member!r}")
-        self.forward_arguments, self.backward_arguments = arguments_of(self.forward), arguments_of(self.backward)
+        self.forward_arguments = arguments_of(self.given[0])
         previous = [f"{state}_prev" for state in self.states]
         self._check_peepholes(previous)
         self.columns = _columns(self.sums, self.apart)
@@ -162,9 +183,11 @@ class Cell:
         missing = [each for each in known if each not in self.forward_arguments]
         if missing:
             raise ValueError(f"forward must take every sum, got none named {missing[0]!r}")
+        self.carried = tuple(state for state in self.states if f"{state}_prev" in self.forward_arguments)
+        self.forward, self.backward, self.backward_source = self._functions()
+        self.backward_arguments = arguments_of(self.backward)
         given_states = {*previous, *self.states, *gradients, *self.peepholes}
         self.saved = tuple(each for each in self.backward_arguments if each not in given_states)
-        self.carried = tuple(state for state in self.states if f"{state}_prev" in self.forward_arguments)
         for what, count in (
             ("sums, parts of one counted apart,", len(known)),
             ("values for backward", len(self.saved)),
@@ -200,10 +223,11 @@ class Cell:
         """One that comes with the package by its name, which is one object in every process; any other by its parts."""
         if CELLS.get(self.name) is self:
             return _named, (self.name,)
-        arguments = {
-            each: getattr(self, each)
-            for each in ("sums", "states", "forward", "backward", "apart", "peepholes", "forget")
-        } | {"check": False}  # which was looked at when it was declared
+        arguments: dict[str, Any] = {
+            each: getattr(self, each) for each in ("sums", "states", "apart", "peepholes", "forget")
+        }
+        arguments |= dict(zip(("forward", "backward"), self.given, strict=True))
+        arguments["check"] = False  # which was looked at when it was declared
         return _made, (self.name, arguments)
 
     def _key(self) -> str:
@@ -232,20 +256,31 @@ class Cell:
             if target[1] not in (*previous[1:], *self.states[1:]):
                 raise ValueError(f"peepholes[{each!r}] must name a state beside h, as c_prev or c, got {target[1]!r}")
 
+    def _functions(self) -> tuple[FunctionType, FunctionType, str | None]:
+        """Both as they were given; or a forward that leaves the sums, the backward that is derived, and its text."""
+        forward, backward = self.given
+        if backward is not None:
+            return forward, backward, None
+        _, states = self._pair("forward", forward, [np.full(2, 0.25) for _ in self.forward_arguments])
+        check_values("forward", "the new states", states, self.states)
+        _, values = self._pair("forward", forward, symbols(self.forward_arguments))
+        columns, new = [column.name for column in self.columns], dict(zip(self.states, values, strict=True))
+        return derive(forward, self.forward_arguments, columns, self.carried, new)
+
     def _check_results(self) -> None:
         """Run both on a few numbers in plain Python, and look at how many come back."""
         numbers = {each: np.full(2, 0.25) for each in (*self.forward_arguments, *self.backward_arguments)}
-        saved, states = self._pair("forward", [numbers[each] for each in self.forward_arguments])
+        saved, states = self._pair("forward", self.forward, [numbers[each] for each in self.forward_arguments])
         check_values("forward", "what backward takes besides states", saved, self.saved)
         check_values("forward", "the new states", states, self.states)
-        sums, before = self._pair("backward", [numbers[each] for each in self.backward_arguments])
+        sums, before = self._pair("backward", self.backward, [numbers[each] for each in self.backward_arguments])
         check_values("backward", "gradients of the sums", sums, [column.name for column in self.columns])
         check_values("backward", "gradients of the states before that forward takes", before, self.carried)
 
-    def _pair(self, label: str, arguments: Sequence[np.ndarray]) -> tuple[tuple, tuple]:
+    def _pair(self, label: str, function: FunctionType, arguments: Sequence[Any]) -> tuple[tuple, tuple]:
         try:
             with np.errstate(all="ignore"):
-                found = getattr(self, label)(*arguments)
+                found = function(*arguments)
         except Exception as error:
             at = traceback.extract_tb(error.__traceback__)[1]  # below this one
             raise ValueError(

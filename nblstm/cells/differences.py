@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from nblstm.cells.cell import Cell
 
 UNITS = 32
+SPREAD = np.tile([1.5, 4.0], UNITS // 2)  # of the sums: where gates act, and where they are full or empty
 STEPS = 3
 STEP = 1e-5
 TOLERANCE = 1e-6
+ROUNDING = np.finfo(float).eps / STEP  # of a difference quotient, for each 1 of what the difference is taken of
 
 
 def check_backward(cell: Cell) -> None:
@@ -36,10 +38,10 @@ def check_backward(cell: Cell) -> None:
 
     with np.errstate(all="ignore"):
         for _ in range(STEPS):  # to states that the cell comes to by itself
-            given |= {name: rng.uniform(-1.5, 1.5, UNITS) for name in columns}
+            given |= {name: rng.uniform(-SPREAD, SPREAD) for name in columns}
             _, states = cell.forward(*(given[name].copy() for name in cell.forward_arguments))
             given |= dict(zip(previous, states, strict=True))
-        given |= {name: rng.uniform(-1.5, 1.5, UNITS) for name in columns}
+        given |= {name: rng.uniform(-SPREAD, SPREAD) for name in columns}
         saved, states = cell.forward(*(given[name].copy() for name in cell.forward_arguments))
         known = (
             given | upstream | dict(zip(cell.saved, saved, strict=True)) | dict(zip(cell.states, states, strict=True))
@@ -52,7 +54,8 @@ def check_backward(cell: Cell) -> None:
             expected = (loss(given | {name: given[name] + STEP}) - loss(given | {name: given[name] - STEP})) / (
                 2 * STEP
             )
-            error = np.abs(gradient - expected) / np.maximum(1, np.abs(expected))
+            scale = np.maximum(np.maximum(1, np.abs(expected)), ROUNDING / TOLERANCE * np.abs(loss(given)))
+            error = np.abs(gradient - expected) / scale
             if not np.isfinite(error).any() or (np.isfinite(expected) & ~np.isfinite(error)).any():
                 raise ValueError(
                     f"backward of cell {cell.name!r} must give numbers, got the gradient of {name} not finite"

@@ -157,7 +157,7 @@ def check_compiles(cell: Cell) -> None:
     cell.check_unchanged()
     if cell.key in _FIT:
         return
-    for function, arguments in ((cell.forward, cell.forward_arguments), (cell.backward, cell.backward_arguments)):
+    for function, arguments in ((cell.given[0], cell.forward_arguments), (cell.backward, cell.backward_arguments)):
         compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(_jitable(function))
         try:
             compiled.compile((Vector(types.float32),) * len(arguments))

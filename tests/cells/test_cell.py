@@ -70,7 +70,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "forget: a number": ({"forget": 3}, TypeError, "forget must be a string, got 3"),
     "check": ({"check": 1}, TypeError, "check must be True or False, got 1"),
     "forward: a class": ({"forward": dict}, TypeError, "forward must be a function, got type"),
-    "backward": ({"backward": None}, TypeError, "backward must be a function, got NoneType"),
+    "backward": ({"backward": 3}, TypeError, "backward must be a function, got int"),
     "a sum like a state": ({"sums": ("c",)}, ValueError, "must differ by name, got 'c' twice"),
     "a sum like a gradient": ({"sums": ("dh",)}, ValueError, "must differ by name, got 'dh' twice"),
     "defaults": (

@@ -9,7 +9,7 @@ import pytest
 from support import own_cells
 
 from nblstm import Cell, Recurrent
-from nblstm.cells import CELLS, tanh, where
+from nblstm.cells import CELLS, exp, tanh, where
 
 
 def test_a_wrong_gradient_is_named_each_in_turn() -> None:
@@ -48,6 +48,30 @@ def test_a_peephole_declared_for_another_state_or_sum_is_found() -> None:
     for name, target in (("p_i", ("i", "c")), ("p_f", ("g", "c_prev")), ("p_o", ("o", "c_prev"))):
         with pytest.raises(ValueError, match=f"the gradient of {name} is "):
             Cell("p", peepholes=right | {name: target}, **parts)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_gradient_that_is_wrong_only_far_out_is_found(sign: int) -> None:
+    def forward(z):
+        return (z,), (tanh(z),)
+
+    def backward(z, h, dh):
+        return (where(sign * z > 3, 0 * dh, dh * (1 - h * h)),), ()
+
+    with pytest.raises(ValueError, match="the gradient of z is "):
+        Cell("cut", sums=("z",), forward=forward, backward=backward)
+
+
+def test_what_rounding_leaves_of_large_numbers_is_no_mistake() -> None:
+    """The gradient of y, 1, is a difference of numbers of which only so many digits are there."""
+
+    def forward(z, y):
+        return (z,), (exp(4.0 + 3.0 * z) + y,)
+
+    def backward(z, dh):
+        return (3.0 * exp(4.0 + 3.0 * z) * dh, 1.0 * dh), ()
+
+    Cell("large", sums=("z", "y"), forward=forward, backward=backward)
 
 
 def test_gradients_that_are_no_numbers_are_refused() -> None:

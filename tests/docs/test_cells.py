@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def test_the_code_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert names["dx"].shape == (50, 16, 28)
     assert names["dc_0"].shape == names["c_n"].shape == (4, 16, 128)
     assert "weight_hh_l0" in str(names["table"])
+    assert textwrap.indent(names["derived"], "    ") in PAGE
     np.testing.assert_array_equal(names["same"].flat_params, names["layer"].flat_params)
     x = rng.standard_normal((4, 2, 3))
     for own, ready in (("Minimal", "mgu"), ("Coupled", "coupled")):

@@ -12,6 +12,7 @@ import numpy as np
 
 from nblstm import weights
 from nblstm.arguments import as_number, as_path, as_size, check_kind, shown
+from nblstm.cells.recorded import as_record, cell_of
 from nblstm.jobs import Job
 from nblstm.settings import LENGTHS, Settings
 
@@ -49,13 +50,13 @@ class Checkpoint:
     finished: bool
 
     @classmethod
-    def read(cls, folder: str | Path, kind: type[Job]) -> Checkpoint:
-        """The one in `folder`, of a run that trains this kind of job.
+    def read(cls, folder: str | Path, kind: type[Job], given: Mapping[str, Any] | None = None) -> Checkpoint:
+        """The one in `folder`, of a run that trains this kind of job; a cell of one's own is `given`.
 
         Raises
         ------
         ValueError
-            No run there or one of another kind, or a damaged file.
+            No run there or one of another kind, a damaged file, or a cell that is missing or another than the run's.
         """
         if not isinstance(kind, type) or not issubclass(kind, Job):
             raise TypeError(f"kind must be a kind of Job, got {kind!r}")
@@ -74,6 +75,14 @@ class Checkpoint:
             found = data["job"]
         if found != kind.__name__:
             raise ValueError(f"the run in {folder} must be one of {kind.__name__}, got one of {found}")
+        if given is not None:
+            check_kind("given", given, Mapping)
+        cell = (given or {}).get("cell")
+        with damage_named(path):
+            record = as_record(data["settings"]["cell"])
+        if not isinstance(record, str):  # of those that come with the package settings know the names
+            found = cell_of(record, cell, f"the run in {folder}", "given={'cell': ...}")
+            data["settings"]["cell"] = found
         with damage_named(path):
             settings = kind.settings_type(**data["settings"])
             steps = as_size("steps", data["trainer"]["steps"], least=0)
@@ -89,7 +98,6 @@ class Checkpoint:
         """
         if given is None:
             return self.settings
-        check_kind("given", given, Mapping)
         own = dataclasses.asdict(self.settings)
         length = {name: given[name] for name in LENGTHS if given.get(name) is not None}
         replaced: dict[str, Any] = dict.fromkeys(LENGTHS if length else ()) | length

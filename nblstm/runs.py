@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import threading
@@ -112,8 +111,9 @@ class Run:
             A new length, ``{"steps": 5000}`` say, ``"epochs"`` or ``"minutes"``, counted from the beginning of the run:
             it is trained further, also if it was finished. From here on the learning rate is that of a run of the new
             length, so it goes up from where it had fallen to; the whole is not the run that would have had this
-            length from its beginning. Other settings are those that the caller believes the run to have, or say where
-            its data are now: a text, say, may have moved.
+            length from its beginning. A cell of your own must be given again, ``{"cell": ...}``: the run's files have
+            not its equations. Other settings are those that the caller believes the run to have, or say where its data
+            are now: a text, say, may have moved.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Run:
             No run there or one of another kind, a damaged checkpoint, settings that differ (all are listed), a new
             length that is not beyond what is done, or data that have changed or are gone.
         """
-        checkpoint = Checkpoint.read(folder, kind)
+        checkpoint = Checkpoint.read(folder, kind, given)
         settings = checkpoint.settings_with(given)
         wanted, moved = f"the data with SHA-256 {checkpoint.digest}", checkpoint.moved(given)
         with parameters.no_more_parameters_than(checkpoint.tensors, settings.num_layers):
@@ -267,7 +267,7 @@ class Run:
         tensors, plain = self.trainer.state_dict()
         shared = {
             "job": type(self.job).__name__,
-            "settings": dataclasses.asdict(self.settings),
+            "settings": self.settings.record(),
             "digest": self.job.digest,
             "seconds": self.seconds,
             "evaluations": self.evaluations,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text, shown
-from nblstm.cells import CELLS
+from nblstm.cells import CELLS, Cell
+from nblstm.cells.recorded import as_cell, record_of
 from nblstm.class_weights import as_class_weight
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
@@ -26,6 +27,9 @@ class Settings:
 
     Without any of them it is `LENGTH`. An epoch is one pass over the training part. With `minutes` the number of steps
     depends on the machine and on what else it does, so the run cannot be reproduced.
+
+    `cell` is the name of one in ``nblstm.cells.CELLS``, or a `nblstm.Cell` of your own. The run's files have the name
+    of such a cell, not its equations: `Run.resume` takes it again, ``given={"cell": ...}``.
     """
 
     LENGTH: ClassVar[tuple[str, int]]
@@ -35,7 +39,7 @@ class Settings:
 
     hidden_size: int
     num_layers: int
-    cell: str = "lstm"
+    cell: str | Cell = "lstm"
     formulation: str = "split"
     batch_size: int = 32
     steps: int | None = None
@@ -51,8 +55,9 @@ class Settings:
         for name in ("hidden_size", "num_layers", "batch_size", "evaluate_every"):
             self._keep(name, as_size(name, getattr(self, name)))
         self._keep("seed", as_integer("seed", self.seed, least=0))
-        self._keep("cell", as_choice("cell", self.cell, CELLS))
-        self._keep("formulation", as_formulation(self.formulation, CELLS[self.cell]))
+        cell = as_cell(self.cell)
+        self._keep("cell", cell.name if CELLS.get(cell.name) is cell else cell)
+        self._keep("formulation", as_formulation(self.formulation, cell))
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:
@@ -69,6 +74,10 @@ class Settings:
     def length(self) -> tuple[str, float]:
         """The one of the three that says how long the run is: its name and its value."""
         return next((name, value) for name in LENGTHS if (value := getattr(self, name)) is not None)
+
+    def record(self) -> dict[str, Any]:
+        """All of them as the plain data that files hold."""
+        return asdict(self) | {"cell": record_of(as_cell(self.cell))}
 
     def _keep(self, name: str, value: Any) -> None:
         """Python's own value in place of the one given, which may be NumPy's: the run's files hold no such thing."""

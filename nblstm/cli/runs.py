@@ -32,7 +32,13 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
     options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
         click.option("--layers", "num_layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
-        click.option("--cell", type=click.Choice(CELLS), default=defaults.cell),
+        click.option(
+            "--cell",
+            type=click.Choice(CELLS),
+            metavar="NAME",
+            default=defaults.cell,
+            help=f"What a recurrent layer is made of: {', '.join(list(CELLS)[:-1])} or {list(CELLS)[-1]}.",
+        ),
         click.option(
             "--formulation",
             type=click.Choice(FORMULATIONS),
@@ -135,7 +141,7 @@ def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) ->
     from nblstm.checkpoints import Checkpoint
     from nblstm.runs import PICTURE
 
-    checkpoint = Checkpoint.read(folder, kind)
+    checkpoint = Checkpoint.read(folder, kind, given)
     length, value = checkpoint.settings.length
     new = checkpoint.settings_with(given).length != (length, value)
     if checkpoint.finished and not new and (folder / PICTURE).exists():

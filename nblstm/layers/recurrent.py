@@ -8,7 +8,8 @@ import numpy as np
 
 from nblstm.arguments import as_choice, as_flag
 from nblstm.cells import gru, lstm, rnn
-from nblstm.cells.cell import CELLS, Cell
+from nblstm.cells.cell import Cell
+from nblstm.cells.recorded import as_cell
 from nblstm.layers.checks import GivenPair, Pair
 from nblstm.layers.sequence import SequenceLayer
 
@@ -51,7 +52,7 @@ class Recurrent(SequenceLayer[Any, Any]):
         forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            CELLS[as_choice("cell", cell, CELLS)] if isinstance(cell, str) else cell, input_size, hidden_size,
+            as_cell(cell) if isinstance(cell, str) else cell, input_size, hidden_size,
             num_layers, bias=bias, dropout=dropout, bidirectional=bidirectional, formulation=formulation,
             forget_bias=forget_bias, dtype=dtype, seed=seed, checkpoint=checkpoint, batch_first=batch_first,
         )  # fmt: skip

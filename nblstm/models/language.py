@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from nblstm.arguments import as_number, as_seed, as_size, as_text, check_array
+from nblstm.cells import Cell
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
@@ -44,9 +45,10 @@ class LanguageModel(Network, ABC):
         The distinct tokens, in the order of their numbers.
     embedding_size, hidden_size, num_layers : int
         Columns of E, units per recurrent layer, recurrent layers.
-    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu", "gru"}
+    cell : str or Cell
+        The name of one in ``nblstm.cells.CELLS``, or one of your own, which `load` then takes besides the file.
     formulation : {"split", "concat"}
-        See `nblstm.LSTM`; a GRU has "split" only.
+        See `nblstm.LSTM`; a cell with a sum that is apart, as "gru" and "mgu", has "split" only.
     dropout : float
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
@@ -92,7 +94,7 @@ class LanguageModel(Network, ABC):
         hidden_size: int = 256,
         num_layers: int = 2,
         *,
-        cell: str = "lstm",
+        cell: Cell | str = "lstm",
         formulation: str = "split",
         dropout: float = 0.0,
         forget_bias: float = 0.0,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from nblstm import parameters, weights
-from nblstm.arguments import as_choice, as_float, as_rate, as_size
-from nblstm.cells import CELLS
+from nblstm.arguments import as_float, as_rate, as_size
+from nblstm.cells import Cell, gru, lstm, rnn
+from nblstm.cells.recorded import as_cell, as_record, cell_of, record_of
 from nblstm.composed import Composed
 from nblstm.layer import Layer
 from nblstm.layers import checks
 from nblstm.layers.engine import as_formulation
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 
-CLASSES: dict[str, Callable[..., LSTM | GRU | RNN]] = {
-    "lstm": LSTM, "peephole": partial(LSTM, peephole=True), "gru": GRU, "rnn_tanh": RNN,
-    "rnn_relu": partial(RNN, nonlinearity="relu"),
+CLASSES: dict[Cell, Callable[..., LSTM | GRU | RNN]] = {
+    lstm.LSTM: LSTM, lstm.PEEPHOLE: partial(LSTM, peephole=True), gru.GRU: GRU, rnn.RNN_TANH: RNN,
+    rnn.RNN_RELU: partial(RNN, nonlinearity="relu"),
 }  # fmt: skip
 """The cells that have a class of their own."""
 
@@ -52,29 +54,37 @@ class Network(Composed):
     def save(self, path: str | Path) -> None:
         """Write weights and settings to one safetensors file, atomically."""
         tensors = self.state_dict()
-        weights.save(path, tensors, {self._format(): weights.seal(self.config, tensors)})
+        config = self.config | {"cell": record_of(self.recurrent.cell)}
+        weights.save(path, tensors, {self._format(): weights.seal(config, tensors)})
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, cell: Cell | None = None) -> Self:
         """The network that `save` wrote; ``Network.load`` takes a file of any kind of network.
+
+        Parameters
+        ----------
+        path : str or Path
+        cell : Cell, optional
+            The network's cell, if it is one of your own: a file has its numbers, and the name, not the equations.
 
         Raises
         ------
         ValueError
-            A damaged file, or one that holds something else.
+            A damaged file, or one that holds something else; a cell that is missing, or another than the file's.
         """
         tensors, metadata = weights.load_with_metadata(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
         if len(kinds) != 1:
             raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
         ((form, kind),) = kinds.items()
-        try:
+        with _damage_named(path):
             config = weights.unseal(metadata[form], tensors)
+            record = as_record(config["cell"])
+        config["cell"] = cell_of(record, cell, str(path), "cell=...")
+        with _damage_named(path):
             with parameters.no_more_parameters_than(tensors, config["num_layers"]):
                 model = kind(**config)
             model.load_state_dict(tensors)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged model file: {error}") from error
         return model
 
     @classmethod
@@ -88,6 +98,15 @@ class Network(Composed):
         yield cls
         for kind in cls.__subclasses__():
             yield from kind._kinds()
+
+
+@contextmanager
+def _damage_named(path: str | Path) -> Iterator[None]:
+    """Name the file when what was read from it does not make sense."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is a damaged model file: {error}") from error
 
 
 def check_tape(tape: Any, kind: type) -> None:
@@ -109,11 +128,11 @@ def no_effect(dropout: float) -> str:
 
 
 def recurrent_layer(
-    cell: str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float,
+    cell: Cell | str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float,
     formulation: str, **options: Any,
 ) -> LSTM | GRU | RNN | Recurrent:  # fmt: skip
-    """The layer that one of `CELLS` names; with one layer there is nothing between layers to drop."""
-    declared, num_layers = CELLS[as_choice("cell", cell, CELLS)], as_size("num_layers", num_layers)
+    """The layer of a cell; with one layer there is nothing between layers to drop."""
+    declared, num_layers = as_cell(cell), as_size("num_layers", num_layers)
     if as_rate("dropout", dropout) and num_layers == 1:
         warnings.warn(no_effect(dropout), stacklevel=4)
         dropout = 0.0
@@ -121,9 +140,11 @@ def recurrent_layer(
         options["formulation"] = formulation
     if as_float("forget_bias", forget_bias):
         if declared.forget is None:
-            raise ValueError(f"forget_bias must be 0 for cell {cell!r}, which has no forget gate, got {forget_bias!r}")
+            raise ValueError(
+                f"forget_bias must be 0 for cell {declared.name!r}, which has no forget gate, got {forget_bias!r}"
+            )
         options["forget_bias"] = forget_bias
-    make = CLASSES.get(cell, partial(Recurrent, cell))
+    make = CLASSES.get(declared, partial(Recurrent, declared))
     return make(input_size, hidden_size, num_layers, dropout=dropout, **options)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
+from nblstm.cells import Cell
 from nblstm.layers.linear import Linear
 from nblstm.losses import cross_entropy, mse_loss
 from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
@@ -40,7 +41,7 @@ class SequenceModel(Network, ABC):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int, outputs: tuple[str, int], *, cell: str,
+        self, input_size: int, hidden_size: int, num_layers: int, outputs: tuple[str, int], *, cell: Cell | str,
         bidirectional: bool, dropout: float, forget_bias: float, formulation: str, dtype: str, seed: int | None,
     ) -> None:  # fmt: skip
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(2)]
@@ -160,14 +161,15 @@ class SequenceClassifier(SequenceModel):
         Width of x, units per layer and direction, recurrent layers.
     num_classes : int
         K.
-    cell : {"lstm", "peephole", "rnn_tanh", "rnn_relu", "gru"}
+    cell : str or Cell
+        The name of one in ``nblstm.cells.CELLS``, or one of your own, which `load` then takes besides the file.
     bidirectional : bool
     dropout : float
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
         See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
     formulation : {"split", "concat"}
-        See `nblstm.LSTM`; a GRU has "split" only.
+        See `nblstm.LSTM`; a cell with a sum that is apart, as "gru" and "mgu", has "split" only.
     dtype : {"float32", "float64"}
     seed : int, optional
         Of the initial weights and the dropout masks; fresh ones each time by default.
@@ -196,7 +198,7 @@ class SequenceClassifier(SequenceModel):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *, cell: str = "lstm",
+        self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *, cell: Cell | str = "lstm",
         bidirectional: bool = False, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
         dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
@@ -236,7 +238,7 @@ class SequenceRegressor(SequenceModel):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int, output_size: int, *, cell: str = "lstm",
+        self, input_size: int, hidden_size: int, num_layers: int, output_size: int, *, cell: Cell | str = "lstm",
         bidirectional: bool = False, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
         dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 import nblstm
 from nblstm import baselines, datasets, jobs, plot, settings, training, weights
+from nblstm.cells import CELLS
 from nblstm.layers.stream import Stream
 from support.ingredients import (
     CELL,
@@ -108,7 +109,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LanguageModel.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
     "LanguageModel.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
     "Network.save": lambda: call(characters().save, path=FILES.new()),
-    "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"]),
+    "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"], cell=CELLS["lstm"]),
     "Composed.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
     "SequenceClassifier.__init__": lambda: call(
         nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3

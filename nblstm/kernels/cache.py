@@ -14,6 +14,7 @@ import contextlib
 import functools
 import glob
 import hashlib
+import io
 import os
 import pickle
 import secrets
@@ -24,6 +25,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
+from numba.core.environment import _rebuild_env
 from numba.core.serialize import dumps
 
 from nblstm.kernels.compilation import CACHE, CacheImpl, say
@@ -74,7 +76,7 @@ class Files:
             return None
         with contextlib.suppress(OSError):  # where nothing can be written, nothing is removed either
             os.utime(path)
-        return pickle.loads(content)
+        return _Reader(io.BytesIO(content)).load()
 
     def save(self, key: Any, data: Any) -> None:
         """Write a file in one piece: another process sees all of it or nothing."""
@@ -104,6 +106,24 @@ class Files:
         """`key` holds types of arguments, the processor, and digests of the function and of what it closes over."""
         digest = hashlib.sha256(repr((numba.__version__, self.stamp, key)).encode())
         return self.folder / f"{self.name}.{digest.hexdigest()[:SIZE]}.nbc"
+
+
+class _Reader(pickle.Unpickler):
+    """Imports no module of the user's.
+
+    Numba does, for globals that machine code without Python's objects never looks at: a cell's, from where the cell
+    stood when it was compiled. That module may be gone, or be a program that would run again.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle names; but what takes the name of a module gets this one's."""
+        if (module, name) == (_rebuild_env.__module__, _rebuild_env.__name__):
+            return _environment
+        return super().find_class(module, name)
+
+
+def _environment(module: str, constants: Any, name: str) -> Any:
+    return _rebuild_env(__name__, constants, name)
 
 
 def _digest(path: Path, content: bytes) -> bytes:

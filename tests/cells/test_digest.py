@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support import own_cells
+from support.processes import run_python
 
 import nblstm
 from nblstm import Cell, Recurrent, cells
@@ -109,6 +111,38 @@ def test_what_has_no_meaning_in_another_process_is_refused(value: Any) -> None:
         key(TEXT, a=value)
     with pytest.raises(TypeError, match=r"must use numbers and functions only .* got m\.a, a"):
         key("def f(z):\n    return (), (m.a * z,)", m=module(a=value))
+
+
+PROGRAM = """
+import numpy as np
+import nblstm
+from nblstm.kernels import units
+
+print("runs")
+
+def forward(z, h_prev):
+    return (), (0.7071 * z + 0.5 * h_prev,)
+
+def backward(dh):
+    return (0.7071 * dh,), (0.5 * dh,)
+
+layer = nblstm.Recurrent(nblstm.Cell("far", sums=("z",), forward=forward, backward=backward), 2, 3, seed=0)
+y, _, tape = layer.forward(np.ones((2, 1, 2), "float32"))
+print(layer.backward(y, tape)[0].sum())
+(compiled,) = units._COMPILED.values()
+print([function.cache_hits for function in compiled.functions])
+"""
+
+
+def test_machine_code_outlives_the_module_that_the_cell_stood_in(tmp_path: Path) -> None:
+    """The next process neither needs that module nor runs it."""
+    for name in ("first", "second", "third"):
+        (tmp_path / f"{name}.py").write_text(PROGRAM)
+    found, _ = run_python("-c", "import first", cwd=tmp_path)  # what an earlier test run left is from there as well
+    _, gradient, _ = found.splitlines()
+    assert run_python("-c", "import second", cwd=tmp_path)[0].splitlines() == ["runs", gradient, "[1, 1]"]
+    (tmp_path / "first.py").unlink()
+    assert run_python("-c", "import third", cwd=tmp_path)[0].splitlines() == ["runs", gradient, "[1, 1]"]
 
 
 # ---------------------------------------------------------------------------------------------------- changed functions

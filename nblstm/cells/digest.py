@@ -38,7 +38,7 @@ def _meaning(function: FunctionType) -> Iterator[bytes]:
     """The code of it and of its helpers, and which name stands for what: a helper by its number."""
     every = with_helpers(function)
     for each in every:
-        yield from _meaning_of_code(each.__code__)
+        yield from _meaning_of_code(each, each.__code__)
         defaults = [*enumerate(each.__defaults__ or ()), *(each.__kwdefaults__ or {}).items()]
         for name, value in [*_outside(each), *((f"default {which}", value) for which, value in defaults)]:
             yield f"{name}={_meaning_of_value(each, name, value, every)}".encode()
@@ -49,15 +49,24 @@ def _meaning_of_value(function: FunctionType, name: str, value: Any, helpers: li
         # Of the kernels' sources the kernels have a digest.
         return f"{value.__module__}.{value.__qualname__}" if _is_of_kernels(value) else f"helper {helpers.index(value)}"
     if isinstance(value, NUMBERS):
+        _check_size(function, value)
         return repr(value)
     if isinstance(value, ModuleType):
         return value.__name__
     if callable(value) and type(value).__module__.split(".")[0] in ("builtins", "numpy"):
         return repr(getattr(value, "__name__", type(value)))
+    which = "; of numbers it takes int, float, NumPy's integers, float32 and float64" * isinstance(value, np.generic)
     raise TypeError(
         f"{function.__name__} must use numbers and functions only of what stands outside it, got {name}, "
-        f"a {type(value).__name__}"
+        f"a {type(value).__name__}{which}"
     )
+
+
+def _check_size(function: FunctionType, value: Any) -> None:
+    """No integer is larger than those of machine code."""
+    if isinstance(value, int | np.integer) and not -(2**63) <= value < 2**63:
+        bits = int(value).bit_length() + 1
+        raise ValueError(f"{function.__name__} must use integers of 64 bits, got one of {bits}: write a float")
 
 
 def _is_of_kernels(function: FunctionType) -> bool:
@@ -82,12 +91,13 @@ def _outside(function: FunctionType) -> list[tuple[str, Any]]:
     return found
 
 
-def _meaning_of_code(code: CodeType) -> Iterator[bytes]:
+def _meaning_of_code(function: FunctionType, code: CodeType) -> Iterator[bytes]:
     yield repr(code.co_varnames).encode()
     for each in dis.get_instructions(code):
         if isinstance(each.argval, CodeType):
-            yield from _meaning_of_code(each.argval)
+            yield from _meaning_of_code(function, each.argval)
         else:
+            _check_size(function, each.argval)
             yield f"{each.opname} {each.argval!r}".encode()
 
 

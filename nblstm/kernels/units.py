@@ -167,7 +167,7 @@ def check_compiles(cell: Cell) -> None:
             where = f", in line {place.line}: {line}" if line else ""
             raise ValueError(
                 f"{function.__name__} of cell {cell.name!r} uses what vectors of units have not{where} (there are "
-                "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, relu, and numbers)"
+                "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, relu, and numbers, int, float)"
             ) from error
     _FIT.add(cell.key)
 

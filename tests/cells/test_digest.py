@@ -145,6 +145,23 @@ def test_machine_code_outlives_the_module_that_the_cell_stood_in(tmp_path: Path)
     assert run_python("-c", "import third", cwd=tmp_path)[0].splitlines() == ["runs", gradient, "[1, 1]"]
 
 
+@pytest.mark.parametrize("value", [np.float16(2), np.longdouble(2), np.True_, np.complex64(1)])
+def test_numbers_of_other_kinds_are_refused_with_those_that_are_taken(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"got a, a .*; of numbers it takes int, float, NumPy's integers, float32 and "):
+        key(TEXT, a=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "bits"), [(2**63, 65), (-(2**63) - 1, 65), (10**30, 101), (np.uint64(2**63), 65), (2**2000, 2002)]
+)
+def test_integers_that_machine_code_has_not_are_refused(value: Any, bits: int) -> None:
+    for text in (TEXT, TEXT.replace("a *", f"{int(value)} *")):
+        with pytest.raises(ValueError, match=f"f must use integers of 64 bits, got one of {bits}: write a float"):
+            key(text, a=value)
+    key(TEXT, a=2**63 - 1)
+    key(TEXT, a=np.uint64(3))
+
+
 # ---------------------------------------------------------------------------------------------------- changed functions
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from support.commands import SIZES, SMALL, call
 
 from nblstm import CharLM
+from nblstm.cells import CELLS
 from nblstm.cli import main
 from nblstm.cli.group import in_options
 from nblstm.jobs import TextJob
@@ -131,3 +134,13 @@ def test_a_sample_is_set_apart_and_greedy_where_that_is_asked_for(text: Path) ->
     assert "\n".join(lines[begin + 1 : end]) == model.sample("", 500, 0.7, seed=1).replace("\r", "")
     greedy = [call("sample", "runs/roses", "--temperature", "0", "--length", "30").output for _ in "ab"]
     assert greedy == [model.sample("", 30, 0) + "\n"] * 2
+
+
+@pytest.mark.parametrize("command", ["train", "classify"])
+def test_the_help_of_cell_has_every_name_that_it_takes(command: str) -> None:
+    (option,) = [option for option in main.commands[command].params if option.name == "cell"]
+    help_text = option.get_help_record(click.Context(main.commands[command]))
+    assert help_text is not None
+    assert help_text[0] == "--cell NAME"
+    assert [name for name in CELLS if not re.search(rf"\b{name}\b", help_text[1])] == []
+    assert list(option.type.choices) == [*CELLS]

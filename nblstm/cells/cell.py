@@ -56,7 +56,7 @@ class Cell:
     Parameters
     ----------
     name : str
-        Stands in `repr` and in errors; of those in ``CELLS`` also in files.
+        Stands in `repr`, in errors and in files.
     sums : sequence of str
         The weighted sums, in the order of their blocks of rows in ``weight_ih_l{k}`` and ``weight_hh_l{k}``.
     states : sequence of str

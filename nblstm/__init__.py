@@ -1,4 +1,31 @@
-"""Recurrent networks for the CPU: RNN and LSTM compiled by Numba, with backpropagation through time written out."""
+"""Recurrent networks for the CPU, compiled by Numba, with backpropagation through time written out.
+
+Layers
+    `LSTM`, `GRU`, `RNN`, `Recurrent` of any `Cell`, and for single steps `LSTMCell`, `GRUCell`, `RNNCell`; `Embedding`,
+    `Linear`, `LayerNorm`, `Dropout`, `Tanh`, `Sigmoid`, `ReLU`, `Softmax`; over time `MeanOverTime`, `MaxOverTime`,
+    `LastOverTime`, `AttentionOverTime`; `AdditiveAttention` and `DotProductAttention` between two sequences.
+Nets
+    `Sequential` chains layers, `Composed` is the base of nets that are no chain, `Layer` that of layers of one's own.
+Models
+    `CharLM` and `WordLM` write text; `SequenceClassifier` and `SequenceRegressor` read a sequence and answer once.
+Training
+    `cross_entropy`, `mse_loss`, `class_weights`, `softmax`, `log_softmax`; `SGD`, `RMSprop`, `Adam`, `AdamW`,
+    `clip_grad_norm`, `warmup_cosine`; `gradcheck` holds any backward against differences.
+nblstm.runs, nblstm.jobs, nblstm.settings
+    `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
+nblstm.training
+    `BatchTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
+nblstm.weights
+    Files, and weights to and from PyTorch, Keras, TensorFlow and ONNX.
+nblstm.datasets, nblstm.plot
+    Texts, images and made-up tasks; pictures of training, of gates and of nets.
+thread_policy
+    When work is shared out among threads.
+
+The command `nblstm` trains, samples, classifies and exports without a line of Python: ``nblstm --help``.
+"""
+
+from typing import Any
 
 from nblstm import weights
 from nblstm.cells import Cell
@@ -6,15 +33,55 @@ from nblstm.class_weights import class_weights
 from nblstm.clipping import clip_grad_norm
 from nblstm.gradcheck import gradcheck
 from nblstm.kernels.policy import thread_policy
-from nblstm.layers import GRU, LSTM, RNN, Embedding, GRUCell, Linear, LSTMCell, Recurrent, RNNCell, Sequential
+from nblstm.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    AdditiveAttention,
+    AttentionOverTime,
+    Composed,
+    DotProductAttention,
+    Dropout,
+    Embedding,
+    GRUCell,
+    LastOverTime,
+    Layer,
+    LayerNorm,
+    Linear,
+    LSTMCell,
+    MaxOverTime,
+    MeanOverTime,
+    Recurrent,
+    ReLU,
+    RNNCell,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from nblstm.losses import cross_entropy, mse_loss
 from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor, WordLM
 from nblstm.optim import SGD, Adam, AdamW, RMSprop
 from nblstm.schedules import warmup_cosine
+from nblstm.softmax import log_softmax, softmax
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "SGD", "Adam", "AdamW", "Cell", "CharLM", "Embedding", "GRUCell", "LSTMCell",
-    "Linear", "RMSprop", "RNNCell", "Recurrent", "SequenceClassifier", "SequenceRegressor", "Sequential", "WordLM",
-    "class_weights", "clip_grad_norm",
-    "cross_entropy", "gradcheck", "mse_loss", "thread_policy", "warmup_cosine", "weights",
+    "GRU", "LSTM", "RNN", "SGD", "Adam", "AdamW", "AdditiveAttention", "AttentionOverTime", "Cell", "CharLM",
+    "Composed", "DotProductAttention", "Dropout", "Embedding", "GRUCell", "LSTMCell", "LastOverTime", "Layer",
+    "LayerNorm", "Linear", "MaxOverTime", "MeanOverTime", "RMSprop", "RNNCell", "ReLU", "Recurrent",
+    "SequenceClassifier", "SequenceRegressor", "Sequential", "Sigmoid", "Softmax", "Tanh", "WordLM", "class_weights",
+    "clip_grad_norm", "cross_entropy", "gradcheck", "log_softmax", "mse_loss", "softmax", "thread_policy",
+    "warmup_cosine", "weights",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The version, looked up only when it is asked for, which takes a while."""
+    if name != "__version__":
+        raise AttributeError(f"module 'nblstm' has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("nblstm")
+    except PackageNotFoundError:  # run from its sources, never installed
+        return "unknown"

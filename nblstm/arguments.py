@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
 
-def as_dtype(dtype: str | np.dtype | type) -> np.dtype:
+def as_dtype(dtype: str | np.dtype | type | None) -> np.dtype:
     """`dtype` as one of the two the kernels know."""
     try:
         found = np.dtype(object if dtype is None else dtype)  # None, to NumPy, is float64

@@ -35,31 +35,36 @@ def _sum_of_squares(tag: Tag, threads: int, g: np.ndarray, run: int, sums: np.nd
     return total
 
 
-def check_layers(layers: Sequence[Layer] | Composed) -> list[Layer]:
-    """`layers` as a list, after the check that it holds layers, at least one, each once."""
-    if isinstance(layers, Composed):
-        return list(layers.layers)
-    if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers must be a list of layers, got {type(layers).__name__}")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers must be a list of layers, got {type(layer).__name__} at position {i}")
-    if len({id(layer) for layer in layers}) != len(layers):
+Trained = Layer | Composed | Sequence[Layer | Composed]
+"""A layer, what is composed of layers, or a list of such: what an optimiser trains."""
+
+
+def check_layers(layers: Trained) -> list[Layer]:
+    """Those layers that have parameters, after the check that there is one, and each once."""
+    if isinstance(layers, str) or not isinstance(layers, (Layer, Composed, Sequence)):
+        raise TypeError(f"layers must be a layer, a net or a list of them, got {type(layers).__name__}")
+    found: list[Layer] = []
+    for i, one in enumerate([layers] if isinstance(layers, (Layer, Composed)) else layers):
+        if not isinstance(one, (Layer, Composed)):
+            raise TypeError(f"layers must be a list of layers, got {type(one).__name__} at position {i}")
+        found += one.layers if isinstance(one, Composed) else [one]
+    if len({id(layer) for layer in found}) != len(found):
         raise ValueError("layers must hold each layer once, got one of them twice")
-    if not layers:
-        raise ValueError("layers must hold at least one layer, got none")
-    return list(layers)
+    found = [layer for layer in found if layer.num_parameters]
+    if not found:
+        raise ValueError("layers must hold at least one layer with parameters, got none")
+    return found
 
 
-def clip_grad_norm(layers: Sequence[Layer] | Composed, max_norm: float) -> float:
+def clip_grad_norm(layers: Trained, max_norm: float) -> float:
     r"""Scale the gradients of all layers by one factor so that their joint norm is at most `max_norm`.
 
     .. math:: n = \sqrt{\textstyle\sum_i g_i^2}, \qquad g \leftarrow g \cdot \min(1, c / (n + 10^{-6}))
 
     Parameters
     ----------
-    layers : sequence of Layer, or what is composed of layers
-        Each once; their dtypes may differ. A `Sequential` or a model stands for its `layers`.
+    layers : Layer, Composed (a `Sequential` or a model, say), or sequence of them
+        Each layer once; their dtypes may differ. Those without parameters are passed over.
     max_norm : float
         :math:`c > 0`; infinity to measure only.
 

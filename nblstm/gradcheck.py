@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from nblstm.arguments import as_integer, as_number, as_size, check_kind
-from nblstm.layers.checks import State, join_state
-from nblstm.layers.embedding import Embedding
-from nblstm.layers.linear import Linear
-from nblstm.layers.sequence import SequenceLayer
-from nblstm.layers.single_step import CellLayer
-
-KINDS = (SequenceLayer, CellLayer, Linear, Embedding)
+from nblstm.composed import Composed
+from nblstm.layer import Layer
+from nblstm.layers.checks import State
+from nblstm.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -90,8 +85,8 @@ class GradientError(AssertionError):
 
 
 def gradcheck(
-    layer: SequenceLayer | CellLayer | Linear | Embedding,
-    x: np.ndarray,
+    layer: Layer | Composed,
+    x: np.ndarray | tuple[np.ndarray | None, ...],
     state: State = None,
     lengths: np.ndarray | None = None,
     *,
@@ -100,7 +95,7 @@ def gradcheck(
     tolerance: float = 1e-7,
     seed: int = 0,
 ) -> GradientTable:
-    r"""Compare every gradient of a layer with centred differences.
+    r"""Compare every gradient of a layer, or of a net made of layers, with centred differences.
 
     With a random weight :math:`u_k` for every output :math:`o_k` (``y``, ``h_n`` and ``c_n``, or what the layer has),
     the loss is :math:`L(\theta) = \sum_k \langle u_k, o_k(\theta) \rangle`. For every tensor :math:`\theta` (the
@@ -115,16 +110,19 @@ def gradcheck(
 
     Parameters
     ----------
-    layer : LSTM, GRU, RNN, Recurrent, LSTMCell, GRUCell, RNNCell, Linear or Embedding
-        In float64. Its parameters are moved during the check and put back exactly (so `version` goes up, and tapes
-        from before are no longer good); its gradients are left alone. Where it has dropout, every pass drops what its
-        next one will drop.
-    x : numpy.ndarray
-        What `layer.forward` takes; for an Embedding the indices, which have no gradient.
+    layer : Layer or Composed
+        In float64: a layer of this library, a `Sequential`, or one of one's own whose ``forward(x, tape=None)`` returns
+        y, or a tuple of arrays, and a tape, and whose ``backward(dy, tape)`` returns the gradient of x. Its parameters
+        are moved during the check and put back exactly (so `version` goes up, and tapes from before are no longer
+        good), and so are its gradients. Where it has dropout, every pass drops what its next one will drop.
+    x : numpy.ndarray or tuple of numpy.ndarray
+        What `layer.forward` takes; a tuple stands for several arguments, of which backward then returns a tuple of
+        gradients. Indices and None have no gradient.
     state : numpy.ndarray or pair of numpy.ndarray, optional
-        The initial state; None stands for zeros, which are checked as well.
+        The initial state of a recurrent layer, of a `Sequential` the list of states; None stands for zeros, which are
+        checked as well.
     lengths : numpy.ndarray, optional
-        Lengths of the sequences, for a layer over sequences.
+        Lengths of the sequences, for what reads sequences.
     entries : int, optional
         Check a random sample of so many entries of each tensor; None checks all.
     step : float
@@ -144,11 +142,14 @@ def gradcheck(
     GradientError
         An AssertionError that names the worst entry and carries the table.
     TypeError
-        The layer is not float64, or takes no `state` or `lengths`.
+        Layer or x is not float64, or the layer takes no `state` or `lengths`.
+    ValueError
+        Arguments that the layer refuses; a backward of one's own whose gradient of x has not the shape of x.
 
     Notes
     -----
-    A ReLU has no derivative at 0: where a weighted sum lies within a step of it, the centred difference means nothing.
+    A ReLU has no derivative at 0, a maximum none where two numbers are equal: where a number lies within a step of it,
+    the centred difference means nothing.
 
     Examples
     --------
@@ -162,15 +163,11 @@ def gradcheck(
     >>> table.error < 1e-7
     True
     """
-    check_kind("layer", layer, *KINDS)
-    if layer.dtype != np.float64:
-        raise TypeError(
-            f"layer must be float64 for centred differences, got {layer.dtype}; build it with dtype='float64'"
-        )
+    check_kind("layer", layer, Layer, Composed)
     entries = None if entries is None else as_size("entries", entries)
     step, tolerance = as_number("step", step, positive=True), as_number("tolerance", tolerance, finite=False)
     rng = np.random.default_rng(as_integer("seed", seed, least=0))
-    subject = _Subject(layer, x, state, lengths)
+    subject = Subject(layer, x, state, lengths)
     try:
         upstream = [rng.standard_normal(output.shape) for output in subject.forward()[0]]
         gradients = {name: gradient for name, gradient in subject.backward(upstream).items() if gradient.size}
@@ -184,80 +181,8 @@ def gradcheck(
     return table
 
 
-class _Subject:
-    """A layer with its input and initial state, as one function from named tensors to a list of outputs."""
-
-    def __init__(self, layer: Any, x: np.ndarray, state: State, lengths: np.ndarray | None) -> None:
-        self.layer, self.lengths, self.saved = layer, lengths, layer.flat_params.copy()
-        self.x = x.copy() if isinstance(x, np.ndarray) else x  # which the layer then refuses
-        self.is_sequence, self.is_cell = isinstance(layer, SequenceLayer), isinstance(layer, CellLayer)
-        if state is not None and not (self.is_sequence or self.is_cell):
-            raise TypeError(f"state must be None for {type(layer).__name__}, which has none")
-        if lengths is not None and not self.is_sequence:
-            raise TypeError(f"lengths must be None for {type(layer).__name__}, which reads no sequences")
-        self.dropout_state = layer.dropout_state() if self.is_sequence else None
-        self.state = state
-        finals = self.forward()[0][int(self.is_sequence) :] if self.is_sequence or self.is_cell else []
-        given = state if isinstance(state, (tuple, list)) else [state] * len(finals)
-        pairs = zip(given, finals, strict=True)
-        initial = [np.zeros_like(final) if member is None else member.copy() for member, final in pairs]
-        self.state = join_state(initial) if initial else None
-        self.inputs = {} if isinstance(layer, Embedding) else {"x": self.x}
-        if initial:
-            self.inputs |= dict(zip((f"{state}_0" for state in layer.cell.states), initial, strict=True))
-
-    @property
-    def tensors(self) -> Mapping[str, np.ndarray]:
-        """All that has a gradient."""
-        return {**self.layer.params, **self.inputs}
-
-    def put(self, name: str, values: np.ndarray) -> None:
-        """Give one tensor new values."""
-        if name in self.inputs:
-            self.inputs[name][...] = values
-        else:
-            with self.layer.editing() as p:
-                p[name][...] = values
-
-    def restore(self) -> None:
-        """The layer as it was, to the last bit."""
-        with self.layer.editing() as p:
-            p.flat[:] = self.saved
-        if self.is_sequence:
-            self.layer.set_dropout_state(self.dropout_state)
-
-    def forward(self) -> tuple[list[np.ndarray], Any]:
-        """Every output as an array of its own, and the tape."""
-        if self.is_sequence:
-            self.layer.set_dropout_state(self.dropout_state)
-            y, state, tape = self.layer.forward(self.x, self.state, self.lengths)
-            return [y, *_members(state)], tape
-        if self.is_cell:
-            state, tape = self.layer.forward(self.x, self.state)
-            return _members(state), tape
-        y, tape = self.layer.forward(self.x)
-        return [y], tape
-
-    def backward(self, upstream: list[np.ndarray]) -> dict[str, np.ndarray]:
-        """The analytic gradient of every tensor."""
-        grads, dx, dstate = self.layer.new_grads(), None, ()
-        _, tape = self.forward()
-        if self.is_sequence:
-            dx, dstate = self.layer.backward(upstream[0], tape, join_state(upstream[1:]), grads=grads)
-        elif self.is_cell:
-            dx, dstate = self.layer.backward(join_state(upstream), tape, grads=grads)
-        else:
-            dx = self.layer.backward(upstream[0], tape, grads=grads)
-        return {**grads, **dict(zip(self.inputs, [dx, *_members(dstate)], strict=False))}
-
-
-def _members(state: State) -> list[np.ndarray]:
-    """The arrays of a state."""
-    return list(state) if isinstance(state, tuple) else [state]
-
-
 def _check(
-    subject: _Subject, name: str, gradient: np.ndarray, upstream: list[np.ndarray], entries: int | None, step: float,
+    subject: Subject, name: str, gradient: np.ndarray, upstream: list[np.ndarray], entries: int | None, step: float,
     rng: np.random.Generator,
 ) -> GradientRow:  # fmt: skip
     """Compare one tensor's gradient entry by entry and along a random direction."""

@@ -1,4 +1,4 @@
-"""What every layer has: parameters and gradients in flat blocks, a count of writes, state dicts, a summary."""
+"""What every layer has: parameters and gradients in flat blocks, a count of writes, state dicts, a summary, tapes."""
 
 from __future__ import annotations
 
@@ -13,36 +13,74 @@ import numpy as np
 from nblstm import parameters
 from nblstm.arguments import as_dtype
 from nblstm.parameters import Block, Shapes
+from nblstm.recording import Recorder
 
 
-class Layer:
+class Layer(Recorder):
     """Parameters, gradients and the ways to read and write them, the same for every layer.
+
+    A layer of one's own is a subclass with a ``__call__`` that keeps nothing, a `forward` that ends with `record`, and
+    a `backward` that begins with `replay` and adds to `grads`. `Sequential` chains it, `gradcheck` checks it, and
+    optimisers train it; docs/layers.md shows how.
 
     Parameters
     ----------
-    shapes : mapping of str to tuple of int
-        Names and shapes of the parameters, with PyTorch's names.
-    dtype : str or numpy.dtype
-        ``"float32"`` or ``"float64"``.
+    shapes : mapping of str to tuple of int, optional
+        Names and shapes of the parameters, with PyTorch's names; none by default.
+    dtype : str or numpy.dtype, optional
+        ``"float32"`` or ``"float64"``. A layer without parameters needs none: it computes in that of what it reads.
 
     Attributes
     ----------
+    dtype : numpy.dtype or None
+        None for a layer without parameters.
     params, grads : Block
         Named views into one flat array each. The views of `params` are read-only; see `editing`.
+    in_features, out_features : int, optional
+        What a subclass reads and returns in the last axis; `Sequential` holds neighbours against each other by them.
+
+    Raises
+    ------
+    ValueError
+        A dtype that is neither.
+
+    Examples
+    --------
+    >>> import nblstm
+    >>> class Scale(nblstm.Layer):
+    ...     def __init__(self, features):
+    ...         super().__init__({"weight": (features,)}, "float64")
+    ...         with self.editing() as p:
+    ...             p["weight"][...] = 1
+    ...     def __call__(self, x):
+    ...         return self.params["weight"] * x
+    ...     def forward(self, x, tape=None):
+    ...         return self.record(tape, self(x), x)
+    ...     def backward(self, dy, tape):
+    ...         dy, x = self.replay(tape, dy)
+    ...         self.grads["weight"] += (dy * x).sum(axis=0)
+    ...         return dy * self.params["weight"]
+    >>> table = nblstm.gradcheck(Scale(3), np.arange(6.0).reshape(2, 3))
+    >>> [row.name for row in table.rows]
+    ['weight', 'x']
     """
 
-    def __init__(self, shapes: Shapes, dtype: str | np.dtype) -> None:
-        self.dtype = as_dtype(dtype)
+    dtype: Any
+
+    def __init__(self, shapes: Shapes | None = None, dtype: str | np.dtype | None = None) -> None:
+        shapes = shapes or {}
+        self.dtype = as_dtype(dtype) if shapes or dtype is not None else None
         # The kernels read this one too: to Numba a read-only array is another type, and each type is compiled anew.
-        self._writable = Block(shapes, parameters.zeros(type(self).__name__, shapes, self.dtype))
-        self.params = self._writable.read_only()
+        memory = parameters.zeros(type(self).__name__, shapes, self.dtype if shapes else np.dtype("float32"))
+        self._writable = Block(shapes, memory)
+        self._params = self._writable.read_only()
         self.grads = self.new_grads()
         self._writes = 0
         self._editors: list[None] = []  # one for each `editing` under way, in whatever thread
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: without the second view of the parameters, and without packed weights."""
-        return self.__dict__ | {"params": None, "_packs": None, "_editors": []}
+        return self.__dict__ | {"_params": None, "_packs": None, "_editors": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The reverse of `__getstate__`.
@@ -51,7 +89,7 @@ class Layer:
         of protocol 5 over bytes) and stay there; gradients then get memory of their own.
         """
         self.__dict__.update(state)
-        self.params = self._writable.read_only()
+        self._params = self._writable.read_only()
         if not self.grads.flat.flags.carray:
             self.grads = Block(self.grads.shapes, self.grads.flat.copy())
 
@@ -59,10 +97,22 @@ class Layer:
         """A layer of its own: two that write to one memory would not know when to pack their weights anew."""
         return copy.deepcopy(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={shape}' for name, shape in self.params.shapes.items())})"
+
     @property
     def version(self) -> float:
         """Goes up with every write to the parameters; NaN, which no packed weights are equal to, during one."""
         return math.nan if self._editors else self._writes
+
+    @property
+    def params(self) -> Block:
+        """All parameters under their names, as read-only views; `editing` gives writable ones."""
+        return self._params
+
+    @params.setter
+    def params(self, value: Any) -> None:
+        raise AttributeError(parameters.READ_ONLY)
 
     @property
     def flat_params(self) -> np.ndarray:
@@ -82,7 +132,7 @@ class Layer:
     def new_grads(self) -> Block:
         """A block of zeros in the form of `grads`, for a caller who keeps gradients apart (one per thread, say)."""
         shapes = self._writable.shapes
-        return Block(shapes, parameters.zeros(type(self).__name__, shapes, self.dtype))
+        return Block(shapes, parameters.zeros(type(self).__name__, shapes, self._writable.flat.dtype))
 
     def zero_grad(self) -> None:
         """Set all gradients to zero; `backward` adds to them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,11 +12,9 @@ from numba import prange
 
 from nblstm import parameters
 from nblstm.arguments import as_flag, as_number, as_rate, as_size
-from nblstm.clipping import check_layers
-from nblstm.composed import Composed
+from nblstm.clipping import Trained, check_layers
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
-from nblstm.layer import Layer
 from nblstm.parameters import fit_for_kernels
 
 # Every number a kernel gets has the dtype of the arrays, and 1 - beta and the like are taken beforehand in float64: so
@@ -71,8 +69,8 @@ class Optimizer:
 
     Parameters
     ----------
-    layers : sequence of Layer, or what is composed of layers
-        Each once; their dtypes may differ. A `Sequential` or a model stands for its `layers`.
+    layers : Layer, Composed (a `Sequential` or a model, say), or sequence of them
+        Each layer once; their dtypes may differ. Those without parameters are passed over.
     lr : float
         The learning rate :math:`\eta > 0`, which `step` may override.
 
@@ -86,7 +84,7 @@ class Optimizer:
 
     moments: ClassVar[tuple[str, ...]]
 
-    def __init__(self, layers: Sequence[Layer] | Composed, lr: float) -> None:
+    def __init__(self, layers: Trained, lr: float) -> None:
         self.layers = check_layers(layers)
         self.lr = as_number("lr", lr, positive=True)
         self.steps = 0
@@ -134,6 +132,11 @@ class Optimizer:
                     scalar=layer.dtype.type,
                     lr=rate,
                 )
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all layers to zero; `backward` adds to them."""
+        for layer in self.layers:
+            layer.zero_grad()
 
     def _check(self) -> None:
         """Every array that a kernel will read or write has a number for each parameter."""
@@ -225,7 +228,7 @@ class SGD(Optimizer):
     moments = ("velocity",)
 
     def __init__(
-        self, layers: Sequence[Layer] | Composed, lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0,
+        self, layers: Trained, lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr)
@@ -274,7 +277,7 @@ class RMSprop(Optimizer):
     moments = ("square",)
 
     def __init__(
-        self, layers: Sequence[Layer] | Composed, lr: float = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8,
+        self, layers: Trained, lr: float = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr)
@@ -327,7 +330,7 @@ class Adam(Optimizer):
     moments = ("m", "v")
 
     def __init__(
-        self, layers: Sequence[Layer] | Composed, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
+        self, layers: Trained, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr)
@@ -377,7 +380,7 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, layers: Sequence[Layer] | Composed, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
+        self, layers: Trained, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 1e-2,
     ) -> None:  # fmt: skip
         super().__init__(layers, lr, betas=betas, eps=eps, weight_decay=weight_decay)

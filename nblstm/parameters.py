@@ -56,6 +56,34 @@ def fit_for_kernels(array: np.ndarray, size: int, dtype: np.dtype) -> bool:
     return array.shape == (size,) and array.dtype == dtype and array.flags.carray
 
 
+READ_ONLY = (
+    "params are read-only, so that a layer knows when its weights change: write them within "
+    '"with layer.editing() as p:", as p["weight"][...] = values, or give them all to load_state_dict'
+)
+
+
+def write(views: Mapping[str, np.ndarray], name: str, tensor: np.ndarray) -> None:
+    """Copy `tensor` into the view of that name, which must be there, be writable, and of its shape and dtype."""
+    if name not in views:
+        raise KeyError(f"no tensor is called {name!r}; there are {', '.join(views)}")
+    view = views[name]
+    if not view.flags.writeable:
+        raise ValueError(READ_ONLY)
+    view[...] = check_array(name, tensor, view.dtype, view.shape)
+
+
+class Views(dict[str, np.ndarray]):
+    """Tensors of several layers under one name each; assignment writes into their memory, and adds none."""
+
+    def __setitem__(self, name: str, tensor: np.ndarray) -> None:
+        """Copy `tensor` into the memory of the one of that name, whose shape and dtype it must have."""
+        write(self, name, tensor)
+
+    def __reduce__(self) -> tuple[type[dict], tuple[dict[str, np.ndarray]]]:
+        """Copies and pickles are plain dicts, whose arrays belong to no layer."""
+        return dict, (dict(self),)
+
+
 class Block(Mapping[str, np.ndarray]):
     """Named tensors that lie one after the other in one flat array.
 
@@ -95,7 +123,7 @@ class Block(Mapping[str, np.ndarray]):
 
     def __setitem__(self, name: str, tensor: np.ndarray) -> None:
         """Copy `tensor` into the memory of the one of that name, whose shape and dtype it must have."""
-        self._views[name][...] = check_array(name, tensor, self.flat.dtype, self._views[name].shape)
+        write(self._views, name, tensor)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

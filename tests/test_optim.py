@@ -301,8 +301,8 @@ LAYER = Layer({"weight": (2,)}, "float32")
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
-        (lambda: Adam([]), ValueError, "layers must hold at least one layer, got none"),
-        (lambda: Adam(cast(Any, LAYER)), TypeError, "layers must be a list of layers, got Layer"),
+        (lambda: Adam([]), ValueError, "layers must hold at least one layer with parameters, got none"),
+        (lambda: Adam(cast(Any, 3)), TypeError, "layers must be a layer, a net or a list of them, got int"),
         (lambda: Adam(cast(Any, [LAYER, 3])), TypeError, "layers must be a list of layers, got int at position 1"),
         (lambda: Adam([LAYER, LAYER]), ValueError, "layers must hold each layer once, got one of them twice"),
         (lambda: clip_grad_norm([LAYER, LAYER], 1.0), ValueError, "layers must hold each layer once"),

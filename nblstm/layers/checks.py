@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nblstm.arguments import as_integers, check_array
 from nblstm.layer import Layer
 from nblstm.parameters import Block, fit_for_kernels
+from nblstm.recording import AnyTape, check_awaits, check_tape
+
+__all__ = [
+    "AnyTape", "Given", "GivenPair", "Pair", "Returned", "State", "check_backward", "check_grads", "check_lengths",
+    "check_tape", "join_state", "read_only", "state_members",
+]  # fmt: skip
 
 State = Any
 """A tuple of arrays, for the LSTM a pair (h, c), any of which may be None; of a cell with h alone h, or None."""
@@ -26,36 +32,17 @@ GivenPair = tuple[np.ndarray | None, np.ndarray | None]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-class AnyTape:
-    """What every tape knows of the forward pass that wrote it."""
-
-    layer: Any
-    version: float
-    awaits_backward: bool
-
-    def __reduce__(self) -> NoReturn:
-        """For the copy's backward would use up what it has in common with the original."""
-        raise TypeError("a tape cannot be copied or pickled: it belongs to one forward of its layer, run another")
-
-
-def check_tape(layer: object, tape: AnyTape) -> None:
-    """`tape` is one that a forward of `layer`, which may be layers composed, made."""
-    if not isinstance(tape, AnyTape):
-        raise TypeError(f"tape must be a tape that forward returned, got {type(tape).__name__}")
-    if tape.layer is not layer:
-        raise ValueError("tape must be one of this layer's, got another layer's")
-
-
 def check_backward(layer: Layer, tape: AnyTape, grads: Block | None) -> Block:
     """A backward may run on `tape` now; returns the block to add to."""
-    check_tape(layer, tape)
-    if not tape.awaits_backward:
-        raise RuntimeError("backward has already run on this forward: run forward again, each allows one backward")
-    if tape.version != layer.version:
-        raise RuntimeError("the parameters were written between forward and backward: run forward again")
+    check_awaits(layer, tape)
+    return check_grads(layer, grads)
+
+
+def check_grads(layer: Layer, grads: Block | None) -> Block:
+    """The block to add to: the layer's own, or one that its `new_grads` gave."""
     name, block = ("layer.grads", layer.grads) if grads is None else ("grads", grads)
     fits = isinstance(block, Block) and block.shapes == layer.params.shapes
-    if not fits or not fit_for_kernels(block.flat, layer.num_parameters, layer.dtype):
+    if not fits or not fit_for_kernels(block.flat, layer.num_parameters, layer.params.flat.dtype):
         raise ValueError(f"{name} must be a writable block that this layer's new_grads() returned")
     return block
 

@@ -14,6 +14,7 @@ from nblstm.kernels.simd import BYTES
 from nblstm.kernels.units import check_compiles
 from nblstm.layer import Layer
 from nblstm.layers.checks import State
+from nblstm.layers.dropout_keys import DropoutKeys
 from nblstm.layers.memory import padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.stream import Stream
@@ -33,7 +34,7 @@ def as_formulation(formulation: str, cell: Cell) -> str:
     return formulation
 
 
-class Engine(Layer):
+class Engine(DropoutKeys, Layer):
     """Stacked recurrent layers of any cell, in one or two directions, over (T, B, I); subclasses check arguments.
 
     `tracks` lists, for every layer and direction in PyTorch's order, the suffix of its parameters' names and its
@@ -174,19 +175,6 @@ class Engine(Layer):
                     p[other.bias_names[0] + suffix][...] = sum(self.params[name + suffix] for name in self.bias_names)
                 if self.cell.peepholes:
                     p["weight_peephole" + suffix][...] = self.params["weight_peephole" + suffix]
-
-    def dropout_state(self) -> dict:
-        """State of the generator that dropout draws its keys from, in numbers and strings that JSON can hold."""
-        return dict(self._dropout_keys.bit_generator.state)
-
-    def set_dropout_state(self, state: dict) -> None:
-        """Continue to draw from where `dropout_state` was taken."""
-        keys = np.random.default_rng(0)
-        try:
-            keys.bit_generator.state = state
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError(f"state must be what dropout_state gave, got another ({error})") from error
-        self._dropout_keys = keys
 
     def inference_packs(self, threads: int) -> Packs:
         """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""

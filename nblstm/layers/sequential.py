@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_flag, check_array
+from nblstm.arguments import as_flag
 from nblstm.composed import Composed
-from nblstm.layers.checks import AnyTape, State, check_backward, check_lengths, check_tape
+from nblstm.layer import Layer
+from nblstm.layers.attention import Attention
+from nblstm.layers.checks import AnyTape, State, check_lengths, check_tape
 from nblstm.layers.embedding import Embedding
+from nblstm.layers.features import FeatureLayer, in_dtype_of
 from nblstm.layers.linear import Linear
+from nblstm.layers.pooling import Pooling
 from nblstm.layers.sequence import SequenceLayer
+from nblstm.layers.single_step import CellLayer
+from nblstm.recording import check_awaits
 
-KINDS = (SequenceLayer, Linear, Embedding)
+READY = (SequenceLayer, Linear, Embedding, FeatureLayer, Pooling)
+"""Those of this library, of which is known what they read."""
+
+PASSED_ON = -1
+"""In place of a width: the layer reads any, and returns the same."""
 
 
 class SequentialTape(AnyTape):
@@ -22,58 +32,70 @@ class SequentialTape(AnyTape):
 
     def __init__(self, layer: Sequential) -> None:
         self.layer = layer
-        self.parts: list[Any] = [None] * len(layer.layers)
+        self.parts: list[Any] = [None] * len(layer.parts)
+        self.version: float = -1
+        self.awaits_backward = False
 
 
 class Sequential(Composed):
-    r"""Layers one after the other: what one returns for every step is what the next one reads.
+    r"""Layers one after the other: what one returns is what the next one reads.
 
     .. math:: x_1 = f_0(x_0), \quad x_2 = f_1(x_1), \quad \dots, \quad y = f_{n-1}(x_{n-1})
 
     Parameters
     ----------
-    *layers : LSTM, GRU, RNN, Recurrent, Linear or Embedding
-        Each once, of one dtype, and of one `batch_first` where they have any. An Embedding can only be the first.
+    *layers : LSTM, GRU, RNN, Recurrent, Linear, Embedding, Dropout, MeanOverTime ..., or a layer of one's own
+        Each once, of one dtype, and of one `batch_first` where they have any. An Embedding can only be the first, and
+        nothing that reads sequences can follow what pools over time.
+    **named : likewise
+        The same under names of one's own instead: ``Sequential(embed=Embedding(...), lstm=LSTM(...))``.
 
     Attributes
     ----------
     layers : list of Layer
-        What an optimiser takes; optimisers and `clip_grad_norm` take the whole as well.
+        The layers in their order; optimisers, `clip_grad_norm` and `gradcheck` take the whole.
+    parts : dict of str to Layer
+        The same by name; the names are ``"0"``, ``"1"`` and so on where none were given.
     params, grads : dict of str to numpy.ndarray
-        Under the names that ``torch.nn.Sequential`` has, ``"0.weight_ih_l0"`` for instance.
+        Under the names that ``torch.nn.Sequential`` has, ``"0.weight_ih_l0"`` for instance, or ``"lstm.weight_ih_l0"``.
 
     Raises
     ------
     ValueError
         No layer, the same one twice, a width that the next layer does not take, or dtypes or layouts that differ.
     TypeError
-        Something else than such a layer.
+        Something else than such a layer, or layers with and without names.
 
     Notes
     -----
     A file takes its weights alone, ``weights.save(path, net.state_dict())``, and gives them back to one made of such
-    layers, ``net.load_state_dict(weights.load(path))``.
+    layers, ``net.load_state_dict(weights.load(path))``. A net that is no chain is a `Composed` of one's own.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from nblstm import LSTM, Linear, Sequential
-    >>> net = Sequential(LSTM(3, 8, bidirectional=True, seed=0), LSTM(16, 5, seed=1), Linear(5, 2, seed=2))
-    >>> x = np.zeros((7, 4, 3), "float32")
-    >>> y, states, tape = net.forward(x)
+    >>> from nblstm import LSTM, Dropout, Embedding, Linear, MeanOverTime, Sequential
+    >>> net = Sequential(
+    ...     embed=Embedding(100, 8, seed=0), lstm=LSTM(8, 5, bidirectional=True, seed=1), mean=MeanOverTime(),
+    ...     drop=Dropout(0.5, seed=2), linear=Linear(10, 3, seed=3),
+    ... )
+    >>> words = np.zeros((7, 4), int)  # 7 steps of 4 sequences
+    >>> y, states, tape = net.forward(words, lengths=[7, 2, 0, 5])
     >>> dx, dstates = net.backward(np.ones_like(y), tape)
-    >>> y.shape, dx.shape, states[1][0].shape, states[2]
-    ((7, 4, 2), (7, 4, 3), (1, 4, 5), None)
+    >>> y.shape, list(net.grads)[:2], states[1][0].shape, states[0]
+    ((4, 3), ['embed.weight', 'lstm.weight_ih_l0'], (2, 4, 5), None)
     """
 
-    layers: list[Any]
-
-    def __init__(self, *layers: SequenceLayer | Linear | Embedding) -> None:
-        _check_chain(layers)
-        super().__init__({str(k): layer for k, layer in enumerate(layers)})
+    def __init__(self, *layers: Layer | Composed, **named: Layer | Composed) -> None:
+        if layers and named:
+            raise TypeError("layers must all have names or none, got some with and some without")
+        parts = named or {str(k): layer for k, layer in enumerate(layers)}
+        _check_chain(parts)
+        super().__init__(parts)
 
     def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.layers))})"
+        plain = all(name == str(k) for k, name in enumerate(self.parts))
+        return f"Sequential({', '.join(map(repr, self.parts.values()))})" if plain else super().__repr__()
 
     def __call__(
         self,
@@ -106,11 +128,11 @@ class Sequential(Composed):
             An argument of the wrong kind, dtype or shape.
         """
         states = self._checked(x, states, lengths)
-        for k, layer in enumerate(self.layers):
+        for k, layer in enumerate(self.parts.values()):
             if isinstance(layer, SequenceLayer):
                 x, states[k] = layer(x, states[k], lengths)
             else:
-                x = layer(x)
+                x = layer(x, lengths=lengths) if layer.reads_lengths else layer(x)
         return x, states
 
     def forward(
@@ -134,13 +156,14 @@ class Sequential(Composed):
         tape = SequentialTape(self) if tape is None else tape
         check_tape(self, tape)
         states = self._checked(x, states, lengths)
-        for part in filter(None, tape.parts):
-            part.awaits_backward = False  # until all have gone forward: no backward may go through old and new ones
-        for k, layer in enumerate(self.layers):
+        tape.awaits_backward = False  # until all have gone forward: no backward may go through old and new ones
+        for k, layer in enumerate(self.parts.values()):
             if isinstance(layer, SequenceLayer):
                 x, states[k], tape.parts[k] = layer.forward(x, states[k], lengths, tape.parts[k])
             else:
-                x, tape.parts[k] = layer.forward(x, tape=tape.parts[k])
+                options = {"lengths": lengths} if layer.reads_lengths else {}
+                x, tape.parts[k] = layer.forward(x, tape=tape.parts[k], **options)
+        tape.version, tape.awaits_backward = self.version, True
         return x, states, tape
 
     def backward(
@@ -173,22 +196,24 @@ class Sequential(Composed):
         TypeError, ValueError
             An argument of the wrong kind, dtype or shape; a tape of other layers. No gradient has changed then.
         """
-        check_tape(self, tape)
+        check_awaits(self, tape)
         need_dx = as_flag("need_dx", need_dx)
-        for layer, part in zip(self.layers, tape.parts, strict=True):
-            check_backward(layer, part, None)
+        layers = list(self.parts.values())
+        for layer, part in zip(layers, tape.parts, strict=True):
+            check_awaits(layer, part)
         form = next(((part.B, part.unbatched) for part in tape.parts if hasattr(part, "unbatched")), None)
         given = self._members("dstates", dstates, form)
         gradient: Any = dy
-        for k in reversed(range(len(self.layers))):
-            layer, part, wanted = self.layers[k], tape.parts[k], need_dx or k > 0
+        for k in reversed(range(len(layers))):
+            layer, part, wanted = layers[k], tape.parts[k], need_dx or k > 0
             if isinstance(layer, SequenceLayer):
                 gradient, given[k] = layer.backward(gradient, part, given[k], need_dx=wanted)
-            elif isinstance(layer, Linear):
+            elif isinstance(layer, (Linear, FeatureLayer, Pooling)):
                 gradient = layer.backward(gradient, part, need_dx=wanted)
             else:
                 gradient = layer.backward(gradient, part)
-        return gradient, given
+            tape.awaits_backward = False  # once the last layer has taken dy
+        return gradient if need_dx else None, given
 
     # --------------------------------------------------------------------------------------------------------- checks
 
@@ -196,23 +221,25 @@ class Sequential(Composed):
         self, x: np.ndarray, states: Sequence[State] | None, lengths: Sequence[int] | np.ndarray | None
     ) -> list[State]:
         """The states as a list, after a check of all arguments: before the first layer writes to its tape."""
-        first = self.layers[0]
-        if isinstance(first, Embedding):
-            shape = first.check("x", x).shape
+        layers = list(self.parts.values())
+        if not isinstance(layers[0], READY):  # which alone knows what it reads
+            return self._members("states", states, None)
+        if isinstance(layers[0], Embedding):
+            shape = layers[0].check("x", x).shape
         else:
-            width = _widths(first)[0]
-            shape = check_array("x", x, self.dtype).shape
-            if not shape or shape[-1] != width:
-                raise ValueError(f"x must have shape (..., {width}), got {shape}")
+            width = next((width for width in map(_reads, layers) if width is not PASSED_ON), None)
+            shape = in_dtype_of(self, "x", x).shape
+            if not shape or width not in (None, shape[-1]):
+                raise ValueError(f"x must have shape (..., {width or 'F'}), got {shape}")
             shape = shape[:-1]
-        recurrent = next((layer for layer in self.layers if isinstance(layer, SequenceLayer)), None)
-        if recurrent is None:
+        timed = next((layer for layer in layers if _reads_steps(layer)), None)
+        if timed is None:
             if lengths is not None:
                 raise ValueError("lengths must be None for layers none of which reads sequences")
             return self._members("states", states, None)
-        order = ("B", "T") if recurrent.batch_first else ("T", "B")
+        order = ("B", "T") if getattr(timed, "batch_first", False) else ("T", "B")
         if len(shape) not in (1, 2):
-            more = "" if isinstance(first, Embedding) else ", I"
+            more = "" if isinstance(layers[0], Embedding) else ", I"
             raise ValueError(
                 f"x must have shape ({', '.join(order)}{more}), or (T{more or ','}) without a batch, got {x.shape}"
             )
@@ -228,13 +255,13 @@ class Sequential(Composed):
     def _members(self, name: str, states: Sequence[State] | None, form: tuple[int, bool] | None) -> list[State]:
         """One state for each layer, as it was given; `form` is the batch, and whether x has none."""
         if states is None:
-            return [None] * len(self.layers)
-        if not isinstance(states, (list, tuple)) or len(states) != len(self.layers):
+            return [None] * len(self.parts)
+        if not isinstance(states, (list, tuple)) or len(states) != len(self.parts):
             got = f"{len(states)} members" if isinstance(states, (list, tuple)) else type(states).__name__
             raise TypeError(
-                f"{name} must be a list with one member for each of the {len(self.layers)} layers, got {got}"
+                f"{name} must be a list with one member for each of the {len(self.parts)} layers, got {got}"
             )
-        for k, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
+        for k, (layer, state) in enumerate(zip(self.parts.values(), states, strict=True)):
             if form is not None and isinstance(layer, SequenceLayer):
                 layer._states(f"{name}[{k}]", state, *form)
             elif state is not None:
@@ -242,46 +269,72 @@ class Sequential(Composed):
         return list(states)
 
 
-def _widths(layer: Any) -> tuple[int | None, int]:
-    """Of what a layer reads at each step, None where those are indices, and of what it returns."""
+def _reads_steps(layer: Layer | Composed) -> bool:
+    """Whether the layer must know which axis is time."""
+    return isinstance(layer, SequenceLayer) or layer.reads_lengths
+
+
+def _reads(layer: Any) -> int | None:
+    """The width of what a layer reads at each step, None where that is not known, or `PASSED_ON`."""
+    if isinstance(layer, SequenceLayer):
+        return layer.input_size
+    width: int | None = getattr(layer, "in_features", None)
+    return PASSED_ON if width is None and isinstance(layer, (FeatureLayer, Pooling)) else width
+
+
+def _returns(layer: Any, width: int | None) -> int | None:
+    """The width of what it returns, where what comes in has `width`; None where that is not known."""
+    if isinstance(layer, SequenceLayer):
+        return layer.directions * layer.hidden_size
     if isinstance(layer, Embedding):
-        return None, layer.embedding_dim
-    if isinstance(layer, Linear):
-        return layer.in_features, layer.out_features
-    return layer.input_size, layer.directions * layer.hidden_size
+        return layer.embedding_dim
+    if isinstance(layer, (FeatureLayer, Pooling)):
+        return width if layer.in_features is None else layer.in_features
+    found: int | None = getattr(layer, "out_features", None)
+    return found
 
 
-def _check_chain(layers: Sequence[Any]) -> None:
+def _check_chain(parts: Mapping[str, Any]) -> None:
     """Each layer can read what the one before it returns."""
-    if not layers:
+    if not parts:
         raise ValueError("layers must hold at least one layer, got none")
-    for k, layer in enumerate(layers):
-        if not isinstance(layer, KINDS):
-            way = ": unpack it, Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
-            raise TypeError(
-                "layers must be LSTM, GRU, RNN, Recurrent, Linear or Embedding, "
-                f"got {type(layer).__name__} at position {k}{way}"
-            )
-        if any(layer is other for other in layers[:k]):
-            raise ValueError("layers must hold each layer once, got one of them twice")
-        if layer.dtype != layers[0].dtype:
-            raise ValueError(
-                f"layers must have one dtype, got {layers[0].dtype} in layer 0 and {layer.dtype} in layer {k}"
-            )
-        if k == 0:
-            continue
-        width, reads = _widths(layers[k - 1])[1], _widths(layer)[0]
-        if reads is None:
+    width, before, pooled = None, "", None
+    for k, (name, layer) in enumerate(parts.items()):
+        _check_kind(k, layer)
+        if isinstance(layer, Embedding) and k > 0:
             raise ValueError(f"layers must have an Embedding, which reads indices, at position 0 only, got one at {k}")
-        if reads != width:
+        reads = _reads(layer)
+        if width is not None and reads not in (None, PASSED_ON, width):
             raise ValueError(
-                f"layers must fit together: layer {k} reads {reads} numbers a step, and layer {k - 1} returns {width}"
+                f"layers must fit together: layer {name} reads {reads} numbers a step, and layer {before} returns "
+                f"{width}"
             )
-    recurrent = [(k, layer) for k, layer in enumerate(layers) if isinstance(layer, SequenceLayer)]
-    for k, layer in recurrent[1:]:
-        first, other = recurrent[0]
+        if pooled is not None and _reads_steps(layer):
+            raise ValueError(
+                f"layers must not read sequences once layer {pooled} has pooled them, got {type(layer).__name__} in "
+                f"layer {name}"
+            )
+        width, before, pooled = _returns(layer, width), name, name if layer.pools else pooled
+    timed = [(name, layer) for name, layer in parts.items() if _reads_steps(layer) and hasattr(layer, "batch_first")]
+    for name, layer in timed[1:]:
+        first, other = timed[0]
         if layer.batch_first != other.batch_first:
             raise ValueError(
                 f"layers must have one layout, got batch_first={other.batch_first} in layer {first} and "
-                f"batch_first={layer.batch_first} in layer {k}"
+                f"batch_first={layer.batch_first} in layer {name}"
             )
+
+
+def _check_kind(k: int, layer: Any) -> None:
+    """A layer that reads one array and returns one."""
+    if isinstance(layer, (Layer, Composed)) and not isinstance(layer, (CellLayer, Attention, Sequential)):
+        return
+    way = ": unpack it, Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
+    if isinstance(layer, Sequential):
+        way = ": unpack it, Sequential(*net.layers)"
+    if isinstance(layer, Attention):
+        way = ", which reads two: write a Composed"
+    raise TypeError(
+        "layers must be LSTM, GRU, RNN, Recurrent, Linear, Embedding or others that read one array, "
+        f"got {type(layer).__name__} at position {k}{way}"
+    )

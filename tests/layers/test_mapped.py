@@ -124,7 +124,7 @@ def test_where_one_layer_cannot_be_written_none_is(tmp_path):
     assert np.array_equal(free.flat_params, before)
     assert not any(array.any() for array in optimizer.state_dict().values())
     model = nblstm.SequenceClassifier(5, 6, 1, 3, seed=0)
-    model.layers[1] = model._parts["linear"] = over_bytes(model.linear, tmp_path)
+    model.layers[1] = model.parts["linear"] = over_bytes(model.linear, tmp_path)
     before = model.recurrent.flat_params.copy()
     with pytest.raises(ValueError, match=r"copy\.deepcopy"):
         model.load_state_dict({name: tensor + 1 for name, tensor in model.state_dict().items()})

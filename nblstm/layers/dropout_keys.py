@@ -1,0 +1,24 @@
+"""The keys of dropout: every layer that drops draws one for each pass, and can say and set where it stands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class DropoutKeys:
+    """The generator that a layer draws its keys from, a number of 64 bits for each mask."""
+
+    _dropout_keys: np.random.Generator
+
+    def dropout_state(self) -> dict:
+        """State of the generator that keys are drawn from, in numbers and strings that JSON can hold."""
+        return dict(self._dropout_keys.bit_generator.state)
+
+    def set_dropout_state(self, state: dict) -> None:
+        """Continue to draw from where `dropout_state` was taken."""
+        keys = np.random.default_rng(0)
+        try:
+            keys.bit_generator.state = state
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            raise ValueError(f"state must be what dropout_state gave, got another ({error})") from error
+        self._dropout_keys = keys

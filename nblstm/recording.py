@@ -1,0 +1,155 @@
+"""Tapes: what a forward pass leaves for its backward, how a layer or a net of one's own keeps it and takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from nblstm.arguments import check_array, check_kind
+
+Outputs = TypeVar("Outputs", np.ndarray, tuple[np.ndarray, ...])
+"""What a forward pass returns: one array, or several."""
+
+
+class AnyTape:
+    """What every tape knows of the forward pass that wrote it."""
+
+    layer: Any
+    version: float
+    awaits_backward: bool
+
+    def __reduce__(self) -> NoReturn:
+        """For the copy's backward would use up what it has in common with the original."""
+        raise TypeError("a tape cannot be copied or pickled: it belongs to one forward of its layer, run another")
+
+
+class Record(AnyTape):
+    """The tape that `Recorder.record` makes: the form of what forward returned, and what backward needs.
+
+    Attributes
+    ----------
+    kept : object
+        As `record` was given it.
+    """
+
+    def __init__(self, layer: Recorder) -> None:
+        self.layer = layer
+        self.version: float = -1
+        self.awaits_backward = False
+        self.forms: list[tuple[tuple[int, ...], np.dtype]] = []
+        self.several = False
+        self.kept: Any = None
+
+
+def check_tape(layer: object, tape: AnyTape) -> None:
+    """`tape` is one that a forward of `layer`, which may be layers composed, made."""
+    if not isinstance(tape, AnyTape):
+        raise TypeError(f"tape must be a tape that forward returned, got {type(tape).__name__}")
+    if tape.layer is not layer:
+        raise ValueError("tape must be one of this layer's, got another layer's")
+
+
+def check_awaits(layer: Any, tape: AnyTape) -> None:
+    """A backward may run on `tape` now: a tape of the layer's, after a forward, and no parameter was written since."""
+    check_tape(layer, tape)
+    if not tape.awaits_backward:
+        raise RuntimeError("backward has already run on this forward: run forward again, each allows one backward")
+    if tape.version != layer.version:
+        raise RuntimeError("the parameters were written between forward and backward: run forward again")
+
+
+class Recorder:
+    """What `Layer` and `Composed` have for those who write a forward and a backward of their own.
+
+    Attributes
+    ----------
+    reads_lengths : bool
+        Whether `Sequential` hands ``lengths`` to its forward. A subclass says so.
+    pools : bool
+        Whether what it returns has no axis of steps any more, so that nothing that reads sequences can follow.
+    """
+
+    reads_lengths = False
+    pools = False
+
+    @property
+    def version(self) -> float:
+        """Goes up with every write to the parameters."""
+        raise NotImplementedError
+
+    def record(self, tape: Record | None, y: Outputs, kept: Any = None) -> tuple[Outputs, Record]:
+        """The end of a forward: y as read-only views, and the tape that its backward will take.
+
+        Parameters
+        ----------
+        tape : Record or None
+            As forward was given it: one of an earlier forward to write over, or None for a new one.
+        y : numpy.ndarray or tuple of numpy.ndarray
+            What forward returns.
+        kept : object
+            What backward needs. Tapes of parts among it, or in a tuple, are checked before backward begins.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No tape, or another layer's.
+        """
+        tape = Record(self) if tape is None else tape
+        check_tape(self, tape)
+        check_kind("tape", tape, Record)
+        outputs = [array.view() for array in (y if isinstance(y, tuple) else (y,))]
+        for array in outputs:
+            array.flags.writeable = False
+        tape.forms, tape.several = [(array.shape, array.dtype) for array in outputs], isinstance(y, tuple)
+        tape.kept, tape.version, tape.awaits_backward = kept, self.version, True
+        found: Any = tuple(outputs) if tape.several else outputs[0]
+        return found, tape
+
+    def replay(self, tape: Record, dy: Outputs) -> tuple[Outputs, Any]:
+        """The begin of a backward: dy after its check, and what forward kept; the tape is used up then.
+
+        Parameters
+        ----------
+        tape : Record
+            Of the forward to go back through; each forward allows one backward.
+        dy : numpy.ndarray or tuple of numpy.ndarray
+            The gradient by y, in its form.
+
+        Raises
+        ------
+        RuntimeError
+            A second backward on one forward, or parameters written since, also those of a part.
+        TypeError, ValueError
+            dy of another dtype or shape; a tape of another layer. The tape is as it was then.
+        """
+        check_awaits(self, tape)
+        check_kind("tape", tape, Record)
+        for part in tape.kept if isinstance(tape.kept, (tuple, list)) else [tape.kept]:
+            if isinstance(part, AnyTape):
+                check_awaits(part.layer, part)
+        given: Sequence[Any] = [dy]
+        if tape.several:
+            if not isinstance(dy, (tuple, list)) or len(dy) != len(tape.forms):
+                raise TypeError(f"dy must be a tuple of {len(tape.forms)} arrays, as y is, got {type(dy).__name__}")
+            given = dy
+        checked = [
+            check_array(f"dy[{k}]" if tape.several else "dy", array, dtype, shape)
+            for k, (array, (shape, dtype)) in enumerate(zip(given, tape.forms, strict=True))
+        ]
+        tape.awaits_backward = False
+        found: Any = tuple(checked) if tape.several else checked[0]
+        return found, tape.kept
+
+    def rewind(self, tape: Record | None, count: int) -> list[Any]:
+        """The begin of a forward that goes through `count` parts: their tapes of an earlier pass, None for new ones.
+
+        No backward goes through `tape` until the forward has ended by `record`: it would meet old passes and new ones.
+        """
+        if tape is None:
+            return [None] * count
+        check_tape(self, tape)
+        check_kind("tape", tape, Record)
+        tape.awaits_backward = False
+        return list(tape.kept)

@@ -41,7 +41,7 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
            [0.5 , 0.5 ]])
     """
     x, axis = _checked(x, axis)
-    with np.errstate(invalid="ignore"):  # an infinity minus itself
+    with np.errstate(invalid="ignore", over="ignore"):  # an infinity minus itself; a number far below the largest
         shares = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
         return shares / shares.sum(axis=axis, keepdims=True)
 
@@ -59,7 +59,7 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     array([    0., -1000.])
     """
     x, axis = _checked(x, axis)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # as above; the logarithm of nothing
         below = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
         return below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
 

@@ -253,7 +253,7 @@ class Sequential(Composed):
         return self._members("states", states, (batch, len(shape) == 1))
 
     def _members(self, name: str, states: Sequence[State] | None, form: tuple[int, bool] | None) -> list[State]:
-        """One state for each layer, as it was given; `form` is the batch, and whether x has none."""
+        """One state for each layer, as it was given; `form` is the batch, and whether x has none, where that is known."""
         if states is None:
             return [None] * len(self.parts)
         if not isinstance(states, (list, tuple)) or len(states) != len(self.parts):
@@ -262,8 +262,9 @@ class Sequential(Composed):
                 f"{name} must be a list with one member for each of the {len(self.parts)} layers, got {got}"
             )
         for k, (layer, state) in enumerate(zip(self.parts.values(), states, strict=True)):
-            if form is not None and isinstance(layer, SequenceLayer):
-                layer._states(f"{name}[{k}]", state, *form)
+            if isinstance(layer, SequenceLayer):
+                if form is not None:
+                    layer._states(f"{name}[{k}]", state, *form)
             elif state is not None:
                 raise TypeError(f"{name}[{k}] must be None, for a {type(layer).__name__} has no state")
         return list(states)

@@ -176,9 +176,9 @@ def test_what_is_refused_leaves_the_tape_as_it_was(rng: np.random.Generator) -> 
             layer.backward(wrong_dy, tape)
     with pytest.raises(ValueError, match="tape must be one of this layer's, got another layer's"):
         moved_norm().forward(x, tape)
+    strange: Any = Linear(F, F, dtype="float64").forward(x)[1]
+    strange.layer = layer
     with pytest.raises(TypeError, match="tape must be Record, got LinearTape"):
-        strange: Any = Linear(F, F, dtype="float64").forward(x)[1]
-        strange.layer = layer
         layer.forward(x, strange)
     assert not layer.flat_grads.any()
     assert layer.backward(y, tape) is not None

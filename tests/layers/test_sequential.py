@@ -10,7 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nblstm import LSTM, RNN, Adam, Embedding, Linear, LSTMCell, Sequential, clip_grad_norm
+from nblstm import (
+    GRU,
+    LSTM,
+    RNN,
+    Adam,
+    DotProductAttention,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    LSTMCell,
+    MeanOverTime,
+    Sequential,
+    clip_grad_norm,
+    gradcheck,
+)  # fmt: skip
 
 T, B, I = 5, 3, 4
 
@@ -169,6 +184,57 @@ def test_torch_sequential_takes_the_state_dict() -> None:
     assert list(peer.state_dict()) == list(model.state_dict())
 
 
+def pooled(batch_first: bool = False, dtype: str = "float64") -> Sequential:
+    """From words to an answer for each sequence, under names."""
+    return Sequential(
+        embed=Embedding(9, 3, dtype=dtype, seed=0),
+        gru=GRU(3, 4, bidirectional=True, batch_first=batch_first, dtype=dtype, seed=1),
+        norm=LayerNorm(8, dtype=dtype),
+        mean=MeanOverTime(batch_first=batch_first),
+        drop=Dropout(0.5, seed=2),
+        linear=Linear(8, 2, dtype=dtype, seed=3),
+    )
+
+
+@pytest.mark.gradients
+@pytest.mark.parametrize("lengths", [None, [2, 5, 0]])
+def test_gradients_of_the_whole(rng: np.random.Generator, lengths: list[int] | None) -> None:
+    words = rng.integers(9, size=(T, B))
+    table = gradcheck(pooled(), words, lengths=lengths)
+    assert table.error < 1e-7
+    assert (table.rows[0].name, table.rows[-1].name) == ("embed.weight", "gru.h_0")
+    states = drawn_states(net(), rng)
+    table = gradcheck(net(), rng.normal(size=(T, B, I)), states, lengths, entries=5)
+    assert [row.name for row in table.rows][-6:] == ["x", "0.h_0", "0.c_0", "2.h_0", "3.h_0", "3.c_0"]
+    assert table.error < 1e-7
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_lengths_go_to_all_that_read_sequences(rng: np.random.Generator, batch_first: bool) -> None:
+    model, words, lengths = pooled(batch_first), rng.integers(9, size=(T, B)), [2, 5, 1]
+    given = words.T if batch_first else words
+    y, states = model(given, lengths=lengths)
+    assert y.shape == (B, 2)
+    assert [state is None for state in states] == [True, False, True, True, True, True]
+    for b, n in enumerate(lengths):
+        np.testing.assert_allclose(model(words[:n, b])[0], y[b], rtol=1e-13)
+    trained, _, tape = model.forward(given, lengths=lengths)
+    assert not np.array_equal(trained, y), "nothing was dropped"
+    dx, _ = model.backward(trained, tape)
+    assert dx is None
+    assert all(gradient.any() for gradient in model.grads.values())
+
+
+def test_names_stand_before_those_of_the_parameters() -> None:
+    model = pooled()
+    assert list(model.parts) == ["embed", "gru", "norm", "mean", "drop", "linear"]
+    assert list(model.state_dict())[:2] == ["embed.weight", "gru.weight_ih_l0"]
+    assert repr(model).startswith("Sequential(embed=Embedding(9, 3), gru=GRU(3, 4")
+    assert model.parts["gru"] is model.layers[1]
+    with pytest.raises(TypeError, match="layers must all have names or none"):
+        Sequential(Linear(2, 3), more=Linear(3, 2))
+
+
 # -------------------------------------------------------------------------------------------------------- bad input
 
 SHARED = Linear(3, 3)
@@ -181,6 +247,19 @@ SHARED = Linear(3, 3)
         (lambda: Sequential([SHARED]), TypeError, r"got list at position 0: unpack it, Sequential\(\*layers\)"),
         (lambda: Sequential(LSTMCell(2, 3)), TypeError, "must be LSTM, GRU, RNN, .* got LSTMCell at"),
         (lambda: Sequential(SHARED, SHARED), ValueError, "layers must hold each layer once"),
+        (lambda: Sequential(Sequential(SHARED)), TypeError, r"unpack it, Sequential\(\*net\.layers\)"),
+        (lambda: Sequential(DotProductAttention()), TypeError, "which reads two: write a Composed"),
+        (lambda: Sequential(SHARED, Dropout(), Linear(2, 3)), ValueError, "layer 2 reads 2 .* layer 1 returns 3"),
+        (
+            lambda: Sequential(mean=MeanOverTime(), gru=GRU(3, 3)),
+            ValueError,
+            "layers must not read sequences once layer mean has pooled them, got GRU in layer gru",
+        ),
+        (
+            lambda: Sequential(GRU(3, 3), MeanOverTime(batch_first=True)),
+            ValueError,
+            "one layout, got batch_first=False in layer 0 and batch_first=True in layer 1",
+        ),
         (
             lambda: Sequential(LSTM(2, 3, bidirectional=True), SHARED),
             ValueError,

@@ -41,8 +41,10 @@ class Layer(Recorder):
 
     Raises
     ------
+    TypeError
+        `shapes` that are no tuples of int under names.
     ValueError
-        A dtype that is neither.
+        A dtype that is neither; a name with a dot, or a size below zero.
 
     Examples
     --------
@@ -68,7 +70,7 @@ class Layer(Recorder):
     dtype: Any
 
     def __init__(self, shapes: Shapes | None = None, dtype: str | np.dtype | None = None) -> None:
-        shapes = shapes or {}
+        shapes = parameters.as_shapes({} if shapes is None else shapes)
         self.dtype = as_dtype(dtype) if shapes or dtype is not None else None
         # The kernels read this one too: to Numba a read-only array is another type, and each type is compiled anew.
         memory = parameters.zeros(type(self).__name__, shapes, self.dtype if shapes else np.dtype("float32"))

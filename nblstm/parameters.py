@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array
+from nblstm.arguments import as_size, check_array, check_kind, shown
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -30,6 +30,19 @@ def no_more_parameters_than(tensors: Mapping[str, np.ndarray], num_layers: int) 
         yield
     finally:
         _most.reset(token)
+
+
+def as_shapes(shapes: Shapes) -> Shapes:
+    """`shapes` as a dict of names to tuples of int."""
+    check_kind("shapes", shapes, Mapping)
+    found = {}
+    for name, shape in shapes.items():
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"shapes must have names without a dot, got {name!r}")
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"shapes must be tuples of int, got {shown(shape)} for {name}")
+        found[str(name)] = tuple(as_size(f"shapes[{name!r}]", extent, least=0) for extent in shape)
+    return found
 
 
 def count(shapes: Shapes) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from nblstm.arguments import check_array, check_kind
+from nblstm.arguments import as_size, check_array, check_kind
 
 Outputs = TypeVar("Outputs", np.ndarray, tuple[np.ndarray, ...])
 """What a forward pass returns: one array, or several."""
@@ -87,7 +87,7 @@ class Recorder:
         tape : Record or None
             As forward was given it: one of an earlier forward to write over, or None for a new one.
         y : numpy.ndarray or tuple of numpy.ndarray
-            What forward returns.
+            What forward returns, float32 or float64.
         kept : object
             What backward needs. Tapes of parts among it, or in a tuple, are checked before backward begins.
 
@@ -99,9 +99,7 @@ class Recorder:
         tape = Record(self) if tape is None else tape
         check_tape(self, tape)
         check_kind("tape", tape, Record)
-        outputs = [array.view() for array in (y if isinstance(y, tuple) else (y,))]
-        for array in outputs:
-            array.flags.writeable = False
+        outputs = [_output(array) for array in (y if isinstance(y, tuple) else (y,))]
         tape.forms, tape.several = [(array.shape, array.dtype) for array in outputs], isinstance(y, tuple)
         tape.kept, tape.version, tape.awaits_backward = kept, self.version, True
         found: Any = tuple(outputs) if tape.several else outputs[0]
@@ -143,13 +141,36 @@ class Recorder:
         return found, tape.kept
 
     def rewind(self, tape: Record | None, count: int) -> list[Any]:
-        """The begin of a forward that goes through `count` parts: their tapes of an earlier pass, None for new ones.
+        """The begin of a forward that goes through `count` parts: their tapes of an earlier pass, or None for each.
 
         No backward goes through `tape` until the forward has ended by `record`: it would meet old passes and new ones.
+
+        Parameters
+        ----------
+        tape : Record or None
+            As forward was given it.
+        count : int
+            How many tapes stand at the beginning of what `record` keeps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No tape, or another layer's; a tape that keeps fewer.
         """
+        count = as_size("count", count, least=0)
         if tape is None:
             return [None] * count
         check_tape(self, tape)
         check_kind("tape", tape, Record)
+        if not isinstance(tape.kept, (tuple, list)) or len(tape.kept) < count:
+            raise ValueError(f"count must be the number of tapes that record keeps, a tuple of them first, got {count}")
         tape.awaits_backward = False
-        return list(tape.kept)
+        return list(tape.kept[:count])
+
+
+def _output(y: np.ndarray) -> np.ndarray:
+    """A read-only view of an array that a forward returns."""
+    double = getattr(y, "dtype", None) == np.float64
+    view = check_array("y", y, np.dtype("float64") if double else np.dtype("float32")).view()
+    view.flags.writeable = False
+    return view

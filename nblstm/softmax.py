@@ -77,4 +77,4 @@ def _checked(x: np.ndarray, axis: int) -> tuple[np.ndarray, int]:
     axis = as_integer("axis", axis, least=-x.ndim)
     if axis >= x.ndim:
         raise ValueError(f"axis must be below {x.ndim} for x of shape {x.shape}, got {axis}")
-    return x, axis
+    return np.ascontiguousarray(x), axis

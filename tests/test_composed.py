@@ -25,7 +25,7 @@ class Two(Composed):
         super().__init__({"left": self.left, "right": self.right})
 
     def forward(self, x: np.ndarray, z: np.ndarray, tape: Any = None) -> Any:
-        tapes = self.rewind(tape, 4)[:2]
+        tapes = self.rewind(tape, 2)
         a, _, tapes[0] = self.left.forward(x, tape=tapes[0])
         b, tapes[1] = self.right.forward(z, tapes[1])
         return self.record(tape, (a + b, a * b), (*tapes, a, b))

@@ -11,7 +11,7 @@ import numpy as np
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.layer import Layer
 from nblstm.layers.checks import check_grads, check_lengths
-from nblstm.layers.features import in_dtype_of
+from nblstm.layers.features import in_dtype_of, in_order
 from nblstm.layers.pooling import inside
 from nblstm.parameters import Block, Shapes
 from nblstm.recording import Record
@@ -115,6 +115,7 @@ class Attention(Layer, ABC):
         """
         block = check_grads(self, grads)
         dy, (q, k, v, shares, kept, single) = self.replay(tape, dy)
+        dy = in_order(dy)
         dy = dy[:, None] if single else self._by_batch(dy)
         dvalues = shares.transpose(0, 2, 1) @ dy
         dscores = softmax_backward(dy @ (k if v is None else v).transpose(0, 2, 1), shares, 2)
@@ -147,7 +148,7 @@ class Attention(Layer, ABC):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:  # fmt: skip
         """Query, keys and values (B, T, ...), and where (B, 1, T_k) the keys count; None if everywhere."""
         form = "(B, T_k, K)" if self.batch_first else "(T_k, B, K)"
-        keys = in_dtype_of(self, "keys", keys)
+        keys = in_order(in_dtype_of(self, "keys", keys))
         if keys.ndim != 3 or self.key_size not in (None, keys.shape[2]):
             raise ValueError(f"keys must have shape {form.replace('K', str(self.key_size or 'K'))}, got {keys.shape}")
         k = self._by_batch(keys)
@@ -157,11 +158,11 @@ class Attention(Layer, ABC):
         query = check_array("query", query, keys.dtype)
         width = self._query_width(K)
         expected = (B, width) if query.ndim == 2 else (B, None, width) if self.batch_first else (None, B, width)
-        query = check_array("query", query, keys.dtype, expected)
+        query = in_order(check_array("query", query, keys.dtype, expected))
         q = query[:, None] if query.ndim == 2 else self._by_batch(query)
         v = None
         if values is not None:
-            v = self._by_batch(check_array("values", values, keys.dtype, (*keys.shape[:2], None)))
+            v = self._by_batch(in_order(check_array("values", values, keys.dtype, (*keys.shape[:2], None))))
         if lengths is None:
             return q, k, v, None
         within = np.arange(T) < check_lengths(lengths, T, B)[:, None]

@@ -11,7 +11,7 @@ from nblstm.kernels.driver import threads_for
 from nblstm.kernels.dropout import dropout
 from nblstm.kernels.tag import ANY
 from nblstm.layers.dropout_keys import DropoutKeys
-from nblstm.layers.features import FeatureLayer
+from nblstm.layers.features import FeatureLayer, in_order
 from nblstm.layers.memory import address
 from nblstm.parameters import Block
 
@@ -74,7 +74,7 @@ class Dropout(DropoutKeys, FeatureLayer):
 
     def _drop(self, x: np.ndarray, key: np.uint64) -> np.ndarray:
         """x with the mask of the key: of (..., B, F) that of as many steps of B sequences."""
-        source, y = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+        source, y = in_order(x), np.empty(x.shape, x.dtype)
         width = x.shape[-1]
         if x.size:
             dropout(

@@ -21,6 +21,11 @@ def in_dtype_of(layer: Layer | Composed, name: str, array: np.ndarray) -> np.nda
     return check_array(name, array, own if layer.dtype is None else layer.dtype)
 
 
+def in_order(array: np.ndarray) -> np.ndarray:
+    """`array` in C order and aligned, a copy if need be: NumPy's sums depend on the order in memory by a bit."""
+    return np.require(array, requirements=["C", "A"])
+
+
 class FeatureLayer(Layer, ABC):
     """Arrays (..., F) in, arrays of the same shape out.
 
@@ -60,14 +65,14 @@ class FeatureLayer(Layer, ABC):
         """
         block, need_dx = check_grads(self, grads), as_flag("need_dx", need_dx)
         dy, kept = self.replay(tape, dy)
-        dx = self._derive(dy, kept, block)
+        dx = self._derive(in_order(dy), kept, block)
         return dx if need_dx else None
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
         x = in_dtype_of(self, "x", x)
         if x.ndim < 1 or self.in_features not in (None, x.shape[-1]):
             raise ValueError(f"x must have shape (..., {self.in_features or 'F'}), got {x.shape}")
-        return x
+        return in_order(x)
 
     @abstractmethod
     def _compute(self, x: np.ndarray) -> tuple[np.ndarray, Any]:

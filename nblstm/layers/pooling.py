@@ -11,7 +11,7 @@ import numpy as np
 from nblstm.arguments import as_flag
 from nblstm.layer import Layer
 from nblstm.layers.checks import check_grads, check_lengths
-from nblstm.layers.features import in_dtype_of
+from nblstm.layers.features import in_dtype_of, in_order
 from nblstm.parameters import Block, Shapes
 from nblstm.recording import Record
 
@@ -84,6 +84,7 @@ class Pooling(Layer, ABC):
         """
         block, need_dx = check_grads(self, grads), as_flag("need_dx", need_dx)
         dy, (shape, unbatched, steps, within, kept) = self.replay(tape, dy)
+        dy = in_order(dy)
         dx = self._derive(dy[None] if unbatched else dy, shape, steps, within, kept, block)
         if not need_dx:
             return None
@@ -93,7 +94,7 @@ class Pooling(Layer, ABC):
         self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """x (T, B, F), the steps (B,) of each sequence, and where (T, B) those are; None if everywhere."""
-        x = in_dtype_of(self, "x", x)
+        x = in_order(in_dtype_of(self, "x", x))
         if x.ndim not in (2, 3):
             raise ValueError(f"x must have 2 dimensions (T, F) or 3 with a batch, got {x.ndim}")
         if self.in_features not in (None, x.shape[-1]):

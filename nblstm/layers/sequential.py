@@ -253,7 +253,7 @@ class Sequential(Composed):
         return self._members("states", states, (batch, len(shape) == 1))
 
     def _members(self, name: str, states: Sequence[State] | None, form: tuple[int, bool] | None) -> list[State]:
-        """One state for each layer, as it was given; `form` is the batch, and whether x has none, where that is known."""
+        """One state for each layer, as it was given; `form` is the batch, and whether x has none, if known."""
         if states is None:
             return [None] * len(self.parts)
         if not isinstance(states, (list, tuple)) or len(states) != len(self.parts):
@@ -301,7 +301,7 @@ def _check_chain(parts: Mapping[str, Any]) -> None:
         raise ValueError("layers must hold at least one layer, got none")
     width, before, pooled = None, "", None
     for k, (name, layer) in enumerate(parts.items()):
-        _check_kind(k, layer)
+        _check_kind(k, name, layer)
         if isinstance(layer, Embedding) and k > 0:
             raise ValueError(f"layers must have an Embedding, which reads indices, at position 0 only, got one at {k}")
         reads = _reads(layer)
@@ -326,7 +326,7 @@ def _check_chain(parts: Mapping[str, Any]) -> None:
             )
 
 
-def _check_kind(k: int, layer: Any) -> None:
+def _check_kind(k: int, name: str, layer: Any) -> None:
     """A layer that reads one array and returns one."""
     if isinstance(layer, (Layer, Composed)) and not isinstance(layer, (CellLayer, Attention, Sequential)):
         return
@@ -335,7 +335,8 @@ def _check_kind(k: int, layer: Any) -> None:
         way = ": unpack it, Sequential(*net.layers)"
     if isinstance(layer, Attention):
         way = ", which reads two: write a Composed"
+    where = f"position {k}" if name == str(k) else repr(name)
     raise TypeError(
         "layers must be LSTM, GRU, RNN, Recurrent, Linear, Embedding or others that read one array, "
-        f"got {type(layer).__name__} at position {k}{way}"
+        f"got {type(layer).__name__} at {where}{way}"
     )

@@ -40,8 +40,8 @@ MODULES = (
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {
-    "Layer.__init__", "Engine.inference_packs",
-    "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Composed.__init__", "Network.__init__",
+    "Engine.inference_packs", "Pooling.__init__",
+    "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Network.__init__",
     "SequenceModel.__init__", "SequenceModel.loss", "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
     "GradientRow.__init__", "GradientTable.__init__", "GradientError.__init__", "Tape.__init__", "Tape.allocate",
@@ -49,6 +49,7 @@ INTERNAL = {
 }  # fmt: skip
 # Words on a picture, and what is stored as it stands: whatever can be written as text, or as JSON.
 WORDS = {"title", "xlabel", "ylabel", "label", "measure", "activation", "classes", "colours", "data", "given"}
+EITHER = {("Dropout.__call__", "x"), ("softmax", "x"), ("log_softmax", "x"), ("Recorder.record", "y")}  # of two dtypes
 KNOWN_AS = {"mapping": ("state dict",), "sealed": ("digest",), "tensors": ("digest",)}
 ONNX = importlib.util.find_spec("onnx")
 
@@ -192,7 +193,11 @@ def cases(function: str) -> list[tuple[str, str, Any, Any]]:
     for name, valid in arguments.items():
         stored = name in WORDS or (name == "tensors" and function in ("save", "seal", "unseal"))
         annotation = "Any" if stored else str(signature[name].annotation)
-        found += [(name, label, value, what) for label, value, what in replacements(valid, annotation)]
+        either = ("as f4", "as f8") if (function, name) in EITHER else ()
+        found += [
+            (name, label, value, OPEN if label in either else what)
+            for label, value, what in replacements(valid, annotation)
+        ]
     return found
 
 

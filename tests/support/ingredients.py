@@ -97,6 +97,14 @@ def sequential() -> nblstm.Sequential:
     return nblstm.Sequential(lstm(), nblstm.Linear(H, 3, seed=1))
 
 
+def additive_attention() -> nblstm.AdditiveAttention:
+    return nblstm.AdditiveAttention(I, I, 3, seed=0)
+
+
+def attention_over_time() -> nblstm.AttentionOverTime:
+    return nblstm.AttentionOverTime(I, 3, seed=0)
+
+
 def characters() -> nblstm.CharLM:
     return nblstm.CharLM("abcdef", 3, H, 1, seed=0)
 

@@ -30,6 +30,8 @@ from support.ingredients import (
     T,
     V,
     X,
+    additive_attention,
+    attention_over_time,
     axes,
     backward,
     batch_trainer,
@@ -81,7 +83,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "Engine.to_formulation": lambda: call(lstm().to_formulation, formulation="concat"),
     "Layer.load_state_dict": lambda: call(lstm().load_state_dict, mapping=lstm(forget_bias=1.0).state_dict()),
-    "Engine.set_dropout_state": lambda: call(lstm().set_dropout_state, state=lstm().dropout_state()),
+    "DropoutKeys.set_dropout_state": lambda: call(lstm().set_dropout_state, state=lstm().dropout_state()),
     "Engine.stream": lambda: call(lstm(num_layers=2).stream, state=pair(2, H)),
     "Stream.__init__": lambda: call(Stream, layer=lstm(), state=pair(1, H)),
     "Stream.__call__": lambda: call(lstm().stream(), x=numbers(I)),
@@ -103,6 +105,44 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Sequential.backward": lambda: backward(
         sequential(), X, dy=numbers(T, B, 3), dstates=[pair(1, B, H), None], need_dx=True
     ),
+    "Sequential.__init__": lambda: call(nblstm.Sequential, named=lstm()),
+    "Layer.__init__": lambda: call(nblstm.Layer, shapes={"weight": (2, 3), "bias": (2,)}, dtype="float64"),
+    "Composed.__init__": lambda: call(nblstm.Composed, parts={"a": linear(), "b": nblstm.Tanh()}),
+    "Recorder.record": lambda: call((tanh := nblstm.Tanh()).record, tape=tanh.forward(X)[1], y=numbers(B), kept=3),
+    "Recorder.replay": lambda: call((tanh := nblstm.Tanh()).replay, tape=tanh.forward(X)[1], dy=numbers(T, B, I)),
+    "Recorder.rewind": lambda: call(
+        (net := nblstm.Composed({"a": linear()})).rewind, tape=net.record(None, X, (None, None))[1], count=2
+    ),
+    "FeatureLayer.__call__": lambda: call(nblstm.LayerNorm(I), x=X),
+    "FeatureLayer.forward": lambda: forward(nblstm.LayerNorm(I), X[0], x=X),
+    "FeatureLayer.backward": lambda: layer_backward(nblstm.LayerNorm(I), X, dy=numbers(T, B, I), need_dx=True),
+    "LayerNorm.__init__": lambda: call(nblstm.LayerNorm, features=3, eps=0.5, dtype="float64"),
+    "Dropout.__init__": lambda: call(nblstm.Dropout, p=0.5, seed=3),
+    "Dropout.__call__": lambda: call(nblstm.Dropout(0.5, seed=3), x=X),
+    "Pooling.__call__": lambda: call(attention_over_time(), x=X, lengths=LENGTHS),
+    "Pooling.forward": lambda: forward(attention_over_time(), X, x=X, lengths=LENGTHS),
+    "Pooling.backward": lambda: layer_backward(attention_over_time(), X, dy=numbers(B, I), need_dx=True),
+    "LastOverTime.__init__": lambda: call(nblstm.LastOverTime, bidirectional=True, batch_first=True),
+    "AttentionOverTime.__init__": lambda: call(
+        nblstm.AttentionOverTime, features=3, units=2, batch_first=True, dtype="float64", seed=3
+    ),
+    "AttentionOverTime.weights": lambda: call(attention_over_time().weights, x=X, lengths=LENGTHS),
+    "DotProductAttention.__init__": lambda: call(nblstm.DotProductAttention, batch_first=True),
+    "AdditiveAttention.__init__": lambda: call(
+        nblstm.AdditiveAttention, query_size=3, key_size=2, units=4, batch_first=True, dtype="float64", seed=3
+    ),
+    "Attention.__call__": lambda: call(
+        nblstm.DotProductAttention(), query=X[0], keys=numbers(T, B, I, seed=1), values=X, lengths=LENGTHS
+    ),
+    "Attention.weights": lambda: call(
+        nblstm.DotProductAttention().weights, query=X, keys=numbers(T, B, I, seed=1), lengths=LENGTHS
+    ),
+    "Attention.forward": lambda: forward(
+        additive_attention(), X, X, query=X, keys=numbers(T, B, I, seed=1), values=X, lengths=LENGTHS
+    ),
+    "Attention.backward": lambda: layer_backward(additive_attention(), X, X, dy=numbers(T, B, I, seed=1)),
+    "softmax": lambda: call(nblstm.softmax, x=X, axis=1),
+    "log_softmax": lambda: call(nblstm.log_softmax, x=X, axis=1),
     "LanguageModel.__init__": lambda: call(nblstm.CharLM, **MODEL, vocabulary="abc", embedding_size=3),
     "LanguageModel.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
     "LanguageModel.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),

@@ -79,9 +79,6 @@ def __getattr__(name: str) -> Any:
     """The version, looked up only when it is asked for, which takes a while."""
     if name != "__version__":
         raise AttributeError(f"module 'nblstm' has no attribute {name!r}")
-    from importlib.metadata import PackageNotFoundError, version
+    from nblstm.environment import version_of
 
-    try:
-        return version("nblstm")
-    except PackageNotFoundError:  # run from its sources, never installed
-        return "unknown"
+    return version_of("nblstm")

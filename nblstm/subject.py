@@ -24,10 +24,9 @@ class Subject:
     the initial states. Dropout drops in every pass what it will drop next.
     """
 
-    def __init__(self, layer: Layer | Composed, x: Any, state: State, lengths: Any) -> None:
-        self.layer: Any = layer
-        self.lengths = lengths
-        self.layers = layer.named_layers() if isinstance(layer, Composed) else {"": layer}
+    def __init__(self, layer: Any, x: Any, state: State, lengths: Any) -> None:
+        self.layer, self.lengths = layer, lengths
+        self.layers: dict[str, Layer] = layer.named_layers() if isinstance(layer, Composed) else {"": layer}
         self.stateful = isinstance(layer, (SequenceLayer, CellLayer, Sequential))
         if state is not None and not self.stateful:
             raise TypeError(f"state must be None for {type(layer).__name__}, which has none")
@@ -35,14 +34,14 @@ class Subject:
             raise TypeError(f"lengths must be None for {type(layer).__name__}, which reads no sequences")
         several = isinstance(x, tuple) and not self.stateful
         self.given = tuple(one.copy() if isinstance(one, np.ndarray) else one for one in (x if several else (x,)))
-        names = list(inspect.signature(layer.forward).parameters) if several else ["x"]  # type: ignore[union-attr]
+        names = list(inspect.signature(layer.forward).parameters) if several else ["x"]
         self.names = names[: len(self.given)]
         self.inputs = {
             name: one
-            for name, one in zip(self.names, self.given, strict=True)
+            for name, one in zip(self.names, self.given, strict=False)
             if isinstance(one, np.ndarray) and one.dtype.kind == "f"
         }
-        dtype = next((one.dtype for one in self.inputs.values()), None) if layer.dtype is None else layer.dtype
+        dtype = getattr(self.given[0], "dtype", type(self.given[0]).__name__) if layer.dtype is None else layer.dtype
         if dtype != np.float64:
             what, way = ("x", "") if layer.dtype is None else ("layer", "; build it with dtype='float64'")
             raise TypeError(f"{what} must be float64 for centred differences, got {dtype}{way}")

@@ -12,7 +12,7 @@ from nblstm.composed import Composed
 from nblstm.layer import Layer
 from nblstm.layers.checks import check_grads
 from nblstm.parameters import Block
-from nblstm.recording import Record
+from nblstm.recording import Record, check_tape
 
 
 def in_dtype_of(layer: Layer | Composed, name: str, array: np.ndarray) -> np.ndarray:
@@ -49,6 +49,8 @@ class FeatureLayer(Layer, ABC):
 
         x may be kept by reference and must not change before backward.
         """
+        if tape is not None:
+            check_tape(self, tape)  # before a key is drawn
         return self.record(tape, *self._compute(self._checked(x)))
 
     def backward(

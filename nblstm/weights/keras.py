@@ -47,7 +47,7 @@ def to_keras(layer: LSTM | GRU | RNN | Recurrent) -> list[list[np.ndarray]]:
     tracks = tracks_of(layer)
     if layer.cell.peepholes:
         raise ValueError("layer must be one without peepholes, which Keras does not have")
-    directions = [_arrays(track) for track in tracks]
+    directions = [arrays_of(track) for track in tracks]
     D = layer.directions
     return [[array for arrays in directions[k : k + D] for array in arrays] for k in range(0, len(directions), D)]
 
@@ -122,7 +122,7 @@ def from_keras(
             raise ValueError(f"layers[{k}] must hold {expected}, {D} times over, got {len(arrays)} arrays")
         for d in range(D):
             names = [f"layers[{k}][{d * count + n}]" for n in range(count)]
-            tracks.append(_track(names, arrays[d * count : (d + 1) * count]))
+            tracks.append(track_of(names, arrays[d * count : (d + 1) * count]))
     if not tracks:
         raise ValueError("layers must hold the weights of at least one layer, got none")
     if activation != "tanh" and len(tracks[0].ih) > 1:
@@ -136,7 +136,7 @@ def from_keras(
     )  # fmt: skip
 
 
-def _arrays(track: Track) -> list[np.ndarray]:
+def arrays_of(track: Track) -> list[np.ndarray]:
     """Kernel, recurrent_kernel and bias, if there is one, of one layer in one direction."""
     order = GATES[len(track.ih)]
     found = [np.concatenate(track.ih[order]).T.copy(), np.concatenate(track.hh[order]).T.copy()]
@@ -147,8 +147,8 @@ def _arrays(track: Track) -> list[np.ndarray]:
     return [*found, track.bias().ravel()]
 
 
-def _track(names: Sequence[str], arrays: Sequence[Any]) -> Track:
-    """The way back from `_arrays`, of cuDNN's layers too."""
+def track_of(names: Sequence[str], arrays: Sequence[Any]) -> Track:
+    """The way back from `arrays_of`, of cuDNN's layers too."""
     kernel, recurrent_kernel = (as_array(name, array, 2) for name, array in zip(names[:2], arrays, strict=False))
     H = len(recurrent_kernel)
     ih, hh = (gates_apart(name, array.T, H, 0) for name, array in zip(names, (kernel, recurrent_kernel), strict=False))

@@ -105,6 +105,10 @@ def attention_over_time() -> nblstm.AttentionOverTime:
     return nblstm.AttentionOverTime(I, 3, seed=0)
 
 
+def amplifier() -> nblstm.Sequential:
+    return nblstm.Sequential(lstm(), nblstm.Linear(H, 1, seed=1))
+
+
 def characters() -> nblstm.CharLM:
     return nblstm.CharLM("abcdef", 3, H, 1, seed=0)
 
@@ -190,6 +194,8 @@ class Files:
             (self.path / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *(0, 0, 0, 1), 7]))
         weights.save(self.path / "tensors", {"x": np.arange(3.0)})
         characters().save(self.path / "model")
+        weights.to_rtneural(amplifier(), self.path / "rtneural")
+        weights.to_nam(amplifier(), self.path / "nam")
         job = jobs.RegressionJob(**job_data(classes=False))
         runs.Run.create(self.path / "run", job)
 

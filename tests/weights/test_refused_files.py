@@ -27,6 +27,7 @@ HUGE = 10**9
 def readers() -> dict[str, Callable[[Path], Any]]:
     found: dict[str, Callable[[Path], Any]] = {
         "weights.load": weights.load, "Network.load": Network.load, "read_idx": read_idx, "read_text": read_text,
+        "from_rtneural": weights.from_rtneural, "from_nam": weights.from_nam,
     }  # fmt: skip
     try:
         import onnx  # noqa: F401

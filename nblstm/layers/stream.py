@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 class Stream:
     """What `stream` of a recurrent layer returns: call it with x (I,) for h (H,), one step after the other.
+
+    Where several steps have come at once, as a sound card hands them over, `process` takes them in one call.
 
     It goes by the layer's parameters as they are at each step. Streams of one layer do not know of each other.
     """
@@ -52,12 +54,59 @@ class Stream:
         if not (type(x) is np.ndarray and x.dtype == self._dtype and x.shape == self._inputs and x.flags.carray):
             # aligned, writable and without gaps, the form that the kernel is compiled for
             x = np.array(check_array("x", x, self._dtype, self._inputs))
+        h = np.empty(self._units, self._dtype)
+        self._newest_packs().run(1, 1, x, self._h, self._c, h)
+        return h
+
+    def process(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Several steps in one call: the last layer's h at each of them, the bits that one call a step gives.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (T, I)
+            Of the layer's dtype. T may differ from call to call and be 0. If x has its rows one after the other in
+            memory and shares none of it with `out`, it is read where it lies; otherwise it is copied.
+        out : numpy.ndarray, shape (T, H), optional
+            Where h goes, for callers who allocate nothing while sound plays: of the layer's dtype, in C order. None is
+            a fresh array.
+
+        Returns
+        -------
+        numpy.ndarray, shape (T, H)
+            `out`, if it was given; of a subclass a plain view.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An x or an `out` of the wrong kind, dtype, shape or layout; the state is then as before.
+
+        Examples
+        --------
+        >>> import nblstm
+        >>> stream = nblstm.LSTM(1, 16, seed=0).stream()
+        >>> block, out = np.zeros((64, 1), "float32"), np.empty((64, 16), "float32")
+        >>> stream.process(block, out) is out
+        True
+        """
+        x = check_array("x", x, self._dtype, (None, *self._inputs))
+        shape = len(x), *self._units
+        if out is None:
+            y = np.empty(shape, self._dtype)
+        else:
+            y = check_array("out", out, self._dtype, shape)
+            if not y.flags.carray:
+                raise ValueError("out must be an array in C order that can be written to, got one that is not")
+        if not x.flags.carray or np.may_share_memory(x, y):
+            x = np.array(x, order="C")
+        self._newest_packs().run(len(x), 1, x.reshape(-1), self._h, self._c, y.reshape(-1))
+        return y
+
+    def _newest_packs(self) -> Any:
+        """The weights as they are now, packed."""
         packs = self._packs
         if packs.forward_version != self._layer.version:
             packs = self._packs = self._layer.inference_packs(threads=1)
-        h = np.empty(self._units, self._dtype)
-        packs.run(1, 1, x, self._h, self._c, h)
-        return h
+        return packs
 
     @property
     def state(self) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import tracemalloc
 
 import naive
 import numpy as np
@@ -69,6 +70,61 @@ def test_it_is_the_cell_called_again_and_again(cell, rng: np.random.Generator) -
     assert same(cell.stream(state).state, state)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES[::3], ids=str)
+def test_blocks_are_the_steps_one_by_one(case: Case, dtype: str, rng: np.random.Generator) -> None:
+    """Blocks of any length, none of them among these, into an array of the caller's and into fresh ones."""
+    layer, state = case.layer(dtype), normal_state(case, rng, dtype)
+    x = rng.standard_normal((9, case.sizes[2])).astype(dtype)
+    one_by_one, blocks = layer.stream(state), layer.stream(state)
+    expected = np.array([one_by_one(row) for row in x])
+    out = np.full((10, case.sizes[3]), 7, dtype)
+    assert blocks.process(x[:4], out[:4]).base is out
+    assert np.array_equal(blocks.process(x[4:4]), np.empty((0, case.sizes[3])))
+    assert np.array_equal(blocks(x[4]), expected[4])
+    assert np.array_equal(blocks.process(x[5:]), expected[5:])
+    assert np.array_equal(out[:4], expected[:4])
+    assert np.all(out[4:] == 7), "it wrote past its end"
+    assert same(blocks.state, one_by_one.state)
+
+
+def test_a_block_may_lie_in_memory_as_it_likes_also_where_the_result_goes(rng: np.random.Generator) -> None:
+    layer = nblstm.LSTM(7, 7, 2, dtype="float64", seed=1)
+    x = rng.standard_normal((5, 7))
+    expected = layer(x)[0]
+    memory = np.zeros((6, 7))
+    for place, target in ((memory[:5], memory[:5]), (memory[1:], memory[:5]), (memory[:5], memory[1:])):
+        place[...] = x
+        assert np.array_equal(layer.stream().process(place, target), expected)
+    kept = x.copy()
+    for form in (np.asfortranarray, misaligned, read_only, lambda x: np.repeat(x, 2, axis=0)[::2]):
+        assert np.array_equal(layer.stream().process(form(x.copy())), expected)
+    assert np.array_equal(x, kept)
+
+
+def test_a_block_goes_by_parameters_edited_since(rng: np.random.Generator) -> None:
+    layer, x = nblstm.GRU(3, 13, seed=1), rng.standard_normal((4, 3)).astype("float32")
+    stream = layer.stream()
+    stream.process(x[:2])
+    state = stream.state
+    with layer.editing() as p:
+        p.flat[:] *= 2
+    assert np.array_equal(stream.process(x[2:]), layer(x[2:], state)[0])
+
+
+def test_a_block_into_an_array_of_the_callers_allocates_none() -> None:
+    """What is counted is what Python and NumPy take: a few views, where the block's own numbers take 28,672 bytes."""
+    stream, x, out = LSTM.stream(), np.zeros((512, 2)), np.zeros((512, 7))
+    stream.process(x, out)
+    tracemalloc.start()
+    try:
+        stream.process(x, out)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 8000
+
+
 def test_one_of_a_pair_may_be_none() -> None:
     h, c = LSTM.stream((None, S + 1)).state
     assert not h.any()
@@ -121,7 +177,7 @@ def misaligned(x: np.ndarray) -> np.ndarray:
     """The same numbers, one byte further on than they should lie."""
     memory = np.zeros(x.nbytes + 1, "u1")
     memory[1:] = np.frombuffer(x.tobytes(), "u1")
-    return memory[1:].view(x.dtype)
+    return memory[1:].view(x.dtype).reshape(x.shape)
 
 
 def read_only(x: np.ndarray) -> np.ndarray:
@@ -148,6 +204,13 @@ ERRORS = {
     "x: masked": (lambda stream: stream(np.ma.masked_array(X)), TypeError, "x must be a plain array"),
     "x: a batch": (lambda stream: stream(X[None]), ValueError, "x must have shape (2"),
     "x: width": (lambda stream: stream(np.zeros(3)), ValueError, "x must have shape (2"),
+    "block: one step": (lambda stream: stream.process(X), ValueError, "x must have shape (any, 2), got (2,)"),
+    "block: width": (lambda stream: stream.process(np.zeros((4, 3))), ValueError, "x must have shape (any, 2)"),
+    "block: dtype": (lambda stream: stream.process(np.zeros((4, 2), "f4")), TypeError, "x must be float64"),
+    "out: length": (lambda stream: stream.process(X[None], S), ValueError, "out must have shape (1, 7), got (2, 7)"),
+    "out: dtype": (lambda stream: stream.process(X[None], S[:1].astype("f4")), TypeError, "out must be float64"),
+    "out: order": (lambda stream: stream.process(np.zeros((2, 2)), S.copy("F")), ValueError, "out must be an array"),
+    "out: read-only": (lambda stream: stream.process(X[None], read_only(S[:1].copy())), ValueError, "be written to"),
     "state: bare": (lambda _: LSTM.stream(S), TypeError, "state must be a pair (h, c)"),
     "state: dtype": (lambda _: LSTM.stream((S.astype("f4"), S)), TypeError, "state[0] must be float64, got float32"),
     "state: a batch": (lambda _: LSTM.stream((S, S[:, None])), ValueError, "state[1] must have shape (2, 7)"),

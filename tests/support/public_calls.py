@@ -88,6 +88,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Engine.stream": lambda: call(lstm(num_layers=2).stream, state=pair(2, H)),
     "Stream.__init__": lambda: call(Stream, layer=lstm(), state=pair(1, H)),
     "Stream.__call__": lambda: call(lstm().stream(), x=numbers(I)),
+    "Stream.process": lambda: call(lstm().stream().process, x=numbers(T, I), out=numbers(T, H)),
     "Tape.states": lambda: call(lstm().forward(X)[-1].states, name="c", layer=0, direction=0),
     "Tape.hidden": lambda: call(lstm().forward(X)[-1].hidden, layer=0, direction=0),
     "Tape.cells": lambda: call(lstm().forward(X)[-1].cells, layer=0, direction=0),

@@ -98,7 +98,10 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
 @click.option(
     "--lengths", is_flag=True, help="One more input: the length of each sequence of a padded batch. Not for texts."
 )
-def export(run: Path, out: Path, lengths: bool) -> None:
+@click.option(
+    "--streaming", is_flag=True, help="One step a call: the state is among the inputs and outputs, the steps are not."
+)
+def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
     """Write a trained model to OUT, an ONNX file: RUN is the folder of a run, or a model file.
 
     ONNX Runtime and other tools run such a file without nblstm. Needs the package onnx.
@@ -107,7 +110,7 @@ def export(run: Path, out: Path, lengths: bool) -> None:
     from nblstm.weights import to_onnx
 
     model = Network.load(_model_file(run))
-    to_onnx(model, out, lengths=lengths)
+    to_onnx(model, out, lengths=lengths, streaming=streaming)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 
 

@@ -155,6 +155,9 @@ def test_export_writes_a_classifier_that_takes_lengths(tmp_path: Path, rng: np.r
     x, lengths = rng.normal(size=(5, 2, 3)).astype("float32"), np.array([2, 5], "int32")
     (z,) = session.run(None, {"x": x, "lengths": lengths})
     np.testing.assert_allclose(z, model(x, lengths), rtol=0, atol=1e-6)
+    assert call("export", str(tmp_path), str(tmp_path / "a.onnx"), "--streaming").exit_code == 0
+    session = runtime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    assert {entry.name for entry in session.get_inputs()} == {"x", "h_0", "c_0"}
 
 
 def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:

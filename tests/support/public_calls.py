@@ -228,7 +228,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "to_tensorflow": lambda: call(weights.to_tensorflow, layer=lstm(), forget_bias=0.5),
     "from_tensorflow": lambda: call(weights.from_tensorflow, cells=weights.to_tensorflow(lstm()), forget_bias=0.5),
-    "to_onnx": lambda: call(weights.to_onnx, model=lstm(), path=FILES.new(), lengths=True),
+    "to_onnx": lambda: call(weights.to_onnx, model=lstm(), path=FILES.new(), lengths=True, streaming=False),
     "from_onnx": lambda: call(weights.from_onnx, path=onnx_file()),
     "to_rtneural": lambda: call(weights.to_rtneural, model=lstm(), path=FILES.new()),
     "from_rtneural": lambda: call(weights.from_rtneural, path=FILES["rtneural"], dtype="float64"),

@@ -156,7 +156,7 @@ def test_the_metadata_say_how_to_call_a_model(tmp_path: Path) -> None:
 @pytest.mark.peers
 def test_models_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
-    which = "model must be an LSTM, GRU, RNN, CharLM, WordLM, SequenceClassifier or SequenceRegressor, got"
+    which = "model must be an LSTM, GRU, RNN, Sequential, CharLM, WordLM, SequenceClassifier or SequenceRegressor, got"
     with pytest.raises(TypeError, match=f"{which} dict$"):
         weights.to_onnx({}, tmp_path / "c.onnx")  # type: ignore[arg-type]
     cell = LSTMCell(2, 3, seed=0)

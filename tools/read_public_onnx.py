@@ -1,16 +1,24 @@
-"""Reads ONNX files that others have made, and holds each net read against ONNX Runtime's run of the very node.
+"""Reads ONNX models that others have made, and holds each net read against ONNX Runtime's run of the very node.
 
-``python tools/read_public_onnx.py FILE...`` prints a row of the table in docs/exchange.md for each file: what it holds,
-what `nblstm.weights.from_onnx` makes of it, and the largest difference of y, h_n and c_n over all its nodes. It needs
-onnx and onnxruntime. A node is taken out of its model together with all that its weights come from, gets 23 steps of 3
-sequences of normal numbers and states of normal numbers, and runs alone: so no model needs input that makes sense to
-it, and nodes in branches run too. The packages that the table's files come from are named there; each is a zip archive.
+``python tools/read_public_onnx.py FILE...`` takes ONNX files and Python packages that hold some, as ``pip download
+--no-deps`` fetches them (wheels, sdists, archives in them), and prints the rows of the table in docs/exchange.md: what
+a model holds, what `nblstm.weights.from_onnx` makes of it, the largest difference of y, h_n and c_n from those of ONNX
+Runtime, and how far those are from the same net in float64. Models of a package of one form share a row, and those
+without a recurrent node have none. It needs onnx and onnxruntime.
+
+A node is taken out of its model together with all that its weights come from, gets 23 steps of 3 sequences of normal
+numbers and states of normal numbers, and runs alone: so no model needs input that makes sense to it, and nodes in
+branches run too.
 """
 
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
+import tempfile
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +26,33 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime
 from onnx import helper
 
-from nblstm import weights
+from nblstm import Recurrent, weights
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 STEPS, BATCH = 23, 3
 Scope = dict[str, Any]  # of each name the stored tensor, or the node, that it stands for
+
+
+def models_in(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the ONNX files that a file is or holds."""
+    if name.endswith(".onnx"):
+        yield name.rsplit("/", 1)[-1], content
+    elif name.endswith((".whl", ".zip")):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.namelist():
+                if member.endswith((".onnx", ".zip", ".tar.gz")):
+                    yield from models_in(member, archive.read(member))
+    elif name.endswith(".tar.gz"):
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            for entry in archive.getmembers():
+                if entry.isfile() and entry.name.endswith((".onnx", ".zip", ".tar.gz")):
+                    opened = archive.extractfile(entry)
+                    assert opened is not None
+                    yield from models_in(entry.name, opened.read())
 
 
 def nodes_of(graph: Any, around: Scope) -> Iterator[tuple[Any, Scope]]:
@@ -56,61 +83,88 @@ def node_alone(model: Any, node: Any, scope: Scope) -> bytes:
     operands = [*node.input, *[""] * (8 - len(node.input))]
     for place in (1, 2, 3, 7):
         add(operands[place])
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    given = ["x", operands[1], operands[2], operands[3], "", "h_0"]
-    given += ["c_0", operands[7]] if node.op_type == "LSTM" else []
-    outputs = ["Y", "h_n", "c_n"][: 3 if node.op_type == "LSTM" else 2]
-    copy.input[:], copy.output[:] = given, outputs
-    nodes = list({id(each): each for each in before.values()}.values())
+    alone = onnx.NodeProto()
+    alone.CopyFrom(node)
+    given, returned = ["x", *operands[1:4], "", "h_0"], ["Y", "h_n"]
+    if node.op_type == "LSTM":
+        given, returned = [*given, "c_0", operands[7]], [*returned, "c_n"]
+    alone.input[:], alone.output[:] = given, returned
 
     def value(name: str) -> Any:
         return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
 
     inputs = [value(name) for name in given if name in ("x", "h_0", "c_0")]
-    graph = helper.make_graph([*nodes, copy], "alone", inputs, list(map(value, outputs)), list(tensors.values()))
-    opsets = list(model.opset_import)
-    return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version).SerializeToString()
+    nodes = [*{id(each): each for each in before.values()}.values(), alone]
+    graph = helper.make_graph(nodes, "alone", inputs, list(map(value, returned)), list(tensors.values()))
+    found = helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)
+    return found.SerializeToString()
 
 
-def difference(model: Any, node: Any, scope: Scope, layer: Any) -> float:
-    """The largest difference of y, h_n and c_n between the layer read and ONNX Runtime's run of the node."""
+def differences(model: Any, node: Any, scope: Scope, layer: Any) -> tuple[float, float]:
+    """Largest differences of y, h_n and c_n: ONNX Runtime's run of the node from the layer read, and from float64."""
     rng = np.random.default_rng(0)
-    state = (layer.directions, BATCH, layer.hidden_size)
     x = rng.standard_normal((STEPS, BATCH, layer.input_size)).astype("float32")
-    given = {f"{kind}_0": rng.standard_normal(state).astype("float32") for kind in layer.cell.states}
+    form = (layer.directions, BATCH, layer.hidden_size)
+    given = {f"{kind}_0": rng.standard_normal(form).astype("float32") for kind in layer.cell.states}
     session = onnxruntime.InferenceSession(node_alone(model, node, scope), providers=["CPUExecutionProvider"])
-    Y, *last = session.run(None, {"x": x} | given)
-    y, found = layer(x, tuple(given.values()) if len(given) > 1 else given["h_0"])
-    members = found if isinstance(found, tuple) else (found,)
-    pairs = [(y, Y.transpose(0, 2, 1, 3).reshape(y.shape)), *zip(members, last, strict=True)]
-    return max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
+    Y, *theirs = session.run(None, {"x": x} | given)
+    theirs = [Y.transpose(0, 2, 1, 3).reshape(STEPS, BATCH, -1), *theirs]
+    exact = Recurrent(
+        layer.cell.name, layer.input_size, layer.hidden_size, bias=layer.bias, bidirectional=layer.bidirectional,
+        dtype="float64",
+    )  # fmt: skip
+    exact.load_state_dict({name: tensor.astype("float64") for name, tensor in layer.state_dict().items()})
+    found = []
+    for net, dtype in ((layer, "float32"), (exact, "float64")):
+        states = [state.astype(dtype) for state in given.values()]
+        y, last = net(x.astype(dtype), tuple(states) if len(states) > 1 else states[0])
+        ours = [y, *(last if isinstance(last, tuple) else (last,))]
+        found.append(max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True)))
+    return found[0], found[1]
 
 
-def row(path: Path) -> str:
-    """What the file holds, what happens with it, and the largest difference."""
-    model = onnx.load(path)
+def read(content: bytes) -> tuple[str, str, tuple[float, float] | None]:
+    """What a model holds, what becomes of it, and the differences if there is something to compare."""
+    model = onnx.load_from_string(content)
+    model = onnx.inliner.inline_local_functions(model) if model.functions else model
     recurrent = list(nodes_of(model.graph, {}))
     kinds = Counter(node.op_type for node, _ in recurrent if any(kind in node.op_type for kind in RECURRENT))
-    holds = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
-    said: list[str] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    holds = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(content)
+        warnings.simplefilter("always")
+        try:
             layers = weights.from_onnx(path)
-        said += [str(warning.message) for warning in caught]
-    except (ValueError, TypeError) as error:
-        return f"| `{path.name}` | {holds} | refused: {str(error).removeprefix(str(path)).strip()} | |"
-    largest = 0.0
-    for node, scope in recurrent:
-        if node.op_type in RECURRENT:
-            name = node.name or next(filter(None, node.output))
-            largest = max(largest, difference(model, node, scope, layers[name]))
+        except (ValueError, TypeError) as error:
+            return holds, f"refused: {str(error).removeprefix(str(path)).strip()}", None
+    pairs = [
+        differences(model, node, scope, layers[node.name or next(filter(None, node.output))])
+        for node, scope in recurrent
+        if node.op_type in RECURRENT
+    ]
     forms = Counter(map(repr, layers.values()))
-    read = "; ".join(f"{count} x {form}" if count > 1 else form for form, count in forms.items())
-    return f"| `{path.name}` | {holds} | {'; '.join([read, *said])} | {largest:.1e} |"
+    made = [f"{count} `{form}`" if count > 1 else f"`{form}`" for form, count in forms.items()]
+    largest = max(ours for ours, _ in pairs), max(exact for _, exact in pairs)
+    return holds, "; ".join([*made, *(str(warning.message) for warning in caught)]), largest
+
+
+def rows(path: Path) -> Iterator[str]:
+    """The rows of the table for a file."""
+    package = " ".join(path.name.removesuffix(".tar.gz").split("-")[:2]) if path.suffix != ".onnx" else ""
+    groups: dict[tuple[str, str], list[tuple[str, tuple[float, float] | None]]] = {}
+    for name, content in models_in(path.name, path.read_bytes()):
+        holds, becomes, largest = read(content)
+        if holds or not package:
+            groups.setdefault((holds, becomes), []).append((name, largest))
+    for (holds, becomes), members in groups.items():
+        more = f" and {len(members) - 1} more" * (len(members) > 1)
+        compared = [largest for _, largest in members if largest]
+        figures = [f"{max(pair[k] for pair in compared):.0e}" for k in range(2)] if compared else ["", ""]
+        yield f"| {package} | `{members[0][0]}`{more} | {holds} | {becomes} | {' | '.join(figures)} |"
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        print(row(Path(name)), flush=True)
+        for line in rows(Path(name)):
+            print(line, flush=True)

@@ -94,7 +94,9 @@ def _listed(kinds: Counter[str]) -> str:
     """Kinds of nodes and how many of each, recurrent ones first."""
     recurrent = [kind for kind in kinds if any(word in kind.upper() for word in ("LSTM", "GRU", "RNN"))]
     shown = recurrent or [kind for kind, _ in kinds.most_common(5)]
-    return ", ".join(f"{kind}: {kinds[kind]}" for kind in shown) or "none at all"
+    rounded = any("Quantize" in kind for kind in recurrent)
+    way = "; its weights are rounded to 8 bits, read the model that it was made from" * rounded
+    return (", ".join(f"{kind}: {kinds[kind]}" for kind in shown) or "none at all") + way
 
 
 def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM | GRU | RNN:

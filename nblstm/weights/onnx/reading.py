@@ -14,8 +14,19 @@ import numpy as np
 from nblstm.arguments import as_path, as_size
 from nblstm.layers.recurrent import GRU, LSTM, RNN
 from nblstm.weights.files import check_file
-from nblstm.weights.onnx.form import ACTIVATIONS, BACK, LARGEST, OPERATORS, PEEPHOLES, STANDARD, require_onnx
+from nblstm.weights.onnx.form import (
+    ACTIVATIONS,
+    BACK,
+    LARGEST,
+    OPERATORS,
+    PEEPHOLES,
+    ROUNDED,
+    STANDARD,
+    operator_of,
+    require_onnx,
+)
 from nblstm.weights.onnx.functions import inlined
+from nblstm.weights.onnx.rounded import PLACES, unrounded
 from nblstm.weights.onnx.stored import WORK, Scope, Stored
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of
 
@@ -27,7 +38,8 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | GRU | RNN]:
     ``Sequential(*layers.values())`` joins those of a plain stack. Nodes in the branches and bodies of If, Loop and Scan
     are among them, and those in functions that the file defines, once for each call. Weights may lie in the file or in
     one beside it, as the exporter of PyTorch 2.9 and newer writes them (``m.onnx`` and ``m.onnx.data``), and behind
-    nodes that rearrange them. Lengths and initial states are not read: a layer gets them when it is called.
+    nodes that rearrange them. ONNX Runtime's DynamicQuantizeLSTM, with weights of 8 bits, is an LSTM too. Lengths and
+    initial states are not read: a layer gets them when it is called.
 
     Parameters
     ----------
@@ -40,7 +52,8 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | GRU | RNN]:
     Warns
     -----
     UserWarning
-        A node begins with a state, stored in the file, that is not zeros; the layer begins with zeros.
+        A node begins with a state, stored in the file, that is not zeros; the layer begins with zeros. Or a node has
+        weights rounded to 8 bits: ONNX Runtime rounds what it multiplies them with as well, and the layer does not.
 
     Raises
     ------
@@ -73,7 +86,7 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | GRU | RNN]:
     found: dict[str, LSTM | GRU | RNN] = {}
     for node, scope in stored.nodes(model.graph):
         kinds[node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"] += 1
-        if node.op_type in OPERATORS.values() and node.domain in STANDARD:
+        if operator_of(node):
             name = node.name or next(filter(None, node.output), node.op_type)
             if name in found:
                 raise ValueError(
@@ -94,24 +107,23 @@ def _listed(kinds: Counter[str]) -> str:
     """Kinds of nodes and how many of each, recurrent ones first."""
     recurrent = [kind for kind in kinds if any(word in kind.upper() for word in ("LSTM", "GRU", "RNN"))]
     shown = recurrent or [kind for kind, _ in kinds.most_common(5)]
-    rounded = any("Quantize" in kind for kind in recurrent)
-    way = "; its weights are rounded to 8 bits, read the model that it was made from" * rounded
-    return (", ".join(f"{kind}: {kinds[kind]}" for kind in shown) or "none at all") + way
+    return ", ".join(f"{kind}: {kinds[kind]}" for kind in shown) or "none at all"
 
 
 def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM | GRU | RNN:
-    """The layer that a node of the type LSTM, GRU or RNN is."""
+    """The layer that a node of the type LSTM, GRU or RNN is, or one of rounded weights."""
+    operator, rounded = operator_of(node), (node.domain, node.op_type) == ROUNDED
     attributes = {attribute.name: stored.onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     direction = attributes.pop("direction", b"forward").decode()
     hidden_size, batch_first = attributes.pop("hidden_size", None), bool(attributes.pop("layout", 0))
     if direction not in ("forward", "bidirectional"):
         raise ValueError(f"node {name} must have direction forward or bidirectional, got {direction}")
     D = 1 + (direction == "bidirectional")
-    known = [each * D for each in ACTIVATIONS[node.op_type]]
+    known = [each * D for each in ACTIVATIONS[operator]]
     activations = [text.decode() for text in attributes.pop("activations", None) or []] or known[0]
     if activations not in known:
         raise ValueError(f"node {name} has the activations {', '.join(activations)}, which nblstm does not have")
-    if node.op_type == "GRU" and not attributes.pop("linear_before_reset", 0):
+    if operator == "GRU" and not attributes.pop("linear_before_reset", 0):
         raise ValueError(
             f"node {name} has linear_before_reset=0, a GRU whose reset gate acts on the state before the product, "
             "which nblstm does not have"
@@ -121,7 +133,7 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
             f"node {name} has {', '.join(map(str, attributes)) or 'input_forget'}, which nblstm does not have"
         )
 
-    def constant(place: int, letter: str, dimensions: int) -> np.ndarray | None:
+    def kept(place: int, letter: str) -> np.ndarray | None:
         if not (operand := _operand(node, place)):
             return None
         with _damage_named(letter, name):
@@ -129,6 +141,14 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
         if array is None:
             cause = stored.cause(operand, scope)
             raise ValueError(f"node {name} must have its {letter} stored in the file, got {operand!r}, by {cause}")
+        return array
+
+    def constant(place: int, letter: str, dimensions: int) -> np.ndarray | None:
+        if (array := kept(place, letter)) is None:
+            return None
+        if rounded and letter in PLACES:
+            scale, zero = (kept(n, f"{letter}, its scale or zero point") for n in PLACES[letter])
+            array = unrounded(f"{letter} of node {name}", array, scale, zero)
         array = as_array(f"{letter} of node {name}", array, dimensions)
         if len(array) != D:
             raise ValueError(f"{letter} of node {name} must have {D} directions, got shape {array.shape}")
@@ -140,7 +160,7 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
     H = as_size(f"hidden_size of node {name}", hidden_size or R.shape[2])
     if P is not None and P.shape[1] != 3 * H:
         raise ValueError(f"P of node {name} must have 3 blocks of {H}, got shape {P.shape}")
-    gates = next(gates for gates, operator in OPERATORS.items() if operator == node.op_type)
+    gates = next(gates for gates, known in OPERATORS.items() if known == operator)
     order, tracks = BACK[gates], []
     for d in range(D):
         ih, hh = (gates_apart(f"{letter} of node {name}", array[d], H, 0) for letter, array in (("W", W), ("R", R)))
@@ -157,6 +177,12 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
         peephole = None if P is None else gates_apart(f"P of node {name}", P[d], H, 0)[PEEPHOLES]
         tracks.append(Track(ih[order], hh[order], bias_ih, bias_hh, peephole))
     _check_states(stored, node, name, scope, H)
+    if rounded:
+        warnings.warn(
+            f"node {name} has weights rounded to 8 bits, which the layer has as they are; ONNX Runtime also rounds x "
+            "and h at every step, which the layer does not",
+            stacklevel=3,
+        )
     return layer_of(
         f"node {name}", tracks, bidirectional=D == 2, batch_first=batch_first,
         nonlinearity="relu" if activations[0] == "Relu" else "tanh",

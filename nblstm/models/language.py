@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -127,6 +127,48 @@ class LanguageModel(Network, ABC):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.config.items() if name != "vocabulary")
         return f"{type(self).__name__}({len(self.vocabulary)} {self.item}s, {settings})"
+
+    def with_vocabulary(self, vocabulary: str | Sequence[str], seed: int | None = None) -> Self:
+        """A model like this one over other tokens, to be trained further on another text.
+
+        Tokens that both vocabularies have keep their vector, and the weights and the bias of their logit. Those that
+        are new get fresh ones, and the smallest bias of all, as if they had been among the rarest. The recurrent layers
+        are copies: a text without new tokens is read as before.
+
+        Parameters
+        ----------
+        vocabulary : str or sequence of str
+            As the model's own: ``vocabulary_of(old + new)``, say. Tokens that it lacks are forgotten.
+        seed : int, optional
+            Of the fresh weights, and of later dropout masks.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Tokens that are wrong for this kind of model.
+
+        Examples
+        --------
+        >>> from nblstm import CharLM
+        >>> model = CharLM("abc", 4, 8, 1, seed=0)
+        >>> more = model.with_vocabulary("abcd", seed=1)
+        >>> more.vocabulary, more.num_parameters - model.num_parameters
+        ('abcd', 13)
+        """
+        vocabulary = self._checked(vocabulary)
+        model = type(self)(**self.config | {"vocabulary": vocabulary}, seed=seed)
+        own, tensors = self.state_dict(), model.state_dict()
+        places = {token: place for place, token in enumerate(self.vocabulary)}
+        kept = [place for place, token in enumerate(vocabulary) if token in places]
+        old = [places[vocabulary[place]] for place in kept]
+        tensors["linear.bias"][:] = own["linear.bias"].min()
+        for name, tensor in tensors.items():
+            if name in ("embedding.weight", "linear.weight", "linear.bias"):
+                tensor[kept] = own[name][old]
+            else:
+                tensor[...] = own[name]
+        model.load_state_dict(tensors)
+        return model
 
     def __call__(self, tokens: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
         """Logits and the state after the last token; nothing is dropped or kept.

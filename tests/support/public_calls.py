@@ -148,6 +148,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LanguageModel.__init__": lambda: call(nblstm.CharLM, **MODEL, vocabulary="abc", embedding_size=3),
     "LanguageModel.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
     "LanguageModel.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
+    "LanguageModel.with_vocabulary": lambda: call(characters().with_vocabulary, vocabulary="abcxyz", seed=2),
     "LanguageModel.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
     "LanguageModel.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
     "Network.save": lambda: call(characters().save, path=FILES.new()),

@@ -90,7 +90,10 @@ def from_tensorflow(cells: Sequence[tuple[Any, Any]], forget_bias: float = 1.0) 
     tracks, forget_bias = [], as_number("forget_bias", forget_bias)
     for k, cell in enumerate(cells):
         if not isinstance(cell, Sequence) or len(cell) != 2:
-            raise TypeError(f"cells[{k}] must be a pair of kernel and bias, got {type(cell).__name__}")
+            raise TypeError(
+                f"cells[{k}] must be a pair of kernel and bias, as BasicLSTMCell has, without projections and "
+                f"peepholes, got {f'{len(cell)} members' if isinstance(cell, Sequence) else type(cell).__name__}"
+            )
         kernel, bias = cell
         kernel, bias = as_array(f"cells[{k}][0]", kernel, 2), as_array(f"cells[{k}][1]", bias, 1)
         H, inputs = len(bias) // 4, len(kernel) - len(bias) // 4

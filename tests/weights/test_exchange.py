@@ -238,6 +238,11 @@ def test_pytorch_computes_the_same(
         (lambda: weights.from_tensorflow([]), ValueError, "at least one cell, got none"),
         (lambda: weights.from_tensorflow([(drawn(8, 20), drawn(16))]), ValueError, r"cells\[0\] must have a kernel"),
         (lambda: weights.from_tensorflow([(drawn(5, 20), drawn(20))]), ValueError, r"cells\[0\] must have a kernel"),
+        (
+            lambda: weights.from_tensorflow([(drawn(8, 20), drawn(20), drawn(5, 3))]),
+            TypeError,
+            r"cells\[0\] must be a pair of kernel and bias, .* without projections and peepholes, got 3 members",
+        ),
         (lambda: weights.to_tensorflow(RNN(2, 3)), ValueError, "layer must be an LSTM in one direction"),
     ],
 )

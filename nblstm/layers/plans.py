@@ -50,9 +50,8 @@ def plan_backward(tape: Tape, dy: np.ndarray | None, dstates: list[np.ndarray | 
     """The tape's plans for the way back, in the order in which they are run; otherwise as `plan_forward`."""
     gradients, D, H = tape.gradients, tape.layer.directions, tape.layer.hidden_size
     if not tape.has_plans_back:
-        plans = gradients.plans = tape.plans[
-            np.arange(len(tape.plans)).reshape(-1, D)[::-1].ravel()
-        ]  # last layer first
+        last_layer_first = np.arange(len(tape.plans)).reshape(-1, D)[::-1].ravel()
+        plans = gradients.plans = tape.plans[last_layer_first]
         fill(
             plans, dh=address(gradients.dh), dc=address(gradients.dc), zeros=address(gradients.zeros),
             dgiven=address(gradients.given), dinitial=address(gradients.found), dx_add=[0, 1][:D] * (len(plans) // D),

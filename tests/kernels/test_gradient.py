@@ -22,7 +22,7 @@ from nblstm.kernels.tag import ANY
 
 
 def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) -> None:
-    """A sum over steps, sequences and features that lie anywhere, in so many pieces; what lies between stays as it is."""
+    """A sum over steps, sequences and features that lie anywhere, in so many pieces; what lies between stays."""
     gates, units, inputs, *_ = layer
     weights, G, P = Weights(*layer), gates * padded(units, dtype), padded(units, dtype)
     T, B, reverse = max(lengths), len(lengths), len(lengths) % 2

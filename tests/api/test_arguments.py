@@ -34,9 +34,9 @@ from nblstm.settings import Settings
 
 MODULES = (
     "nblstm", "nblstm.baselines", "nblstm.clipping", "nblstm.composed", "nblstm.datasets", "nblstm.environment",
-    "nblstm.gradcheck", "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.models",
-    "nblstm.optim", "nblstm.plot", "nblstm.runs", "nblstm.schedules", "nblstm.settings", "nblstm.training",
-    "nblstm.weights",
+    "nblstm.gradcheck", "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.metrics",
+    "nblstm.models", "nblstm.optim", "nblstm.plot", "nblstm.runs", "nblstm.schedules", "nblstm.settings",
+    "nblstm.training", "nblstm.weights",
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {

@@ -29,12 +29,12 @@ def refused(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("said", "understood"),
     [
-        ("batch_size must be at least 1, got 0", "--batch must be at least 1, got 0"),
+        ("batch_size must be at least 1, got 0", "--batch-size must be at least 1, got 0"),
         ("text must be a string, got 3", "TEXT must be a string, got 3"),
         ("clip must be above 0", "--clip must be above 0"),
         (
             "its own settings: window=10, got 20; num_layers=2, got 3",
-            "its own settings: --length=10, got 20; --layers=2, got 3",
+            "its own settings: --window=10, got 20; --num-layers=2, got 3",
         ),
         ("a run of TextJob, got one of ImageJob", "a run of nblstm train, got one of nblstm classify"),
         ("name the encoding (encoding='cp1252' in Python), or convert", "name the encoding, or convert"),
@@ -47,7 +47,7 @@ def test_python_s_names_become_those_of_options(said: str, understood: str) -> N
 
 
 def test_a_run_is_trained_further(text: Path) -> None:
-    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    assert call("train", "roses.txt", *SMALL, "--evaluate-every", "100").exit_code == 0
     sentence = refused("train", "--resume", "runs/roses")
     assert sentence == (
         "the run in runs/roses is finished with 5 steps; to train it further, name a greater length: --steps 10, say"
@@ -94,9 +94,9 @@ def test_what_is_wrong_with_a_text_named_on_resume_is_said_and_nothing_else(
 def test_a_short_text_is_read_with_a_smaller_batch_and_a_shorter_length(text: Path) -> None:
     text.write_text("".join(f"{n} little princes and a rose\n" for n in range(5)), encoding="utf-8")
     for given, told in (
-        ([], "--batch=2 in place of 32, --length=62 in place of 100"),
-        (["--length", "20"], "--batch=6 in place of 32"),
-        (["--batch", "5"], "--length=25 in place of 100"),
+        ([], "--batch-size=2 in place of 32, --window=62 in place of 100"),
+        (["--length", "20"], "--batch-size=6 in place of 32"),
+        (["--batch", "5"], "--window=25 in place of 100"),
         (["--batch", "5", "--length", "20"], ""),
     ):
         result = call("train", "roses.txt", *SIZES, "--steps", "2", *given)
@@ -111,7 +111,7 @@ def test_a_short_text_is_read_with_a_smaller_batch_and_a_shorter_length(text: Pa
 def test_a_training_that_ends_worse_than_it_was_says_so_last(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([5.0, 3.0, 4.0])
     monkeypatch.setattr(TextJob, "evaluate", lambda _: {"validation": next(losses)})
-    well = call("train", "roses.txt", *SMALL)
+    well = call("train", "roses.txt", *SMALL, "--evaluate-every", "100")
     assert well.stdout.splitlines()[-1].endswith("more text: nblstm sample runs/roses")
     worse = call("train", "--resume", "runs/roses", "--steps", "7")
     *before, last = worse.stdout.splitlines()

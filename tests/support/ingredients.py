@@ -201,10 +201,11 @@ def write(path: str) -> None:
         file.write(b"written")
 
 
-def create_run(folder: Any, job: Any) -> Any:
+def create_run(folder: Any, job: Any, numbered: Any) -> Any:
     """`Run.create`, and the folder gone again."""
-    run = runs.Run.create(folder, job)
-    shutil.rmtree(run.folder)
+    run = runs.Run.create(folder, job, numbered=numbered)
+    if run.folder is not None:
+        shutil.rmtree(run.folder)
     return run
 
 
@@ -256,11 +257,14 @@ SETTINGS = {
     "steps": 3,
     "epochs": None,
     "minutes": None,
-    "learning_rate": 0.1,
+    "optimizer": "adamw",
+    "lr": 0.1,
+    "weight_decay": 0.5,
     "dropout": 0.25,
     "clip": 1.5,
     "seed": 4,
     "evaluate_every": 5,
+    "patience": 6,
 }
 LINES = {"a": NUMBERS, "b": numbers(2, B, dtype="float64")}
 RATES = {"a": 2.0, "b": 1.5}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import nblstm
-from nblstm import baselines, datasets, jobs, plot, settings, training, weights
+from nblstm import baselines, datasets, jobs, metrics, plot, settings, training, weights
 from nblstm.layers.stream import Stream
 from support.ingredients import (
     CELL,
@@ -106,13 +106,24 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LanguageModel.__call__": lambda: call(characters(), tokens=tokens(T, B), state=pair(1, B, H)),
     "LanguageModel.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
     "LanguageModel.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
-    "LanguageModel.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
+    "LanguageModel.sample": lambda: call(
+        characters().sample,
+        prompt="ab",
+        length=9,
+        temperature=0.5,
+        seed=2,
+        top_k=3,
+        top_p=0.75,
+        stop="cc",
+        skip_unknown=True,
+    ),
     "Network.save": lambda: call(characters().save, path=FILES.new()),
     "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"]),
     "Composed.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
     "SequenceClassifier.__init__": lambda: call(
-        nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3
+        nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3, classes=["a", "b", "c"]
     ),
+    "SequenceClassifier.classify": lambda: call(classifier().classify, x=X, lengths=LENGTHS),
     "SequenceRegressor.__init__": lambda: call(
         nblstm.SequenceRegressor, **MODEL, input_size=I, bidirectional=True, output_size=3
     ),
@@ -140,6 +151,12 @@ CALLS: dict[str, Callable[[], Call]] = {
         target=numbers(B, 2, seed=1),
         out=numbers(B, 2, seed=2),
         sample_weight=positive(B),
+    ),
+    "f1_scores": lambda: call(
+        metrics.f1_scores, truth=CLASSES, predicted=CLASSES[::-1].copy(), num_classes=3, sample_weight=positive(B)
+    ),
+    "r2_score": lambda: call(
+        metrics.r2_score, truth=numbers(B, 2), predicted=numbers(B, 2, seed=1), sample_weight=positive(B)
     ),
     "class_weights": lambda: call(nblstm.class_weights, class_weight={0: 0.5, 2: 2.0}, targets=CLASSES),
     "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
@@ -220,16 +237,24 @@ CALLS: dict[str, Callable[[], Call]] = {
     "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
     "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
     "TextSettings.__init__": lambda: call(
-        settings.TextSettings, **SETTINGS, text="file", encoding="utf-8", tokens="words", vocabulary_size=50, window=7
+        settings.TextSettings,
+        **SETTINGS,
+        text="file",
+        encoding="utf-8",
+        tokens="words",
+        vocabulary_size=50,
+        window=7,
+        embedding_size=3,
     ),
     "SequenceSettings.__init__": lambda: call(
-        settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}
+        settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}, target_scale=2.5
     ),
     "ImageSettings.__init__": lambda: call(
         settings.ImageSettings,
         **SETTINGS,
         bidirectional=True,
         class_weight="balanced",
+        target_scale=2.5,
         images="mnist",
         folder="here",
     ),
@@ -244,7 +269,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "RegressionJob.__init__": lambda: call(jobs.RegressionJob, **job_data(classes=False)),
     "ClassificationJob.__init__": lambda: call(jobs.ClassificationJob, **job_data(classes=True)),
-    "Run.create": lambda: call(create_run, folder=FILES.new(), job=jobs.RegressionJob(**job_data(classes=False))),
+    "Run.create": lambda: call(
+        create_run, folder=FILES.new(), job=jobs.RegressionJob(**job_data(classes=False)), numbered=True
+    ),
     "Run.resume": lambda: call(resume_run, folder=FILES["run"], kind=jobs.RegressionJob, given={"hidden_size": 2}),
     "baselines": lambda: call(baselines.baselines, training=tokens(30), validation=tokens(20), vocabulary_size=V),
     "ngram_probabilities": lambda: call(

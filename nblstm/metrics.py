@@ -83,14 +83,12 @@ def r2_score(truth: np.ndarray, predicted: np.ndarray, sample_weight: ArrayLike 
     >>> r2_score(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [2.0]]))
     0.5
     """
-    arrays = []
-    for name, values in (("truth", truth), ("predicted", predicted)):
-        if not isinstance(values, np.ndarray) or values.dtype not in DTYPES:
-            raise TypeError(
-                f"{name} must be an array of float32 or float64, got {getattr(values, 'dtype', type(values).__name__)}"
-            )
-        arrays.append(check_array(name, values, values.dtype, (None, None)).astype(np.float64))
-    t, p = arrays
+    if not isinstance(truth, np.ndarray) or truth.dtype not in DTYPES:
+        raise TypeError(
+            f"truth must be an array of float32 or float64, got {getattr(truth, 'dtype', type(truth).__name__)}"
+        )
+    t, p = (check_array(name, values, truth.dtype, (None, None)).astype(np.float64)
+            for name, values in (("truth", truth), ("predicted", predicted)))  # fmt: skip
     if t.shape != p.shape or not t.size:
         raise ValueError(f"truth and predicted must have one shape (N, D), got {t.shape} and {p.shape}")
     weights = np.ones(len(t)) if sample_weight is None else as_weights("sample_weight", sample_weight, (len(t),))

@@ -211,6 +211,62 @@ class SequenceSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaggingSettings(SequenceSettings):
+    """Of a run that trains a `SequenceTagger`; see also `SequenceSettings`.
+
+    Parameters
+    ----------
+    embedding_size : int
+        Numbers that stand for a token, where the sequences are of tokens.
+    ignore_index : int
+        The target of steps that do not count, where targets are integers.
+    """
+
+    LENGTH = ("epochs", 10)
+
+    bidirectional: bool = True
+    embedding_size: int = 64
+    ignore_index: int = -100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._keep("embedding_size", as_size("embedding_size", self.embedding_size))
+        self._keep("ignore_index", as_integer("ignore_index", self.ignore_index, least=-(2**63)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedTextSettings(TaggingSettings):
+    """Of a run that trains a `SequenceTagger` on sentences in a file; see also `TaggingSettings`.
+
+    Parameters
+    ----------
+    file : str
+        A token and its tag on each line, a blank line between sentences.
+    validation_file : str, optional
+        Another such file to validate on; by default it is the last tenth of the sentences in `file`.
+    encoding : str
+        Of the files.
+    vocabulary_size : int
+        Tokens that the model knows at most; those that occur once are not among them.
+    """
+
+    PLACES = ("file", "validation_file", "encoding")
+
+    file: str
+    validation_file: str | None = None
+    encoding: str = "utf-8"
+    vocabulary_size: int = VOCABULARY_SIZE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._keep("file", as_text("file", self.file))
+        if self.validation_file is not None:
+            self._keep("validation_file", as_text("validation_file", self.validation_file))
+        self._keep("encoding", as_encoding(self.encoding))
+        self._keep("vocabulary_size", as_size("vocabulary_size", self.vocabulary_size, least=2))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageSettings(SequenceSettings):
     """Of a run that trains a `SequenceClassifier` on images of digits, row by row; see also `SequenceSettings`.
 

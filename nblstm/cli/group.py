@@ -19,6 +19,8 @@ Examples:
   nblstm train --resume runs/python-reference  after Ctrl-C; with --steps 5000, say, also after its end
   nblstm sample runs/python-reference --prompt "The " --temperature 0.5
   nblstm classify digits                       images of digits, read row by row
+  nblstm tag tagged.txt                        a token and its tag on each line, a blank line between sentences
+  nblstm predict runs/tagged new.txt           the tags of other tokens
   nblstm check                                 gradients, accuracy and more, on this machine
   nblstm course                                a copy of the lessons, opened in JupyterLab
   nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
@@ -29,6 +31,8 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "sh
 WORDS = {
     "TextJob": "nblstm train",
     "ImageJob": "nblstm classify",
+    "TaggedTextJob": "nblstm tag",
+    "SequenceTagger.save": "nblstm tag",
     "LanguageModel.save": "nblstm train",
     "Network.save": "nblstm",
     "source": "TEXT",

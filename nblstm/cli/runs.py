@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from nblstm.runs import Run
 
 DEFAULT = ParameterSource.DEFAULT
+EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
+
+A run is trained further, also a finished one, by --resume with a greater length: --steps 5000, say, or --epochs,
+counted from its beginning. From there on the learning rate is that of a run of the new length, so it goes up from where
+it had fallen to, and the whole is not the run that would have had this length from its beginning.
+"""
 
 
 def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -164,3 +170,12 @@ def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) ->
         raise ValueError(
             f"the run in {folder} is finished with {checkpoint.steps:,} steps; to train it further, {further}"
         )
+
+
+def model_file(run: Path, best: bool = False) -> Path:
+    """The file of a model, which may be named itself, or the folder of its run."""
+    if best and run.is_file():
+        raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
+    if best:
+        return run / "best.safetensors"
+    return run / "model.safetensors" if run.is_dir() else run

@@ -9,7 +9,7 @@ import click
 
 from nblstm.class_weights import BALANCED
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
-from nblstm.cli.runs import given_options, options_of_a_run, trained
+from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
 from nblstm.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 OPENING = "The "
 TEMPERATURE = 0.7
 LINE = 78  # characters, of the lines around a sample
-EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
-
-A run is trained further, also a finished one, by --resume with a greater length: --steps 5000, say, or --epochs,
-counted from its beginning. From there on the learning rate is that of a run of the new length, so it goes up from where
-it had fallen to, and the whole is not the run that would have had this length from its beginning.
-"""
 
 
 @main.command(epilog=EPILOG)
@@ -110,7 +104,7 @@ def export(run: Path, out: Path, lengths: bool) -> None:
     from nblstm.models import Network
     from nblstm.weights import to_onnx
 
-    model = Network.load(_model_file(run))
+    model = Network.load(model_file(run))
     to_onnx(model, out, lengths=lengths)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 
@@ -184,15 +178,9 @@ def sample(run: Path, prompt: str | None, length: int | None, best: bool, **opti
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import LanguageModel
 
-    if best and run.is_file():
-        raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
-    model = LanguageModel.load(run / "best.safetensors" if best else _model_file(run))
+    model = LanguageModel.load(model_file(run, best))
     opening = _opening(model) if prompt is None else prompt
     click.echo(model.sample(opening, length or _sample_length(model), **options))
-
-
-def _model_file(run: Path) -> Path:
-    return run / "model.safetensors" if run.is_dir() else run
 
 
 def _name_of(text: str) -> str:

@@ -78,7 +78,7 @@ class SequenceJob(Job):
         )  # fmt: skip
         self.batches = training.x.shape[1] // settings.batch_size
         self.size = settings.batch_size
-        self.digest = _digest(array for part in (training, validation) for array in part if array is not None)
+        self.digest = digest_of(array for part in (training, validation) for array in part if array is not None)
         self.facts = {"training_sequences": training.x.shape[1], "validation_sequences": validation.x.shape[1]}
 
     @abstractmethod
@@ -137,8 +137,8 @@ class RegressionJob(SequenceJob):
         training, validation = self.training.targets, self.validation.targets
         check_array("training.targets", training, np.dtype("float32"), (None, None))
         check_array("validation.targets", validation, training.dtype, (None, training.shape[1]))
-        _check_finite("training.targets", training)
-        _check_finite("validation.targets", validation)
+        check_finite("training.targets", training)
+        check_finite("validation.targets", validation)
         return SequenceRegressor(width, output_size=training.shape[1], **form(self.settings))
 
 
@@ -233,7 +233,7 @@ def _check_sequences(name: str, sequences: Sequences) -> int:
         check_array(f"{name}.lengths", lengths, np.asarray(lengths).dtype)
         steps, count, _ = x.shape
         unread = np.arange(steps)[:, None, None] >= check_lengths(lengths, steps, count, f"{name}.lengths")[:, None]
-    _check_finite(f"{name}.x", x, unread)
+    check_finite(f"{name}.x", x, unread)
     if sample_weight is not None:
         check_array(f"{name}.sample_weight", sample_weight, np.asarray(sample_weight).dtype)
         as_weights(f"{name}.sample_weight", sample_weight, x.shape[1:2], positive=True)
@@ -246,7 +246,7 @@ def _blocks(array: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
-def _check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None) -> None:
+def check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None) -> None:
     """No entry is NaN or infinite, but for those that are not read."""
     for rows in _blocks(array):
         wrong = ~np.isfinite(array[rows])
@@ -258,9 +258,11 @@ def _check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None
             raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
 
 
-def _digest(arrays: Iterable[np.ndarray]) -> str:
+def digest_of(arrays: Iterable[np.ndarray]) -> str:
+    """Of the numbers and their form."""
     digest = hashlib.sha256()
-    for array in arrays:
+    for given in arrays:
+        array = given.astype(str) if given.dtype == object else given  # not where the labels are in memory
         digest.update(f"{array.dtype} {array.shape}".encode())
         for rows in _blocks(array):
             digest.update(array[rows].tobytes())

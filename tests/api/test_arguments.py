@@ -42,7 +42,8 @@ MODULES = (
 INTERNAL = {
     "Layer.__init__", "Engine.inference_packs",
     "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Composed.__init__", "Network.__init__",
-    "SequenceModel.__init__", "SequenceModel.loss", "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
+    "SequenceModel.__init__", "SequenceModel.loss", "SequenceTagger.check_input", "TaggingJob.pictures",
+    "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
     "GradientRow.__init__", "GradientTable.__init__", "GradientError.__init__", "Tape.__init__", "Tape.allocate",
     "Tape.allocate_back", "Tape.use_lengths", "Tape.output", "Run.train",

@@ -41,7 +41,9 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
     options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
         click.option("--num-layers", "--layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
-        click.option("--cell", type=click.Choice(CELLS), default=defaults.cell),
+        click.option(
+            "--cell", type=click.Choice(CELLS), metavar="CELL", default=defaults.cell, help=f"{', '.join(CELLS)}."
+        ),
         click.option(
             "--formulation",
             type=click.Choice(FORMULATIONS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from nblstm import CharLM
 from nblstm.cli import main
 from nblstm.cli.group import in_options
 from nblstm.jobs import TextJob
+from nblstm.settings import ImageSettings, TaggedTextSettings, TextSettings
 from nblstm.training import Trainer
 
 
@@ -131,3 +133,43 @@ def test_a_sample_is_set_apart_and_greedy_where_that_is_asked_for(text: Path) ->
     assert "\n".join(lines[begin + 1 : end]) == model.sample("", 500, 0.7, seed=1).replace("\r", "")
     greedy = [call("sample", "runs/roses", "--temperature", "0", "--length", "30").output for _ in "ab"]
     assert greedy == [model.sample("", 30, 0) + "\n"] * 2
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
+def test_help_has_a_short_name_and_is_never_cut(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, long = call(*command, "-h"), call(*command, "--help")
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "..." not in short.output.replace("[OPTIONS]", "").replace("]...", "").replace("[ARGS]...", "")
+
+
+def test_options_have_the_names_of_settings(text: Path) -> None:
+    for name, kind in (("train", TextSettings), ("classify", ImageSettings), ("tag", TaggedTextSettings)):
+        options = {option.opts[0] for option in main.commands[name].params if option.opts[0].startswith("--")}
+        fields = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)}
+        python_only = {"--text", "--images", "--file", "--target-scale", "--bidirectional", "--ignore-index"}
+        assert fields - python_only <= options, name
+        assert options - fields - {"--bidirectional"} == {"--output", "--resume"}, name
+    for lr in ("--lr", "--learning-rate"):
+        assert call("train", "roses.txt", *SMALL, lr, "0.5", "--output", f"runs/{lr}").exit_code == 0
+        assert json.loads(Path(f"runs/{lr}/run.json").read_text())["settings"]["lr"] == 0.5
+
+
+def test_a_run_that_ended_early_is_given_more_patience(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([3.0, 5.0, 4.0, 3.5])
+    monkeypatch.setattr(TextJob, "evaluate", lambda _: {"validation": next(losses)})
+    early = call("train", "roses.txt", *SMALL, "--evaluate-every", "2", "--patience", "1")
+    assert "\nended early: one evaluation without a lower loss than that of step 0\nvalidation ends" in early.output
+    sentence = refused("train", "--resume", "runs/roses")
+    assert sentence.endswith("is finished with 2 steps; to train it further, give it more patience: --patience 2, say")
+    assert refused("train", "--resume", "runs/roses", "--steps", "9").endswith("above 1, got --patience=1")
+    assert call("train", "--resume", "runs/roses", "--patience", "9").exit_code == 0
+
+
+def test_samples_are_drawn_as_is_asked_for(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    model = CharLM.load("runs/roses/model.safetensors")
+    options = ["--prompt", "a ROSE", "--skip-unknown", "--top-k", "3", "--top-p", "0.9", "--stop", "s", "--seed", "1"]
+    drawn = call("sample", "runs/roses", *options)
+    expected = model.sample("a ROSE", 500, 0.7, seed=1, top_k=3, top_p=0.9, stop="s", skip_unknown=True)
+    assert (drawn.exit_code, drawn.output) == (0, expected + "\n")

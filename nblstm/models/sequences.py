@@ -224,7 +224,7 @@ class SequenceClassifier(SequenceModel):
         >>> from nblstm import SequenceClassifier
         >>> model = SequenceClassifier(3, 4, 1, 2, classes=["down", "up"], seed=0)
         >>> model.classify(np.zeros((5, 2, 3), "float32"))
-        array(['up', 'up'], dtype='<U4')
+        array(['down', 'down'], dtype='<U4')
         """
         places = self(x, lengths).argmax(axis=-1)
         return places if self.classes is None else decoded(places, self.classes)

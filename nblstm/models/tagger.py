@@ -233,7 +233,7 @@ class SequenceTagger(Network):
         >>> words = ["<unk>", "the", "fox"]
         >>> model = SequenceTagger(4, 8, 1, 2, classes=["noun", "other"], vocabulary=words, seed=0)
         >>> model.tag([["the", "fox"], ["a", "fox"]])
-        [['noun', 'noun'], ['noun', 'noun']]
+        [['other', 'other'], ['other', 'other']]
         """
         x, lengths = self.encode(sentences)
         found: list[list[Any]] = []

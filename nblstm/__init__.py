@@ -60,8 +60,9 @@ from nblstm.layers import (
     Tanh,
 )
 from nblstm.losses import cross_entropy, mse_loss
-from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor, WordLM
+from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor, SequenceTagger, WordLM
 from nblstm.optim import SGD, Adam, AdamW, RMSprop
+from nblstm.padding import pad_sequences
 from nblstm.schedules import warmup_cosine
 from nblstm.softmax import log_softmax, softmax
 
@@ -69,9 +70,9 @@ __all__ = [
     "GRU", "LSTM", "RNN", "SGD", "Adam", "AdamW", "AdditiveAttention", "AttentionOverTime", "Cell", "CharLM",
     "Composed", "DotProductAttention", "Dropout", "Embedding", "GRUCell", "LSTMCell", "LastOverTime", "Layer",
     "LayerNorm", "Linear", "MaxOverTime", "MeanOverTime", "RMSprop", "RNNCell", "ReLU", "Recurrent",
-    "SequenceClassifier", "SequenceRegressor", "Sequential", "Sigmoid", "Softmax", "Tanh", "WordLM", "class_weights",
-    "clip_grad_norm", "cross_entropy", "gradcheck", "log_softmax", "mse_loss", "softmax", "thread_policy",
-    "warmup_cosine", "weights",
+    "SequenceClassifier", "SequenceRegressor", "SequenceTagger", "Sequential", "Sigmoid", "Softmax", "Tanh", "WordLM",
+    "class_weights", "clip_grad_norm", "cross_entropy", "gradcheck", "log_softmax", "mse_loss", "pad_sequences",
+    "softmax", "thread_policy", "warmup_cosine", "weights",
 ]  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def check_array(
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array, got a masked array; fill it first, with {name}.filled(0) say")
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}; convert with np.asarray({name})")
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}; {_conversion(name, array, dtype)}")
     if array.dtype != dtype:
         raise TypeError(f"{name} must be {dtype}, got {array.dtype}; convert with {name}.astype('{dtype}')")
     if shape is not None and (
@@ -149,6 +149,18 @@ def check_array(
         expected = f"({extents[0]},)" if len(extents) == 1 else f"({', '.join(extents)})"
         raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
     return np.asarray(array)
+
+
+def _conversion(name: str, value: Any, dtype: np.dtype) -> str:
+    """The line that makes an array of what people have instead of one."""
+    if callable(getattr(value, "detach", None)):  # PyTorch's tensors
+        return f"convert with {name}.detach().numpy()"
+    if callable(getattr(value, "to_numpy", None)):  # frames and series
+        return f"convert with {name}.to_numpy({dtype.name!r})"
+    lengths = {len(one) for one in value if hasattr(one, "__len__")} if isinstance(value, list | tuple) else set()
+    if len(lengths) > 1:
+        return f"of sequences of unequal length make one, and lengths, with nblstm.pad_sequences({name})"
+    return f"convert with np.asarray({name})"
 
 
 def check_integers(name: str, values: ArrayLike) -> np.ndarray:

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from nblstm import weights
-from nblstm.arguments import as_number, as_path, as_size, check_kind, shown
+from nblstm.arguments import as_float, as_number, as_path, as_size, check_kind, shown
 from nblstm.cells.recorded import as_record, cell_of
 from nblstm.jobs import Job
 from nblstm.settings import LENGTHS, Settings
 
 FORMAT = "nblstm.checkpoint"
 CHECKPOINT = "checkpoint.safetensors"
+RENAMED = {"learning_rate": "lr"}
+"""Settings of earlier versions, by the names that they had."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Checkpoint:
     digest : str
     steps : int
         How many the run had gone.
-    finished : bool
-        Whether that was its end.
+    finished, out_of_patience : bool
+        Whether that was its end, and whether it came early.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Checkpoint:
     digest: str
     steps: int
     finished: bool
+    out_of_patience: bool
 
     @classmethod
     def read(cls, folder: str | Path, kind: type[Job], given: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -84,12 +87,15 @@ class Checkpoint:
             found = cell_of(record, cell, f"the run in {folder}", "given={'cell': ...}")
             data["settings"]["cell"] = found
         with damage_named(path):
-            settings = kind.settings_type(**data["settings"])
+            settings = kind.settings_type(
+                **{RENAMED.get(name, name): value for name, value in data["settings"].items()}
+            )
             steps = as_size("steps", data["trainer"]["steps"], least=0)
-            return cls(path, seen, tensors, data, settings, data["digest"], steps, data.get("finished") is True)
+            finished, early = (data.get(name) is True for name in ("finished", "out_of_patience"))
+            return cls(path, seen, tensors, data, settings, data["digest"], steps, finished, early)
 
     def settings_with(self, given: Mapping[str, Any] | None) -> Settings:
-        """The run's own settings, but with the length and the places of its data that are given.
+        """The run's own settings, but with the length, the patience and the places of its data that are given.
 
         Raises
         ------
@@ -101,7 +107,7 @@ class Checkpoint:
         own = dataclasses.asdict(self.settings)
         length = {name: given[name] for name in LENGTHS if given.get(name) is not None}
         replaced: dict[str, Any] = dict.fromkeys(LENGTHS if length else ()) | length
-        replaced |= {name: given[name] for name in self.settings.PLACES if name in given}
+        replaced |= {name: given[name] for name in (*self.settings.PLACES, "patience") if name in given}
         differing = [
             f"{name}={own[name]}, got {value}" if name in own else f"{name} is no setting, got {value}"
             for name, value in self._kept(given).items()
@@ -169,6 +175,8 @@ def evaluation(record: dict[str, Any]) -> dict[str, Any]:
     """One of a checkpoint's evaluations, if it has what pictures and reports are made of."""
     as_size("step", record["step"], least=0)
     for name, value in record.items():
-        if value is not None or name == "validation":
+        if name == "r2":
+            as_number(name, abs(as_float(name, value)))
+        elif value is not None or name == "validation":
             as_number(name, value)
     return {"training": record["training"], "validation": record["validation"]} | record

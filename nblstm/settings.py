@@ -15,6 +15,7 @@ from nblstm.datasets.text import as_encoding
 from nblstm.layers.engine import as_formulation
 
 LENGTHS = ("steps", "epochs", "minutes")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 TOKENS = ("characters", "words")
 VOCABULARY_SIZE = 10_000  # of words, where nobody says
 IMAGES = ("digits", "mnist")
@@ -23,13 +24,44 @@ MNIST = {"hidden_size": 128, "num_layers": 2, "batch_size": 100, "epochs": 2}  #
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What determines a run besides its data. At most one of `steps`, `epochs` and `minutes` says how long it is.
+    """What determines a run besides its data.
 
-    Without any of them it is `LENGTH`. An epoch is one pass over the training part. With `minutes` the number of steps
-    depends on the machine and on what else it does, so the run cannot be reproduced.
+    At most one of `steps`, `epochs` and `minutes` says how long it is; without any of them it is `LENGTH`. On the
+    command line each field is the option of the same name: ``--hidden-size`` for `hidden_size`.
 
-    `cell` is the name of one in ``nblstm.cells.CELLS``, or a `nblstm.Cell` of your own. The run's files have the name
-    of such a cell, not its equations: `Run.resume` takes it again, ``given={"cell": ...}``.
+    Parameters
+    ----------
+    hidden_size, num_layers : int
+        Units per recurrent layer and direction, and how many such layers are stacked.
+    cell : str or Cell
+        A name in `nblstm.cells.CELLS`, "lstm", "gru" or "rnn_tanh", say, or a cell of your own. The run's files have
+        the name of such a cell, not its equations: `Run.resume` takes it again, ``given={"cell": ...}``.
+    formulation : {"split", "concat"}
+        See `nblstm.LSTM`.
+    batch_size : int
+        Sequences, or streams of text, in a step.
+    steps, epochs : int, optional
+        Length of the run in training steps, or in passes over the training part.
+    minutes : float, optional
+        Length of the run in minutes. How many steps fit depends on the machine and on what else it does, so the run
+        cannot be reproduced.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"}
+        See `nblstm.Adam` and the others; "sgd" has a momentum of 0.9, all else is their default.
+    lr : float
+        The learning rate at the beginning; it falls along half a cosine, to a twentieth at the end.
+    weight_decay : float
+        As in the optimiser: 0 for none.
+    dropout : float
+        Between the recurrent layers, from 0 to below 1; with one layer there is nothing between.
+    clip : float
+        The largest norm of the gradient, to which a larger one is scaled down; `math.inf` for no limit.
+    seed : int
+        Of all that is drawn: initial weights, dropout, the order of the sequences.
+    evaluate_every : int, optional
+        Steps from one evaluation on the validation part to the next. By default ten to twenty-five share out the run;
+        with `epochs` they come at the end of one, or, where these are few, several times in each.
+    patience : int, optional
+        After so many evaluations without a lower validation loss the run ends early; by default it never does.
     """
 
     LENGTH: ClassVar[tuple[str, int]]
@@ -45,15 +77,21 @@ class Settings:
     steps: int | None = None
     epochs: int | None = None
     minutes: float | None = None
-    learning_rate: float
+    optimizer: str = "adam"
+    lr: float
+    weight_decay: float = 0.0
     dropout: float = 0.0
     clip: float = 5.0
     seed: int = 1
-    evaluate_every: int = 100
+    evaluate_every: int | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_layers", "batch_size", "evaluate_every"):
+        for name in ("hidden_size", "num_layers", "batch_size"):
             self._keep(name, as_size(name, getattr(self, name)))
+        for name in ("evaluate_every", "patience"):
+            if getattr(self, name) is not None:
+                self._keep(name, as_size(name, getattr(self, name)))
         self._keep("seed", as_integer("seed", self.seed, least=0))
         cell = as_cell(self.cell)
         self._keep("cell", cell.name if CELLS.get(cell.name) is cell else cell)
@@ -67,7 +105,9 @@ class Settings:
             self._keep(*self.LENGTH)
         for name, value in given.items():
             self._keep(name, as_number(name, value, positive=True) if name == "minutes" else as_size(name, value))
-        self._keep("learning_rate", as_number("learning_rate", self.learning_rate, positive=True))
+        self._keep("optimizer", as_choice("optimizer", self.optimizer, OPTIMIZERS))
+        self._keep("lr", as_number("lr", self.lr, positive=True))
+        self._keep("weight_decay", as_number("weight_decay", self.weight_decay))
         self._keep("clip", as_number("clip", self.clip, positive=True, finite=False))
 
     @property
@@ -86,7 +126,23 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(Settings):
-    """Of a run that trains a `CharLM` on a text, or, if `tokens` is "words", a `WordLM`."""
+    """Of a run that trains a `CharLM` on a text, or, if `tokens` is "words", a `WordLM`; see also `Settings`.
+
+    Parameters
+    ----------
+    text : str or sequence of str
+        Files and folders, or a name that `nblstm.datasets.load_text` knows; several are one text.
+    encoding : str
+        Of the files.
+    tokens : {"characters", "words"}
+        What the model reads and predicts.
+    vocabulary_size : int, optional
+        Of words alone: how many the model knows, the rarer ones being one token. 10,000 by default.
+    embedding_size : int, optional
+        Numbers that stand for a token: 64 by default, for words as many as a layer has units.
+    window : int
+        Tokens in a training step of each stream; no gradient reaches beyond it.
+    """
 
     LENGTH = ("steps", 1700)
     PLACES = ("text", "encoding")
@@ -95,10 +151,11 @@ class TextSettings(Settings):
     encoding: str = "utf-8"
     tokens: str = "characters"
     vocabulary_size: int | None = None
+    embedding_size: int | None = None
     hidden_size: int = 256
     num_layers: int = 2
     window: int = 100
-    learning_rate: float = 2e-3
+    lr: float = 2e-3
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
@@ -107,6 +164,8 @@ class TextSettings(Settings):
         self._keep("text", _texts(self.text))
         self._keep("encoding", as_encoding(self.encoding))
         self._keep("tokens", as_choice("tokens", self.tokens, TOKENS))
+        if self.embedding_size is not None:
+            self._keep("embedding_size", as_size("embedding_size", self.embedding_size))
         if self.tokens == "words":
             size = VOCABULARY_SIZE if self.vocabulary_size is None else self.vocabulary_size
             self._keep("vocabulary_size", as_size("vocabulary_size", size, least=2))
@@ -128,27 +187,103 @@ def _texts(text: str | Sequence[str]) -> str | tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceSettings(Settings):
-    """Of a run that trains a `SequenceClassifier` or `SequenceRegressor`."""
+    """Of a run that trains a `SequenceClassifier` or `SequenceRegressor`; see also `Settings`.
+
+    Parameters
+    ----------
+    bidirectional : bool
+        Whether the sequences are read from their end to their beginning as well.
+    class_weight : "balanced", dict, or as many numbers as there are classes; optional
+        Of a classifier alone: what each class weighs in the loss, see `nblstm.class_weights`.
+    target_scale : float
+        Of a regressor alone: what 1 of the targets is in the data's own unit, in which the mean absolute error is
+        said. For targets (celsius - mean) / std this is std.
+    """
 
     LENGTH = ("epochs", 40)
 
     hidden_size: int = 64
     num_layers: int = 1
     bidirectional: bool = False
-    learning_rate: float = 1e-2
+    lr: float = 1e-2
     class_weight: Any = None
-    """"balanced", a dict or as many numbers as there are classes; see `class_weights`."""
+    target_scale: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._keep("bidirectional", as_flag("bidirectional", self.bidirectional))
         if self.class_weight is not None:
             self._keep("class_weight", as_class_weight(self.class_weight))
+        self._keep("target_scale", as_number("target_scale", self.target_scale, positive=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggingSettings(SequenceSettings):
+    """Of a run that trains a `SequenceTagger`; see also `SequenceSettings`.
+
+    Parameters
+    ----------
+    embedding_size : int
+        Numbers that stand for a token, where the sequences are of tokens.
+    ignore_index : int
+        The target of steps that do not count, where targets are integers.
+    """
+
+    LENGTH = ("epochs", 10)
+
+    bidirectional: bool = True
+    embedding_size: int = 64
+    ignore_index: int = -100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._keep("embedding_size", as_size("embedding_size", self.embedding_size))
+        self._keep("ignore_index", as_integer("ignore_index", self.ignore_index, least=-(2**63)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedTextSettings(TaggingSettings):
+    """Of a run that trains a `SequenceTagger` on sentences in a file; see also `TaggingSettings`.
+
+    Parameters
+    ----------
+    file : str
+        A token and its tag on each line, a blank line between sentences.
+    validation_file : str, optional
+        Another such file to validate on; by default it is the last tenth of the sentences in `file`.
+    encoding : str
+        Of the files.
+    vocabulary_size : int
+        Tokens that the model knows at most; those that occur once are not among them.
+    """
+
+    PLACES = ("file", "validation_file", "encoding")
+
+    file: str
+    validation_file: str | None = None
+    encoding: str = "utf-8"
+    vocabulary_size: int = VOCABULARY_SIZE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._keep("file", as_text("file", self.file))
+        if self.validation_file is not None:
+            self._keep("validation_file", as_text("validation_file", self.validation_file))
+        self._keep("encoding", as_encoding(self.encoding))
+        self._keep("vocabulary_size", as_size("vocabulary_size", self.vocabulary_size, least=2))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings(SequenceSettings):
-    """Of a run that trains a `SequenceClassifier` on images of digits, row by row."""
+    """Of a run that trains a `SequenceClassifier` on images of digits, row by row; see also `SequenceSettings`.
+
+    Parameters
+    ----------
+    images : {"digits", "mnist"}
+        Those that come with scikit-learn, or the 70,000 of MNIST.
+    folder : str, optional
+        Where the files of MNIST are; fetched by default.
+    """
 
     PLACES = ("folder",)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from nblstm.check import accuracy
-from nblstm.check.recorded import largest_error, recorded
+from nblstm.check.recorded import Recording, largest_error, recorded
 from nblstm.gradcheck import gradcheck
 from nblstm.layers import GRU, LSTM, RNN, Embedding, GRUCell, Linear, LSTMCell, RNNCell
 
@@ -32,13 +33,21 @@ class Row(NamedTuple):
         return self.found <= self.allowed
 
 
+Check = Callable[[], Row]
+
+
 def rows() -> Iterator[Row]:
     """Every check in turn, as soon as it is done."""
-    yield from _gradients()
-    for case, recording in recorded().items():
-        yield Row(f"as PyTorch: {case}", largest_error(recording), RECORDED, "of the largest entry")
-    yield from _accuracy()
-    yield _same_bits()
+    return (check() for check in _checks())
+
+
+def count() -> int:
+    """How many checks there are."""
+    return len(_checks())
+
+
+def _checks() -> list[Check]:
+    return [*_gradients(), *_recorded(), *_accuracy(), _same_bits]
 
 
 def table(found: list[Row]) -> str:
@@ -53,7 +62,7 @@ def table(found: list[Row]) -> str:
     return "\n".join([head, "-" * max(map(len, lines)), *lines])
 
 
-def _gradients() -> Iterator[Row]:
+def _gradients() -> Iterator[Check]:
     """Every gradient of every layer against centred differences."""
     rng = np.random.default_rng(0)
     T, B, I, H = 5, 3, 2, 7
@@ -73,12 +82,12 @@ def _gradients() -> Iterator[Row]:
     }
     for name, layer in layers.items():
         initial = tuple(state) if len(layer.cell.states) > 1 else state[0]
-        yield _gradient_row(f"{name}, two layers, both directions", layer, x, initial, lengths)
-    yield _gradient_row("LSTMCell", LSTMCell(I, H, **common), x[0], tuple(state[:, 0]))
-    yield _gradient_row("GRUCell", GRUCell(I, H, **common), x[0], state[0, 0])
-    yield _gradient_row("RNNCell", RNNCell(I, H, **common), x[0], state[0, 0])
-    yield _gradient_row("Linear", Linear(I, H, **common), x)
-    yield _gradient_row("Embedding", Embedding(4, H, **common), rng.integers(0, 4, (T, B)))
+        yield partial(_gradient_row, f"{name}, two layers, both directions", layer, x, initial, lengths)
+    yield partial(_gradient_row, "LSTMCell", LSTMCell(I, H, **common), x[0], tuple(state[:, 0]))
+    yield partial(_gradient_row, "GRUCell", GRUCell(I, H, **common), x[0], state[0, 0])
+    yield partial(_gradient_row, "RNNCell", RNNCell(I, H, **common), x[0], state[0, 0])
+    yield partial(_gradient_row, "Linear", Linear(I, H, **common), x)
+    yield partial(_gradient_row, "Embedding", Embedding(4, H, **common), rng.integers(0, 4, (T, B)))
 
 
 def _gradient_row(name: str, layer: Any, x: np.ndarray, state: Any = None, lengths: np.ndarray | None = None) -> Row:
@@ -86,11 +95,26 @@ def _gradient_row(name: str, layer: Any, x: np.ndarray, state: Any = None, lengt
     return Row(f"gradients: {name}", found.error, GRADIENT, "of the largest entry")
 
 
-def _accuracy() -> Iterator[Row]:
-    for name, function in accuracy.FUNCTIONS.items():
-        single, double = accuracy.survey32(function, EVERY), accuracy.survey64(function, SAMPLE)
-        for dtype, survey in (("float32", single), ("float64", double)):
-            yield Row(f"accuracy: {name}, {dtype}", survey.normal.value, accuracy.LARGEST[name], "ulp")
+def _recorded() -> Iterator[Check]:
+    """Outputs and gradients of each net that PyTorch computed once."""
+    for case, recording in recorded().items():
+        yield partial(_recorded_row, case, recording)
+
+
+def _recorded_row(case: str, recording: Recording) -> Row:
+    return Row(f"as PyTorch: {case}", largest_error(recording), RECORDED, "of the largest entry")
+
+
+def _accuracy() -> Iterator[Check]:
+    for name in accuracy.FUNCTIONS:
+        for dtype in ("float32", "float64"):
+            yield partial(_accuracy_row, name, dtype)
+
+
+def _accuracy_row(name: str, dtype: str) -> Row:
+    function = accuracy.FUNCTIONS[name]
+    survey = accuracy.survey32(function, EVERY) if dtype == "float32" else accuracy.survey64(function, SAMPLE)
+    return Row(f"accuracy: {name}, {dtype}", survey.normal.value, accuracy.LARGEST[name], "ulp")
 
 
 def _same_bits() -> Row:

@@ -19,15 +19,20 @@ Examples:
   nblstm train --resume runs/python-reference  after Ctrl-C; with --steps 5000, say, also after its end
   nblstm sample runs/python-reference --prompt "The " --temperature 0.5
   nblstm classify digits                       images of digits, read row by row
+  nblstm tag tagged.txt                        a token and its tag on each line, a blank line between sentences
+  nblstm predict runs/tagged new.txt           the tags of other tokens
   nblstm check                                 gradients, accuracy and more, on this machine
   nblstm course                                a copy of the lessons, opened in JupyterLab
   nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
 """
 
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
 WORDS = {
     "TextJob": "nblstm train",
     "ImageJob": "nblstm classify",
+    "TaggedTextJob": "nblstm tag",
+    "SequenceTagger.save": "nblstm tag",
     "LanguageModel.save": "nblstm train",
     "Network.save": "nblstm",
     "source": "TEXT",
@@ -57,6 +62,12 @@ class Commands(click.Group):
             refused = click.ClickException(sentence(error))
         refused.show()
         sys.exit(refused.exit_code)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the whole first sentence of its help, in as many lines as that takes."""
+        with formatter.section("Commands"):
+            rows = [(name, command.get_short_help_str(limit=1000)) for name, command in sorted(self.commands.items())]
+            formatter.write_dl(rows)
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command; what it refuses is said of its options."""
@@ -93,7 +104,7 @@ def sentence(error: BaseException) -> str:
     return str(error)
 
 
-@click.group(cls=Commands, context_settings={"max_content_width": 120, "show_default": True}, epilog=EXAMPLES)
+@click.group(cls=Commands, context_settings=SETTINGS, epilog=EXAMPLES)
 @click.version_option(version_of("nblstm"), message="nblstm %(version)s")
 def main() -> None:
     """LSTM networks on the CPU: train a language model on a text, let it write, and learn how it works.

@@ -18,20 +18,29 @@ from nblstm.datasets.text import named
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models.network import no_effect
-from nblstm.settings import Settings, TextSettings
+from nblstm.settings import OPTIMIZERS, Settings, TextSettings
 
 if TYPE_CHECKING:
     from nblstm.jobs import Job
     from nblstm.runs import Run
 
 DEFAULT = ParameterSource.DEFAULT
+EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
+
+A run is trained further, also a finished one, by --resume with a greater length: --steps 5000, say, or --epochs,
+counted from its beginning. From there on the learning rate is that of a run of the new length, so it goes up from where
+it had fallen to, and the whole is not the run that would have had this length from its beginning.
+"""
 
 
 def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options that every training command has, with their defaults; `length` says what an epoch is."""
+    """The options that every training command has, with their defaults; `length` says what an epoch is.
+
+    They are called as the settings are; some have a shorter name besides.
+    """
     options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         click.option("--hidden-size", type=POSITIVE, default=defaults.hidden_size, help="Units per recurrent layer."),
-        click.option("--layers", "num_layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
+        click.option("--num-layers", "--layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
         click.option(
             "--cell",
             type=click.Choice(CELLS),
@@ -53,14 +62,30 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
             help="Length of the run in minutes; gives up reproducibility: how many steps fit depends on the machine.",
         ),
         click.option(
-            "--learning-rate",
-            default=defaults.learning_rate,
-            help="Of Adam at the beginning; it falls along half a cosine.",
+            "--optimizer", type=click.Choice(OPTIMIZERS), default=defaults.optimizer, help="sgd has a momentum of 0.9."
         ),
+        click.option(
+            "--lr",
+            "--learning-rate",
+            type=float,
+            default=defaults.lr,
+            help="Learning rate at the beginning; it falls along half a cosine.",
+        ),
+        click.option("--weight-decay", type=float, default=defaults.weight_decay, help="Of the optimizer; 0 for none."),
         click.option("--dropout", default=defaults.dropout, help="Between the recurrent layers, from 0 to below 1."),
         click.option("--clip", default=defaults.clip, help="Largest norm of the gradient; inf for no limit."),
         click.option(
             "--seed", type=NOT_NEGATIVE, default=defaults.seed, help="Of all that is drawn: initial weights and so on."
+        ),
+        click.option(
+            "--evaluate-every",
+            type=POSITIVE,
+            help="Steps from one evaluation to the next.  [default: such that there are 10 to 25]",
+        ),
+        click.option(
+            "--patience",
+            type=POSITIVE,
+            help="End the run after so many evaluations without a lower validation loss.  [default: never]",
         ),
         click.option(
             "--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]"
@@ -119,13 +144,13 @@ def trained(
             click.echo(
                 in_options(f"the text is short, so it is read with {', '.join(smaller)}", context.command.params)
             )
-        run, doing = Run.create(output or _new_folder(name), job), "training"
+        run = Run.create(output or Path("runs") / name, job, numbered=output is None)
+        doing = "training"
     click.echo(run.job.describe())
     click.echo(f"{doing} {run.model.num_parameters:,} parameters in {run.folder}")
     if run.settings.minutes:
         click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
-    images = [given["images"]] if "images" in given else []
-    again = shlex.join(["nblstm", str(context.command.name), *images, "--resume", str(run.folder)])
+    again = shlex.join(["nblstm", str(context.command.name), "--resume", str(run.folder)])
     try:
         finished = run.train(verdict=False)
     except OSError as error:
@@ -139,22 +164,24 @@ def trained(
 def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) -> None:
     """A finished run needs a new length to go on; it is told before its data are read, which may be gone."""
     from nblstm.checkpoints import Checkpoint
-    from nblstm.runs import PICTURE
+    from nblstm.run_folder import PICTURE
 
     checkpoint = Checkpoint.read(folder, kind, given)
-    length, value = checkpoint.settings.length
-    new = checkpoint.settings_with(given).length != (length, value)
-    if checkpoint.finished and not new and (folder / PICTURE).exists():
+    own, new = checkpoint.settings, checkpoint.settings_with(given)
+    changed = (own.length, own.patience) != (new.length, new.patience)
+    if checkpoint.finished and not changed and (folder / PICTURE).exists():
+        further = f"name a greater length: --{own.length[0]} {2 * own.length[1]}, say"
+        if checkpoint.out_of_patience and own.patience:
+            further = f"give it more patience: --patience {2 * own.patience}, say"
         raise ValueError(
-            f"the run in {folder} is finished with {checkpoint.steps:,} steps; "
-            f"to train it further, name a greater length: --{length} {2 * value}, say"
+            f"the run in {folder} is finished with {checkpoint.steps:,} steps; to train it further, {further}"
         )
 
 
-def _new_folder(name: str) -> Path:
-    """A folder below runs/ that does not exist yet."""
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = folder.with_name(f"{name}-{number}")
-    return folder
+def model_file(run: Path, best: bool = False) -> Path:
+    """The file of a model, which may be named itself, or the folder of its run."""
+    if best and run.is_file():
+        raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
+    if best:
+        return run / "best.safetensors"
+    return run / "model.safetensors" if run.is_dir() else run

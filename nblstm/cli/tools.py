@@ -78,8 +78,8 @@ def check(context: click.Context, /) -> None:
 
     from nblstm import check
 
-    with tqdm(desc="checking", unit=" checks", leave=False) as bar:
-        found = [row for row in check.rows() if bar.update() or True]
+    bar = tqdm(check.rows(), desc="checking", unit=" checks", total=check.count(), leave=False, disable=None)
+    found = list(bar)
     click.echo(check.table(found))
     failed = [row for row in found if not row.passed]
     click.echo(f"{len(found) - len(failed)} of {len(found)} checks passed")

@@ -9,7 +9,7 @@ import click
 
 from nblstm.class_weights import BALANCED
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
-from nblstm.cli.runs import given_options, options_of_a_run, trained
+from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
 from nblstm.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
 
@@ -19,29 +19,23 @@ if TYPE_CHECKING:
 OPENING = "The "
 TEMPERATURE = 0.7
 LINE = 78  # characters, of the lines around a sample
-EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
-
-A run is trained further, also a finished one, by --resume with a greater length: --steps 5000, say, or --epochs,
-counted from its beginning. From there on the learning rate is that of a run of the new length, so it goes up from where
-it had fallen to, and the whole is not the run that would have had this length from its beginning.
-"""
 
 
 @main.command(epilog=EPILOG)
 @click.argument("text", nargs=-1)
 @click.option(
+    "--batch-size",
     "--batch",
-    "batch_size",
     type=POSITIVE,
     default=TextSettings.batch_size,
     help="Streams of text that are read side by side.",
 )
 @click.option(
+    "--window",
     "--length",
-    "window",
     type=POSITIVE,
     default=TextSettings.window,
-    help="Characters, or words, per training window; no gradient reaches beyond it.",
+    help="Characters, or words, of each stream in a step; no gradient reaches beyond it.",
 )
 @click.option("--encoding", default=TextSettings.encoding, help="Of the file: cp1252, utf-16 or any that Python knows.")
 @click.option(
@@ -52,6 +46,11 @@ it had fallen to, and the whole is not the run that would have had this length f
     type=click.IntRange(min=2),
     help=f"Words that the model knows; the rarer ones are one token, <unk>.  [default: {VOCABULARY_SIZE:,}]",
 )
+@click.option(
+    "--embedding-size",
+    type=POSITIVE,
+    help="Numbers that stand for a character, or a word.  [default: 64; for words the hidden size]",
+)
 @options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
 def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
     """Train a language model on TEXT: files and folders, or python-reference, or tinyshakespeare.
@@ -61,8 +60,8 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     begins where the one before ends, with nothing between. python-reference, the default, is the language reference
     that every Python carries: 465,000 characters, no download. tinyshakespeare is fetched once. The last tenth of the
     text is kept for validation; bits per character on it, on its first 200,000 characters at most, are shown beside
-    four baselines that only count characters in the rest. A text too short for --batch and --length gets a smaller
-    batch and a shorter length by itself, where these are not given.
+    four baselines that only count characters in the rest. A text too short for --batch-size and --window gets
+    smaller ones by itself, where these are not given.
 
     With --tokens words the model reads and predicts words, punctuation marks and white space, and says the bits per
     token, the perplexity, and the bits per character, in which an unknown word counts as <unk> and its spelling.
@@ -83,8 +82,7 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     shorten = [name for name in ("batch_size", "window") if name not in given]
     run = trained(context, TextJob, name, given, output, resume, data=[shorten])
     model = cast("LanguageModel", run.model)
-    length = 500 if model.item == "character" else 100
-    sample = model.sample(_opening(model), length, temperature=TEMPERATURE, seed=run.settings.seed)
+    sample = model.sample(_opening(model), _sample_length(model), temperature=TEMPERATURE, seed=run.settings.seed)
     title = f" a sample, at temperature {TEMPERATURE} "
     click.echo(f"\n{title:-^{LINE}}\n{sample}\n{'-' * LINE}\n")
     click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
@@ -106,16 +104,18 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
 
     ONNX Runtime and other tools run such a file without nblstm. Needs the package onnx.
     """
-    from nblstm.models import Network
+    from nblstm.models import Network, SequenceTagger
     from nblstm.weights import to_onnx
 
-    model = Network.load(_model_file(run))
+    model = Network.load(model_file(run))
+    if isinstance(model, SequenceTagger):
+        raise ValueError(f"RUN must be a model of texts or a classifier, as taggers are not exported, got {run}")
     to_onnx(model, out, lengths=lengths, streaming=streaming)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 
 
 @main.command(epilog=EPILOG)
-@click.argument("images", type=click.Choice(IMAGES))
+@click.argument("images", type=click.Choice(IMAGES), required=False)
 @click.option("--folder", type=click.Path(path_type=str), help="Where the files of mnist are; fetched by default.")
 @click.option("--bidirectional", is_flag=True, help="Read the rows from the bottom to the top as well.")
 @click.option(
@@ -124,11 +124,15 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
     help="Rare digits weigh more, so that each has the same weight in all; counted alike by default.",
 )
 @click.option(
-    "--batch", "batch_size", type=POSITIVE, default=ImageSettings.batch_size, help="Images that are read side by side."
+    "--batch-size",
+    "--batch",
+    type=POSITIVE,
+    default=ImageSettings.batch_size,
+    help="Images that are read side by side.",
 )
 @options_of_a_run(ImageSettings(), "passes over the training part")
 def classify(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
-    """Train a classifier on images of handwritten digits, which it reads row by row.
+    """Train a classifier on IMAGES, of handwritten digits, which it reads row by row: digits or mnist.
 
     digits are the 1,797 images of 8 rows of 8 that come with scikit-learn; one in five is held out. mnist are 60,000
     images of 28 rows of 28, and 10,000 to test on, fetched once (11 MB) or read from --folder; where not given, its
@@ -138,13 +142,16 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     """
     from nblstm.jobs import ImageJob
 
-    given = given_options(context, options)
+    given = {name: value for name, value in given_options(context, options).items() if value is not None}
+    images = given.get("images")
+    if images is None and resume is None:
+        raise ValueError(f"name the images, {' or '.join(IMAGES)}: nblstm classify {IMAGES[0]}, say")
     if "folder" in given:
         given["folder"] = str(Path(given["folder"]).absolute())
-    defaults = MNIST if given["images"] == "mnist" else {}
+    defaults = MNIST if images == "mnist" else {}
     if given.keys() & set(LENGTHS):
         defaults = {name: value for name, value in defaults.items() if name not in LENGTHS}
-    run = trained(context, ImageJob, given["images"], given, output, resume, defaults=defaults)
+    run = trained(context, ImageJob, images or "", given, output, resume, defaults=defaults)
     click.echo(f"{run.folder} has model.safetensors, run.json, loss.png and confusion.png")
     if run.verdict:
         click.echo(run.verdict)
@@ -156,26 +163,29 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
     "--prompt",
     help=f"Text to continue; of characters the model must know each.  [default: {OPENING!r} if it does]",
 )
-@click.option("--length", type=POSITIVE, default=500, help="Characters, or words, to add.")
+@click.option("--length", type=POSITIVE, help="How many to add.  [default: 500 characters, or 100 words]")
 @click.option(
     "--temperature",
     default=TEMPERATURE,
     help="The lower, the more the likely tokens are preferred; at 0 always the most probable one.",
 )
+@click.option("--top-k", type=POSITIVE, help="Draw from so many most probable tokens alone.")
+@click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Draw from the fewest most probable tokens alone that have this probability together.",
+)
+@click.option("--stop", help="End before this text, once the model writes it.")
+@click.option("--skip-unknown", is_flag=True, help="Read the prompt without the characters that the model lacks.")
 @click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
 @click.option("--best", is_flag=True, help="With the weights of the lowest validation loss in place of the last ones.")
-def sample(run: Path, prompt: str | None, length: int, temperature: float, seed: int | None, best: bool) -> None:
+def sample(run: Path, prompt: str | None, length: int | None, best: bool, **options: Any) -> None:
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import LanguageModel
 
-    if best and run.is_file():
-        raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
-    model = LanguageModel.load(run / "best.safetensors" if best else _model_file(run))
-    click.echo(model.sample(_opening(model) if prompt is None else prompt, length, temperature, seed))
-
-
-def _model_file(run: Path) -> Path:
-    return run / "model.safetensors" if run.is_dir() else run
+    model = LanguageModel.load(model_file(run, best))
+    opening = _opening(model) if prompt is None else prompt
+    click.echo(model.sample(opening, length or _sample_length(model), **options))
 
 
 def _name_of(text: str) -> str:
@@ -184,6 +194,11 @@ def _name_of(text: str) -> str:
         return "standard-input"
     path = Path(text).absolute()
     return path.name if path.is_dir() else Path(text.removesuffix(".gz")).stem
+
+
+def _sample_length(model: LanguageModel) -> int:
+    """Of a sample where nobody says, in tokens: about a screen."""
+    return 500 if model.item == "character" else 100
 
 
 def _opening(model: LanguageModel) -> str:

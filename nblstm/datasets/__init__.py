@@ -1,12 +1,14 @@
 """What to train on: texts of characters, words and sentences, images of digits, tasks that ask for a memory.
 
-`text`, `tokens` and `words_of_text`, `language` and `images` hold one kind each, `synthetic` and `classic` the tasks.
+`text`, `tokens` and `words_of_text`, `tagged`, `language` and `images` hold one kind each, `synthetic` and `classic`
+the tasks.
 """
 
 from nblstm.datasets.classic import adding, spike_timing, temporal_order
 from nblstm.datasets.images import MNIST_SHA256, MNIST_URLS, digits, mnist, read_idx
 from nblstm.datasets.language import hold_out, sentences, words
 from nblstm.datasets.synthetic import brackets, echo, remember
+from nblstm.datasets.tagged import read_tagged, read_tokens, token_vocabulary
 from nblstm.datasets.text import (
     DEFAULT_TEXT,
     KNOWN_TEXTS,
@@ -39,7 +41,9 @@ __all__ = [
     "mnist",
     "python_reference",
     "read_idx",
+    "read_tagged",
     "read_text",
+    "read_tokens",
     "remember",
     "sentences",
     "spike_timing",
@@ -49,6 +53,7 @@ __all__ = [
     "temporal_order",
     "text_sources",
     "tinyshakespeare",
+    "token_vocabulary",
     "vocabulary_of",
     "word_vocabulary",
     "words",

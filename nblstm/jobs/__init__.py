@@ -3,6 +3,10 @@
 from nblstm.jobs.images import ImageJob
 from nblstm.jobs.job import Job
 from nblstm.jobs.sequences import ClassificationJob, RegressionJob, SequenceJob, Sequences
+from nblstm.jobs.tagging import TaggedTextJob, TaggingJob
 from nblstm.jobs.text import TextJob
 
-__all__ = ["ClassificationJob", "ImageJob", "Job", "RegressionJob", "SequenceJob", "Sequences", "TextJob"]
+__all__ = [
+    "ClassificationJob", "ImageJob", "Job", "RegressionJob", "SequenceJob", "Sequences", "TaggedTextJob", "TaggingJob",
+    "TextJob",
+]  # fmt: skip

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nblstm.models import Network
+from nblstm.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from nblstm.settings import SequenceSettings, Settings
 from nblstm.training import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": partial(SGD, momentum=0.9),
+}  # fmt: skip
+Metrics = Mapping[str, tuple[str, Callable[[float], str]]]
 
 
 class Job(ABC):
@@ -23,6 +31,8 @@ class Job(ABC):
     settings_type : type of Settings
     item, measure : str
         What a sequence, or its like, is called; the loss and its unit, for reading.
+    metrics : dict of str to pair of str and function
+        What `evaluate` gives besides the loss: a heading, and how the number is written.
     model : Network
     trainer : Trainer
     batches : int
@@ -40,6 +50,7 @@ class Job(ABC):
     settings_type: type[Settings]
     item: str
     measure: str
+    metrics: Metrics
     settings: Settings
     model: Network
     trainer: Trainer
@@ -77,6 +88,11 @@ class Job(ABC):
         steps, training, validation = ([e[name] for e in evaluations] for name in ("step", "training", "validation"))
         loss_curves(steps, training, validation, self.baselines, figure.subplots(), measure=self.measure)
         return {"loss.png": figure}
+
+
+def optimizer(settings: Settings, model: Network) -> Optimizer:
+    """The one that settings name, over all layers of the model."""
+    return OPTIMIZERS[settings.optimizer](model.layers, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
 def form(settings: Settings) -> dict[str, Any]:

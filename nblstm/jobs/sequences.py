@@ -11,11 +11,12 @@ import numpy as np
 
 from nblstm.arguments import as_weights, check_array
 from nblstm.class_weights import class_weights
-from nblstm.jobs.job import Job, form
+from nblstm.jobs.job import Job, Metrics, form, optimizer
+from nblstm.labels import classes_of, encoded, has_labels
 from nblstm.layers.checks import check_lengths
 from nblstm.losses import cross_entropy, mse_loss
+from nblstm.metrics import f1_scores, r2_score
 from nblstm.models import SequenceClassifier, SequenceModel, SequenceRegressor
-from nblstm.optim import Adam
 from nblstm.settings import SequenceSettings
 from nblstm.training import BatchTrainer, predict
 from nblstm.training.batches import check_form, other_layout
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 BLOCK = 2**20
 """Numbers that are looked at together, so that no copy is made of an array that lies on disk."""
+
+CLASS_METRICS: Metrics = {
+    "accuracy": ("right", lambda value: f"{value:.1%}"), "f1": ("F1", lambda value: f"{value:.3f}"),
+}  # fmt: skip
+NUMBER_METRICS: Metrics = {
+    "mae": ("MAE", lambda value: f"{value:.4g}"), "r2": ("R2", lambda value: f"{value:.3f}"),
+}  # fmt: skip
 
 
 class Sequences(NamedTuple):
@@ -63,15 +71,14 @@ class SequenceJob(Job):
             raise ValueError(f"validation must have the width {width} of training, got {validation.x.shape[2]}")
         self.training, self.validation = training, validation
         self.model = self._network(width)
-        self.weights = self._weights(training), self._weights(validation)
+        self.weights = self._weights(self.training), self._weights(self.validation)
         self.trainer = BatchTrainer(
-            self.model, Adam(self.model.layers, lr=settings.learning_rate), training.x, training.targets,
-            settings.batch_size, lengths=training.lengths, sample_weight=self.weights[0], clip=settings.clip,
-            seed=settings.seed,
+            self.model, optimizer(settings, self.model), training.x, self.training.targets, settings.batch_size,
+            lengths=training.lengths, sample_weight=self.weights[0], clip=settings.clip, seed=settings.seed,
         )  # fmt: skip
         self.batches = training.x.shape[1] // settings.batch_size
         self.size = settings.batch_size
-        self.digest = _digest(array for part in (training, validation) for array in part if array is not None)
+        self.digest = digest_of(array for part in (training, validation) for array in part if array is not None)
         self.facts = {"training_sequences": training.x.shape[1], "validation_sequences": validation.x.shape[1]}
 
     @abstractmethod
@@ -97,9 +104,14 @@ class SequenceJob(Job):
 
 
 class RegressionJob(SequenceJob):
-    """A `SequenceRegressor` that learns numbers: targets (N, outputs), float32."""
+    """A `SequenceRegressor` that learns numbers: targets (N, outputs), float32.
+
+    Beside the loss, the mean squared error, evaluations have "mae", the mean absolute error, times the setting
+    `target_scale`, and "r2", see `nblstm.metrics.r2_score`; that is NaN, and left out, where targets do not vary.
+    """
 
     measure = "squared error"
+    metrics = NUMBER_METRICS
     model: SequenceRegressor
 
     def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
@@ -113,39 +125,61 @@ class RegressionJob(SequenceJob):
         if settings.class_weight is not None:
             raise ValueError(f"class_weight must be None for numbers, got {settings.class_weight}")
 
+    def evaluate(self) -> dict[str, float]:
+        """The loss on the validation part, the mean absolute error, and the share of the variance explained."""
+        answers, (_, targets, _, weights) = self.answers(), self.validation
+        mae = np.average(np.abs(answers - targets).mean(axis=1), weights=weights) * self.settings.target_scale
+        r2 = r2_score(targets, answers, weights)
+        loss = self.model.loss(answers, targets, self.weights[1])[0]
+        return {"validation": loss, "mae": float(mae)} | ({"r2": r2} if np.isfinite(r2) else {})
+
     def _network(self, width: int) -> SequenceRegressor:
         training, validation = self.training.targets, self.validation.targets
         check_array("training.targets", training, np.dtype("float32"), (None, None))
         check_array("validation.targets", validation, training.dtype, (None, training.shape[1]))
-        _check_finite("training.targets", training)
-        _check_finite("validation.targets", validation)
+        check_finite("training.targets", training)
+        check_finite("validation.targets", validation)
         return SequenceRegressor(width, output_size=training.shape[1], **form(self.settings))
 
 
 class ClassificationJob(SequenceJob):
-    """A `SequenceClassifier` that learns classes: targets (N,), integers from 0 to the largest of the training part.
+    """A `SequenceClassifier` that learns classes: targets (N,).
+
+    They are integers from 0 to the largest of the training part, or strings or booleans, whose sorted values are then
+    the model's `classes`.
 
     With the setting `class_weight` a sequence weighs what its class does, times its own weight, in the loss on both
-    parts and in the baseline. In the accuracy it has its own weight alone.
+    parts and in the baseline. In the accuracy and in "f1", the mean of `nblstm.metrics.f1_scores`, it has its own
+    weight alone.
     """
 
     measure = "nats per sequence"
+    metrics = CLASS_METRICS
     model: SequenceClassifier
 
     def __init__(self, settings: SequenceSettings, training: Sequences, validation: Sequences) -> None:
         super().__init__(settings, training, validation)
-        classes = self.model.linear.out_features
-        shares = np.bincount(training.targets, self.weights[0], minlength=classes)
+        classes, targets = self.model.linear.out_features, self.training.targets
+        shares = np.bincount(targets, self.weights[0], minlength=classes)
         shares = shares / shares.sum()
-        logits = np.broadcast_to(np.log(np.maximum(shares, 1e-9)), (len(validation.targets), classes))
-        loss, _ = cross_entropy(logits, validation.targets, sample_weight=self.weights[1])
+        logits = np.broadcast_to(np.log(np.maximum(shares, 1e-9)), (len(self.validation.targets), classes))
+        loss, _ = cross_entropy(logits, self.validation.targets, sample_weight=self.weights[1])
         self.baselines = {"frequencies": loss}
 
     def _network(self, width: int) -> SequenceClassifier:
         training, validation = self.training.targets, self.validation.targets
+        if has_labels(training):
+            classes = classes_of(training)
+            self.training, self.validation = (
+                part._replace(targets=encoded(f"{name}.targets", part.targets, classes))
+                for name, part in (("training", self.training), ("validation", self.validation))
+            )
+            return SequenceClassifier(width, num_classes=len(classes), classes=classes, **form(self.settings))
         for name, targets in (("training", training), ("validation", validation)):
             if targets.dtype.kind not in "iu" or targets.ndim != 1:
-                raise ValueError(f"{name}.targets must be integers (N,), got {targets.dtype} {targets.shape}")
+                raise ValueError(
+                    f"{name}.targets must be integers, strings or booleans (N,), got {targets.dtype} {targets.shape}"
+                )
             if targets.min() < 0:
                 raise ValueError(f"{name}.targets must be 0 or more, got {targets.min()}")
         highest = int(training.max())
@@ -160,11 +194,12 @@ class ClassificationJob(SequenceJob):
         return weights if part.sample_weight is None else weights * part.sample_weight
 
     def evaluate(self) -> dict[str, float]:
-        """The loss on the validation part, and the share of right answers."""
-        logits, targets = self.answers(), self.validation.targets
+        """The loss on the validation part, the share of right answers, and the mean F1 of the classes."""
+        logits, (_, targets, _, weights) = self.answers(), self.validation
         loss, _ = self.model.loss(logits, targets, self.weights[1])
-        right = logits.argmax(axis=1) == targets
-        return {"validation": loss, "accuracy": float(np.average(right, weights=self.validation.sample_weight))}
+        answers = logits.argmax(axis=1)
+        f1 = f1_scores(targets, answers, logits.shape[1], weights).mean()
+        return {"validation": loss, "accuracy": float(np.average(answers == targets, weights=weights)), "f1": float(f1)}
 
     def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
         """The loss, and what was taken for what."""
@@ -174,7 +209,7 @@ class ClassificationJob(SequenceJob):
 
         figure = Figure(figsize=(6, 6), layout="constrained")
         logits = self.answers()
-        classes = [str(k) for k in range(logits.shape[1])]
+        classes = [str(label) for label in self.model.classes or range(logits.shape[1])]
         confusion_matrix(self.validation.targets, logits.argmax(axis=1), classes=classes, ax=figure.subplots())
         return super().pictures(evaluations) | {"confusion.png": figure}
 
@@ -198,7 +233,7 @@ def _check_sequences(name: str, sequences: Sequences) -> int:
         check_array(f"{name}.lengths", lengths, np.asarray(lengths).dtype)
         steps, count, _ = x.shape
         unread = np.arange(steps)[:, None, None] >= check_lengths(lengths, steps, count, f"{name}.lengths")[:, None]
-    _check_finite(f"{name}.x", x, unread)
+    check_finite(f"{name}.x", x, unread)
     if sample_weight is not None:
         check_array(f"{name}.sample_weight", sample_weight, np.asarray(sample_weight).dtype)
         as_weights(f"{name}.sample_weight", sample_weight, x.shape[1:2], positive=True)
@@ -211,7 +246,7 @@ def _blocks(array: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
-def _check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None) -> None:
+def check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None) -> None:
     """No entry is NaN or infinite, but for those that are not read."""
     for rows in _blocks(array):
         wrong = ~np.isfinite(array[rows])
@@ -223,9 +258,11 @@ def _check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None
             raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
 
 
-def _digest(arrays: Iterable[np.ndarray]) -> str:
+def digest_of(arrays: Iterable[np.ndarray]) -> str:
+    """Of the numbers and their form."""
     digest = hashlib.sha256()
-    for array in arrays:
+    for given in arrays:
+        array = given.astype(str) if given.dtype == object else given  # not where the labels are in memory
         digest.update(f"{array.dtype} {array.shape}".encode())
         for rows in _blocks(array):
             digest.update(array[rows].tobytes())

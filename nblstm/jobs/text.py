@@ -12,14 +12,19 @@ import numpy as np
 from nblstm import datasets
 from nblstm.arguments import as_choice, check_kind
 from nblstm.baselines import baselines
-from nblstm.jobs.job import Job, form
+from nblstm.jobs.job import Job, Metrics, form, optimizer
 from nblstm.models import CharLM, LanguageModel, WordLM
-from nblstm.optim import Adam
+from nblstm.plot.sheet import brief
 from nblstm.settings import TextSettings
 from nblstm.training import TextTrainer, evaluate
 
 VALIDATED = 200_000
 """Characters of the last tenth that validation reads at most: all of a long text's would cost more than training."""
+
+WORD_METRICS: Metrics = {
+    "perplexity": ("perplexity", lambda value: f"{value:,.0f}" if 100 <= value < 1e9 else f"{value:.3g}"),
+    "bits_per_character": ("bits/character", lambda value: brief(value, 3)),
+}
 
 
 class TextJob(Job):
@@ -28,8 +33,7 @@ class TextJob(Job):
     Validation, and the baselines beside it, read the first 200,000 characters of that tenth, which are all of them in a
     text of up to two million.
 
-    The vocabulary of characters is that of the whole text; that of words is counted on the training part alone, and a
-    word's embedding has as many numbers as a layer has units.
+    The vocabulary of characters is that of the whole text; that of words is counted on the training part alone.
 
     Parameters
     ----------
@@ -63,10 +67,10 @@ class TextJob(Job):
         del text  # which may be long
         self.settings = settings = _with_room(settings, len(training) - 1, shorten)
         self.item = self.model.item
+        self.metrics = WORD_METRICS if settings.tokens == "words" else {}
         self.measure = f"bits per {self.item}"
         streams = datasets.streams(training, settings.batch_size, settings.window)
-        optimizer = Adam(self.model.layers, lr=settings.learning_rate)
-        self.trainer = TextTrainer(self.model, optimizer, streams, settings.window, settings.clip)
+        self.trainer = TextTrainer(self.model, optimizer(settings, self.model), streams, settings.window, settings.clip)
         self.batches = (len(streams) - 1) // settings.window
         self.size = settings.batch_size * settings.window
         self.baselines = baselines(training, self.validation, len(self.model.vocabulary))
@@ -76,7 +80,8 @@ class TextJob(Job):
         vocabulary = datasets.vocabulary_of(text)
         training, held_out = datasets.split(datasets.encode(text, vocabulary, _smallest(len(vocabulary))))
         self.validation = held_out[:VALIDATED]
-        self.model = CharLM(vocabulary, **form(self.settings))
+        size = self.settings.embedding_size or 64
+        self.model = CharLM(vocabulary, embedding_size=size, **form(self.settings))
         self.facts["vocabulary"] = vocabulary
         return training
 
@@ -94,7 +99,8 @@ class TextJob(Job):
                 f"the text must have at least two words in its last tenth, which is for validation, and two before, "
                 f"got {len(self.validation)} and {len(training)}"
             )
-        self.model = WordLM(vocabulary, embedding_size=self.settings.hidden_size, **form(self.settings))
+        size = self.settings.embedding_size or self.settings.hidden_size
+        self.model = WordLM(vocabulary, embedding_size=size, **form(self.settings))
         known, predicted = set(vocabulary), datasets.split_words(held_out)
         self.predicted = len(held_out) - len(next(predicted))  # characters
         unknown = sum(len(token) + 1 for token in predicted if token not in known)

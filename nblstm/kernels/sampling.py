@@ -25,22 +25,46 @@ def draw(logits, V, temperature, uniform):
     whole = 0.0
     for v in range(V):
         whole += np.exp((np.float64(logits[v]) - highest) / temperature)
-    reached = 0.0
-    for v in range(V - 1):
-        reached += np.exp((np.float64(logits[v]) - highest) / temperature)
+    reached, last = 0.0, likeliest
+    for v in range(V):
+        weight = np.exp((np.float64(logits[v]) - highest) / temperature)
+        reached += weight
         if reached > uniform * whole:
             return v
-    return V - 1
+        if weight > 0:
+            last = v  # should rounding leave nothing that exceeds
+    return last
+
+
+@njit(error_model="numpy")
+def restrict(logits, V, temperature, top_k, top_p):
+    """Set to minus infinity all but the `top_k` likeliest, and of these all but the first that have `top_p` together.
+
+    Of equals the first ones in the vocabulary stay.
+    """
+    order = np.argsort(-logits[:V], kind="mergesort")
+    highest = np.float64(logits[order[0]])
+    whole = 0.0
+    for place in range(min(top_k, V)):
+        whole += np.exp((np.float64(logits[order[place]]) - highest) / temperature)
+    reached = 0.0
+    for place in range(V):
+        v = order[place]
+        if place >= top_k or reached >= top_p * whole:
+            logits[v] = -np.inf
+        else:
+            reached += np.exp((np.float64(logits[v]) - highest) / temperature)
 
 
 @keep
 @njit(error_model="numpy")
 def sample(
-    tag, plans, prompt, uniforms, temperature, table, h, c, sums, index, linear, linear_bias, V, V_padded, logits,
-    drawn,
+    tag, plans, prompt, uniforms, temperature, top_k, top_p, table, h, c, sums, index, linear, linear_bias, V, V_padded,
+    logits, drawn,
 ):  # fmt: skip
     """drawn (N,) tokens after the prompt, one for each number of `uniforms`.
 
+    top_k, top_p: see `restrict`; V and 1 for all tokens.
     table (V, inputs), flat. plans, h, c, sums, index: see `step_layers`, for one row, all flat.
     logits (V_padded,) is scratch.
     """
@@ -53,5 +77,7 @@ def sample(
                 1, y, rows, 1, 1, pointer(linear), H, V_padded, pointer(linear_bias), False, pointer(logits), rows,
                 V_padded,
             )  # fmt: skip
+            if temperature > 0 and (top_k < V or top_p < 1):
+                restrict(logits, V, temperature, top_k, top_p)
             at = s - (prompt.size - 1)
             drawn[at] = draw(logits, V, temperature, uniforms[at])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from nblstm.arguments import as_number, as_seed, as_size, as_text, check_array
+from nblstm.arguments import as_flag, as_number, as_seed, as_size, as_text, check_array
 from nblstm.cells import Cell
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
@@ -17,7 +17,7 @@ from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
 
-INTERRUPTIBLE = 1000  # tokens drawn in one go, during which Ctrl-C has to wait
+INTERRUPTIBLE = 200  # tokens drawn in one go, during which Ctrl-C has to wait
 
 
 class Tape(NamedTuple):
@@ -228,7 +228,10 @@ class LanguageModel(Network, ABC):
             raise ValueError(f"tokens must have shape (T, B) with T at least 1, got {shape}")
         self.recurrent._states("state", state, shape[-1], unbatched=len(shape) == 1)
 
-    def sample(self, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int | None = None) -> str:
+    def sample(
+        self, prompt: str = "", length: int = 200, temperature: float = 1.0, seed: int | None = None, *,
+        top_k: int | None = None, top_p: float | None = None, stop: str | None = None, skip_unknown: bool = False,
+    ) -> str:  # fmt: skip
         """`prompt`, continued by `length` tokens drawn one after the other, each read before the next is drawn.
 
         Token j has probability softmax(z / temperature)_j; for a number u uniform in [0, 1), the first j is taken
@@ -244,30 +247,59 @@ class LanguageModel(Network, ABC):
             0 or more. Below 1 likely tokens become likelier still, above 1 the draw approaches chance.
         seed : int, optional
             Of the numbers u; fresh ones each time by default.
+        top_k : int, optional
+            The draw is among so many most probable tokens alone.
+        top_p : float, optional
+            Above 0, at most 1: the draw is among the fewest most probable tokens alone that have this probability
+            together, at this temperature and within `top_k`.
+        stop : str, optional
+            What is drawn ends before this text, once that comes; without it what comes before is the same.
+        skip_unknown : bool
+            Characters of the prompt that are not in the vocabulary are not read. They stay in what is returned.
 
         Raises
         ------
         ValueError
             A temperature below 0 or not finite, or a prompt outside the vocabulary, whose characters are named.
+
+        References
+        ----------
+        A. Holtzman and others, "The curious case of neural text degeneration", ICLR 2020: `top_p`.
         """
         length, temperature = as_size("length", length), as_number("temperature", temperature)
+        kept = len(self.vocabulary) if top_k is None else as_size("top_k", top_k)
+        share = 1.0 if top_p is None else as_number("top_p", top_p, positive=True)
+        if share > 1:
+            raise ValueError(f"top_p must be at most 1, got {top_p!r}")
         prompt = as_text("prompt", prompt)
+        if stop is not None and not as_text("stop", stop):
+            raise ValueError("stop must be a text of at least one character, got an empty one")
         if not all(np.isfinite(layer.flat_params).all() for layer in self.layers):
             raise ValueError("the model has weights that are not finite, so nothing can be drawn from it")
+        read = self._known(prompt) if as_flag("skip_unknown", skip_unknown) else prompt
         try:
-            tokens = self._encode(prompt) if prompt else self._first()
+            tokens = self._encode(read) if read else self._first()
         except ValueError as error:
             raise ValueError(f"prompt: {error}") from None
-        uniforms = np.random.default_rng(as_seed(seed)).random(length)
-        drawn = self._draw(tokens, uniforms, temperature)
-        return prompt + "".join(self.vocabulary[token] for token in drawn)
+        uniforms, drawn = np.random.default_rng(as_seed(seed)).random(length), ""
+        for part in self._draw(tokens, uniforms, temperature, kept, share):
+            drawn += "".join(self.vocabulary[token] for token in part)
+            if stop is not None and stop in drawn:
+                return prompt + drawn[: drawn.index(stop)]
+        return prompt + drawn
+
+    def _known(self, text: str) -> str:
+        """`text` without what the vocabulary cannot say."""
+        return text
 
     def _first(self) -> np.ndarray:
         """What is read before the first token drawn where there is no prompt."""
         return np.array([self.vocabulary.index("\n") if "\n" in self.vocabulary else 0])
 
-    def _draw(self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float) -> np.ndarray:
-        """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); int64 (length,)."""
+    def _draw(
+        self, tokens: np.ndarray, uniforms: np.ndarray, temperature: float, top_k: int, top_p: float
+    ) -> Iterator[np.ndarray]:
+        """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); some at a time."""
         layer, linear, dtype = self.recurrent, self.linear.inference_packs(threads=1), self.dtype
         packs = layer.inference_packs(threads=1)
         L, P, others = layer.num_layers, layer.padded_units, len(layer.cell.states) - 1
@@ -278,10 +310,10 @@ class LanguageModel(Network, ABC):
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
-                ANY, packs.plans, tokens, uniforms[start : start + len(part)], temperature, table, h.reshape(-1), c,
-                np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64), linear.panels, bias,
-                len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
+                ANY, packs.plans, tokens, uniforms[start : start + len(part)], temperature, top_k, top_p, table,
+                h.reshape(-1), c, np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64), linear.panels,
+                bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps
             tokens = part[-1:]
-        return drawn
+            yield part

@@ -10,6 +10,7 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.cells import Cell
+from nblstm.labels import Label, as_classes, decoded
 from nblstm.layers.linear import Linear
 from nblstm.losses import cross_entropy, mse_loss
 from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
@@ -161,6 +162,8 @@ class SequenceClassifier(SequenceModel):
         Width of x, units per layer and direction, recurrent layers.
     num_classes : int
         K.
+    classes : sequence of str, bool or int; optional
+        What the K classes are called, which `classify` answers with and `save` keeps; 0..K - 1 by default.
     cell : str or Cell
         The name of one in ``nblstm.cells.CELLS``, or one of your own, which `load` then takes besides the file.
     bidirectional : bool
@@ -198,14 +201,36 @@ class SequenceClassifier(SequenceModel):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *, cell: Cell | str = "lstm",
-        bidirectional: bool = False, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
-        dtype: str = "float32", seed: int | None = None,
+        self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *,
+        classes: Sequence[Label] | None = None, cell: Cell | str = "lstm", bidirectional: bool = False,
+        dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split", dtype: str = "float32",
+        seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, ("num_classes", num_classes), cell=cell, bidirectional=bidirectional,
             dropout=dropout, forget_bias=forget_bias, formulation=formulation, dtype=dtype, seed=seed,
         )  # fmt: skip
+        self.classes = None if classes is None else as_classes("classes", classes, self.linear.out_features)
+        if self.classes is not None:
+            self.config["classes"] = self.classes
+
+    def classify(self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """The most probable class of each sequence, by its name in `classes` if there is one; x as in `__call__`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (B,), or () without a batch
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nblstm import SequenceClassifier
+        >>> model = SequenceClassifier(3, 4, 1, 2, classes=["down", "up"], seed=0)
+        >>> model.classify(np.zeros((5, 2, 3), "float32"))
+        array(['down', 'down'], dtype='<U4')
+        """
+        places = self(x, lengths).argmax(axis=-1)
+        return places if self.classes is None else decoded(places, self.classes)
 
     def loss(
         self, z: np.ndarray, targets: np.ndarray, sample_weight: ArrayLike | None = None

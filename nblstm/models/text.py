@@ -50,6 +50,9 @@ class CharLM(LanguageModel):
     def _encode(self, text: str) -> np.ndarray:
         return encode(text, self.vocabulary)
 
+    def _known(self, text: str) -> str:
+        return "".join(character for character in text if character in self.vocabulary)
+
 
 class WordLM(LanguageModel):
     """A language model whose tokens are words, each with the space before it, punctuation marks and white space.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, INK)
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), "-", (0, (6, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "x")
+POINTS = 13
+"""What a line of a label takes."""
 
 
 def loss_curves(
@@ -77,19 +79,9 @@ def loss_curves(
     ax.plot(steps, training, color=BLUE, marker="o", markersize=3.5, label="training, mean since the point before")
     last = f"validation, last {brief(validation[-1], 2)}"
     ax.plot(steps, validation, color=VERMILION, marker="s", markersize=3.5, label=last)
-    for name, loss in baselines.items():
-        ax.axhline(loss, color=GREY, linewidth=1, linestyle="--", zorder=1)
-        ax.annotate(
-            f"{name} {brief(loss, 2)}",
-            xy=(1, loss),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            color=GREY,
-        )
     ax.set(xlabel="step", ylabel=measure, title="Loss over the training")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=0, top=1.05 * max([ax.get_ylim()[1] / 1.05, *baselines.values()]))
+    _draw_levels(ax, {f"{name} {brief(loss, 2)}": loss for name, loss in baselines.items()})
     ax.grid(axis="y", alpha=0.2)
     ax.spines[["top", "right"]].set_visible(False)
     low = min([validation[-1], *baselines.values()]) < 0.2 * ax.get_ylim()[1]  # then the lower left is not free
@@ -243,14 +235,28 @@ def _as_runs(label: str, y: ArrayLike, size: int) -> np.ndarray:
 
 
 def _draw_baselines(ax: Axes, baselines: Mapping[str, float]) -> None:
-    """Dashed grey lines, each with its name and value at its right end, outside where a layout makes room for it."""
-    outside = has_layout(ax)
-    place: dict[str, Any] = (
-        {"xytext": (5, 0), "ha": "left", "va": "center"} if outside else {"xytext": (-4, 3), "ha": "right"}
-    )
-    for name, value in baselines.items():
+    """Levels with their names and values, on two lines where that saves room."""
+    between = "\n" if has_layout(ax) else " "
+    _draw_levels(ax, {f"{name}{between}{value:.3g}": value for name, value in baselines.items()})
+
+
+def _draw_levels(ax: Axes, levels: Mapping[str, float]) -> None:
+    """Dashed grey lines, each with its label at its right end, outside where a layout makes room for it.
+
+    There no curve crosses a label, and those of levels that are close to each other are moved apart.
+    """
+    outside, moved = has_layout(ax), dict.fromkeys(levels, 0.0)  # in points
+    for value in levels.values():
         ax.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=1)
+    if outside:
+        height, reached = ax.get_window_extent().height * 72 / ax.figure.dpi, -np.inf
+        for label, value in sorted(levels.items(), key=lambda pair: pair[1]):
+            at = float(ax.transAxes.inverted().transform(ax.transData.transform((0, value)))[1]) * height
+            moved[label] = max(0.0, reached - at) if np.isfinite(at) else 0.0
+            reached = at + moved[label] + POINTS * (1 + label.count("\n"))
+    place: dict[str, Any] = {"ha": "left", "va": "center"} if outside else {"ha": "right"}
+    for label, value in levels.items():
         ax.annotate(
-            f"{name}\n{value:.3g}" if outside else f"{name} {value:.3g}", xy=(1, value),
-            xycoords=("axes fraction", "data"), textcoords="offset points", color=GREY, **place,
+            label, xy=(1, value), xycoords=("axes fraction", "data"), textcoords="offset points", color=GREY,
+            xytext=(5, moved[label]) if outside else (-4, 3), **place,
         )  # fmt: skip

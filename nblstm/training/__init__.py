@@ -1,7 +1,8 @@
-"""Training step by step: `TextTrainer` for a text, `BatchTrainer` for separate sequences; and what came of it."""
+"""Training step by step: `TextTrainer` for a text, `BatchTrainer` and `TagTrainer` for sequences; what came of it."""
 
 from nblstm.training.batches import BatchTrainer, predict
+from nblstm.training.tags import TagTrainer
 from nblstm.training.text import TextTrainer, evaluate
 from nblstm.training.trainer import Trainer
 
-__all__ = ["BatchTrainer", "TextTrainer", "Trainer", "evaluate", "predict"]
+__all__ = ["BatchTrainer", "TagTrainer", "TextTrainer", "Trainer", "evaluate", "predict"]

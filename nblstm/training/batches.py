@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nblstm.arguments import as_integer, as_size, as_weights, check_array, check_kind
+from nblstm.arguments import as_size, as_weights, check_array, check_kind
 from nblstm.layers.checks import check_lengths
-from nblstm.models import SequenceModel
+from nblstm.models import SequenceModel, SequenceTagger
 from nblstm.optim import Optimizer
 from nblstm.parameters import as_found
-from nblstm.training.trainer import Trainer
+from nblstm.training.shuffled import ShuffledTrainer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-class BatchTrainer(Trainer):
+class BatchTrainer(ShuffledTrainer):
     """Stochastic gradient descent over mini-batches of separate sequences, in a new order in every pass.
 
     The order of pass n is drawn from the seed and n alone. What is left over after the last whole batch of a pass,
@@ -79,7 +79,6 @@ class BatchTrainer(Trainer):
         clip: float = math.inf, seed: int = 0,
     ) -> None:  # fmt: skip
         check_kind("model", model, SequenceModel)
-        super().__init__(model, optimizer, clip)
         found = as_found(targets)
         x = check_array("x", x, model.dtype)
         check_form("x", x.shape, found.shape[:1])
@@ -96,14 +95,7 @@ class BatchTrainer(Trainer):
         self.sample_weight = None
         if sample_weight is not None:
             self.sample_weight = as_weights("sample_weight", sample_weight, (count,), positive=True)
-        self.batch_size, self.seed = as_size("batch_size", batch_size), as_integer("seed", seed, least=0)
-        if self.batch_size > count:
-            raise ValueError(f"batch_size must be at most the {count} sequences there are, got {batch_size}")
-        self._begin_pass(0)
-
-    def _begin_pass(self, number: int) -> None:
-        self.passes, self.position = number, 0
-        self._order = np.random.default_rng([self.seed, number]).permutation(self.x.shape[1])
+        super().__init__(model, optimizer, clip, count, batch_size, seed)
 
     def _forward_and_backward(self) -> float:
         chosen = self._chosen()
@@ -114,31 +106,10 @@ class BatchTrainer(Trainer):
         self.model.backward(dz, self._tape)
         return loss
 
-    def _chosen(self) -> np.ndarray:
-        """The numbers of the sequences in the next batch."""
-        return self._order[self.position : self.position + self.batch_size]
-
     def _batch(self) -> Iterator[tuple[str, np.ndarray]]:
         for n in self._chosen():
             yield f"x of sequence {n}", self.x[: None if self.lengths is None else self.lengths[n], n]
             yield f"the target of sequence {n}", self.targets[n]
-
-    def _move_on(self) -> None:
-        self.position += self.batch_size
-        if self.position + self.batch_size > self.x.shape[1]:
-            self._begin_pass(self.passes + 1)
-
-    def _place(self) -> dict[str, Any]:
-        return {"passes": self.passes, "position": self.position}
-
-    def _set_place(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
-        if tensors:
-            raise ValueError(f"a place among sequences has no tensors, got {', '.join(tensors)}")
-        position = as_size("position", plain["position"], least=0)
-        if position > self.x.shape[1] - self.batch_size:
-            raise ValueError(f"position must leave a batch of {self.batch_size}, got {position}")
-        self._begin_pass(as_size("passes", plain["passes"], least=0))
-        self.position = position
 
 
 def check_form(name: str, shape: tuple[int, ...], count: tuple[int, ...]) -> None:
@@ -164,30 +135,38 @@ def other_layout(name: str, shape: tuple[int, ...], count: tuple[int, ...]) -> s
 
 
 def predict(
-    model: SequenceModel, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, batch_size: int = 500
+    model: SequenceModel | SequenceTagger,
+    x: np.ndarray,
+    lengths: Sequence[int] | np.ndarray | None = None,
+    batch_size: int = 500,
 ) -> np.ndarray:
     """The model's answers to any number of sequences, `batch_size` of them at a time.
 
     Parameters
     ----------
-    model : SequenceModel
+    model : SequenceModel or SequenceTagger
     x : numpy.ndarray, shape (T, N, I)
+        Or what else the model reads: tokens (T, N).
     lengths : integers, shape (N,), optional
         Steps of each sequence, 0..T; T by default.
     batch_size : int
 
     Returns
     -------
-    numpy.ndarray, shape (N, outputs)
+    numpy.ndarray, shape (N, outputs), or of a tagger (T, N, K)
 
     Raises
     ------
     TypeError, ValueError
         What the model refuses, or a batch size below 1.
     """
-    check_kind("model", model, SequenceModel)
-    batch_size = as_size("batch_size", batch_size)
-    x = check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
+    check_kind("model", model, SequenceModel, SequenceTagger)
+    batch_size, tags = as_size("batch_size", batch_size), isinstance(model, SequenceTagger)
+    if isinstance(model, SequenceTagger):
+        x = model.check_input("x", x)
+    else:
+        x = check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
     steps = None if lengths is None else check_lengths(lengths, *x.shape[:2])
     parts = [slice(start, start + batch_size) for start in range(0, max(1, x.shape[1]), batch_size)]
-    return np.concatenate([model(x[:, part], None if steps is None else steps[part]) for part in parts])
+    answers = [model(x[:, part], None if steps is None else steps[part]) for part in parts]
+    return np.concatenate(answers, axis=1 if tags else 0)

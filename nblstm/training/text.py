@@ -156,5 +156,6 @@ def evaluate(model: LanguageModel, tokens: np.ndarray, batch_size: int = 32, win
         targets = columns[start + 1 : start + window + 1]
         inputs = columns[start : start + window][: len(targets)]
         logits, state = model(np.maximum(inputs, 0), state)
-        nats += cross_entropy(logits, targets, ignore_index=IGNORED)[0] * np.count_nonzero(targets != IGNORED)
+        loss, _ = cross_entropy(logits, targets, ignore_index=IGNORED, out=logits)  # nobody needs the gradient
+        nats += loss * np.count_nonzero(targets != IGNORED)
     return float(nats / predictions / math.log(2))

@@ -34,15 +34,16 @@ from nblstm.settings import Settings
 
 MODULES = (
     "nblstm", "nblstm.baselines", "nblstm.clipping", "nblstm.composed", "nblstm.datasets", "nblstm.environment",
-    "nblstm.gradcheck", "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.models",
-    "nblstm.optim", "nblstm.plot", "nblstm.runs", "nblstm.schedules", "nblstm.settings", "nblstm.training",
-    "nblstm.weights",
+    "nblstm.gradcheck", "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.metrics",
+    "nblstm.models", "nblstm.optim", "nblstm.plot", "nblstm.runs", "nblstm.schedules", "nblstm.settings",
+    "nblstm.training", "nblstm.weights",
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {
     "Engine.inference_packs", "Pooling.__init__",
     "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Network.__init__",
-    "SequenceModel.__init__", "SequenceModel.loss", "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
+    "SequenceModel.__init__", "SequenceModel.loss", "SequenceTagger.check_input", "TaggingJob.pictures",
+    "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
     "GradientRow.__init__", "GradientTable.__init__", "GradientError.__init__", "Tape.__init__", "Tape.allocate",
     "Tape.allocate_back", "Tape.use_lengths", "Tape.output", "Run.train",

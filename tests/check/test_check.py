@@ -30,6 +30,7 @@ def test_everything_passes_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None
     for what, count in (("gradients:", 13), ("as PyTorch:", 9), ("accuracy:", 6), ("the same bits", 1)):
         assert sum(line.startswith(what) for line in lines) == count
     assert all(" ok " in line for line in lines[2:-1])
+    assert check.count() == len(lines) - 3
 
 
 def test_a_wrong_gradient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +62,7 @@ def test_an_inexact_activation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
     rough = tanh._replace(found=lambda x: tanh.found(x) * (1 + 8 * np.finfo(x.dtype).eps))
     monkeypatch.setattr(accuracy, "FUNCTIONS", {"tanh": rough})
     monkeypatch.setattr(checks, "SAMPLE", 1 << 8)
-    assert [row.passed for row in checks._accuracy()] == [False, False]
+    assert [one().passed for one in checks._accuracy()] == [False, False]
 
 
 @pytest.mark.parametrize(("error", "passed"), [(0.0, True), (1.0, True), (1.5, False), (np.nan, False)])

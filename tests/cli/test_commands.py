@@ -30,7 +30,7 @@ def test_the_version_installed_or_not() -> None:
 def test_train_sample_and_train_again(text: Path) -> None:
     trained = call("train", "roses.txt", *SMALL)
     assert trained.exit_code == 0, trained.output
-    assert "bits per character (uniform" in trained.output
+    assert "validation and training: bits per character\nto beat: uniform " in trained.output
     assert "roses has model.safetensors, run.json and loss.png" in trained.output
     report = json.loads(Path("runs/roses/run.json").read_text())
     assert report["settings"]["text"] == str(text)
@@ -62,9 +62,18 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "short.txt"], "Error: the text must be at least 20 characters"),
         (["train", "short.txt", "--tokens", "words"], "Error: the text must be at least 20 characters"),
         (["train", "word.txt", "--tokens", "words"], "must have at least two words in its last tenth, which is for"),
-        (["train", "roses.txt", "--batch", "800"], "too short for --batch=800 with --length=1: their product must be"),
-        (["train", "roses.txt", "--length", "800"], "too short for --batch=1 with --length=800: their product must be"),
-        (["train", "roses.txt", "--length", "100", "--batch", "9"], "too short for --batch=9 with --length=100: their"),
+        (
+            ["train", "roses.txt", "--batch", "800"],
+            "too short for --batch-size=800 with --window=1: their product must be",
+        ),
+        (
+            ["train", "roses.txt", "--length", "800"],
+            "too short for --batch-size=1 with --window=800: their product must be",
+        ),
+        (
+            ["train", "roses.txt", "--length", "100", "--batch", "9"],
+            "too short for --batch-size=9 with --window=100: their",
+        ),
         (
             ["train", "roses.txt", *SMALL, "--output", "roses.txt/run"],
             "the run's folder must be one that can be written",
@@ -75,7 +84,7 @@ def test_train_sample_and_train_again(text: Path) -> None:
             "at most one of steps, epochs and minutes must be given, got --steps=5, --epochs=2",
         ),
         (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
-        (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "Error: --learning-rate must be above 0"),
+        (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "Error: --lr must be above 0"),
         (["train", "roses.txt", *SMALL, "--dropout", "1"], "Error: --dropout must be in [0, 1)"),
         (["train", "roses.txt", *SMALL, "--cell", "elman"], "'elman' is not one of"),
         (
@@ -171,7 +180,7 @@ def test_resume_wants_the_same_settings_and_something_left_to_do(text: Path) -> 
     assert call("train", "roses.txt", *SMALL).exit_code == 0
     other = call("train", "--resume", "runs/roses", "--hidden-size", "10", "--batch", "3", "--epochs", "3")
     assert other.exit_code == 2
-    assert "its own settings: --hidden-size=9, got 10; --batch=4, got 3\n" in other.output
+    assert "its own settings: --hidden-size=9, got 10; --batch-size=4, got 3\n" in other.output
     complete = call("train", "--resume", "runs/roses", "--hidden-size", "9")
     assert (complete.exit_code, "is finished with 5 steps" in complete.output) == (2, True)
 
@@ -229,13 +238,11 @@ def test_words_are_trained_sampled_and_resumed(text: Path) -> None:
     assert (
         "806 characters in 221 tokens, words and marks; the 11 most frequent ones are the vocabulary" in result.output
     )
-    assert "bits per token (uniform 3.58" in result.output
+    assert "bits per token\nto beat: uniform 3.58" in result.output
     report = json.loads(Path("runs/roses/run.json").read_text())
     last = report["evaluations"][-1]
     assert last["perplexity"] == pytest.approx(2 ** last["validation"])
-    assert (
-        f", perplexity {last['perplexity']:.3g}, {last['bits_per_character']:.3f} bits per character" in result.output
-    )
+    assert f"; perplexity {last['perplexity']:.3g}; bits/character {last['bits_per_character']:.3f}\n" in result.output
     drawn = call("sample", "runs/roses", "--length", "5", "--prompt", "a tulip", "--seed", "1")
     assert (drawn.exit_code, drawn.output.startswith("a tulip")) == (0, True), drawn.output
     complete = call("train", "--resume", "runs/roses", *words)
@@ -289,7 +296,7 @@ def test_ctrl_c_in_classify_says_how_to_go_on(text: Path, monkeypatch: pytest.Mo
         patch.setattr(Trainer, "step", pressing)
         result = call("classify", "mnist", "--folder", "files", "--hidden-size", "9", "--batch", "10")
     assert result.exit_code == 130, result.output
-    command = "nblstm classify mnist --resume runs/mnist"
+    command = "nblstm classify --resume runs/mnist"
     assert f"stopped after 1 steps; continue with: {command}\n" in result.output
     assert call(*command.split()[1:]).exit_code == 0
 
@@ -319,10 +326,10 @@ def test_classify_digits_and_go_on(text: Path) -> None:
         math.log(10)
     )  # what each digit weighs, not how often it is
     assert "digits: 8 rows of 8 pixels; 1,438 images to train on, 359 held out" in result.output
-    assert "nats per image (frequencies 2.3" in result.output
-    assert "% right; training" in result.output
+    assert "nats per image\nto beat: frequencies 2.3" in result.output
+    assert f"; right {report['evaluations'][-1]['accuracy']:.1%}; F1 " in result.output
     assert "confusion.png" in {path.name for path in Path("runs/digits").iterdir()}
-    complete = call("classify", "digits", "--resume", "runs/digits")
+    complete = call("classify", "--resume", "runs/digits")
     assert (complete.exit_code, "is finished with 30 steps" in complete.output) == (2, True)
     other = call("train", "--resume", "runs/digits")
     assert (other.exit_code, "must be one of nblstm train, got one of nblstm classify" in other.output) == (2, True)
@@ -349,7 +356,7 @@ def test_classify_mnist_from_a_folder(text: Path, parts: tuple[str, ...], counts
         (["classify", "digits", "--folder", "files"], "--folder must be left out but for mnist"),
         (["classify", "mnist", "--folder", "nowhere"], "no such folder"),
         (["classify", "mnist", "--folder", "files"], "files"),
-        (["classify", "mnist", "--folder", "files", "--batch", "1000"], "Error: --batch must be at most"),
+        (["classify", "mnist", "--folder", "files", "--batch", "1000"], "Error: --batch-size must be at most"),
     ],
 )
 def test_bad_input_of_classify_ends_with_code_2_and_one_sentence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -17,6 +18,7 @@ from nblstm.cells import CELLS
 from nblstm.cli import main
 from nblstm.cli.group import in_options
 from nblstm.jobs import TextJob
+from nblstm.settings import ImageSettings, TaggedTextSettings, TextSettings
 from nblstm.training import Trainer
 
 
@@ -32,12 +34,12 @@ def refused(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("said", "understood"),
     [
-        ("batch_size must be at least 1, got 0", "--batch must be at least 1, got 0"),
+        ("batch_size must be at least 1, got 0", "--batch-size must be at least 1, got 0"),
         ("text must be a string, got 3", "TEXT must be a string, got 3"),
         ("clip must be above 0", "--clip must be above 0"),
         (
             "its own settings: window=10, got 20; num_layers=2, got 3",
-            "its own settings: --length=10, got 20; --layers=2, got 3",
+            "its own settings: --window=10, got 20; --num-layers=2, got 3",
         ),
         ("a run of TextJob, got one of ImageJob", "a run of nblstm train, got one of nblstm classify"),
         ("name the encoding (encoding='cp1252' in Python), or convert", "name the encoding, or convert"),
@@ -50,7 +52,7 @@ def test_python_s_names_become_those_of_options(said: str, understood: str) -> N
 
 
 def test_a_run_is_trained_further(text: Path) -> None:
-    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    assert call("train", "roses.txt", *SMALL, "--evaluate-every", "100").exit_code == 0
     sentence = refused("train", "--resume", "runs/roses")
     assert sentence == (
         "the run in runs/roses is finished with 5 steps; to train it further, name a greater length: --steps 10, say"
@@ -97,9 +99,9 @@ def test_what_is_wrong_with_a_text_named_on_resume_is_said_and_nothing_else(
 def test_a_short_text_is_read_with_a_smaller_batch_and_a_shorter_length(text: Path) -> None:
     text.write_text("".join(f"{n} little princes and a rose\n" for n in range(5)), encoding="utf-8")
     for given, told in (
-        ([], "--batch=2 in place of 32, --length=62 in place of 100"),
-        (["--length", "20"], "--batch=6 in place of 32"),
-        (["--batch", "5"], "--length=25 in place of 100"),
+        ([], "--batch-size=2 in place of 32, --window=62 in place of 100"),
+        (["--length", "20"], "--batch-size=6 in place of 32"),
+        (["--batch", "5"], "--window=25 in place of 100"),
         (["--batch", "5", "--length", "20"], ""),
     ):
         result = call("train", "roses.txt", *SIZES, "--steps", "2", *given)
@@ -114,7 +116,7 @@ def test_a_short_text_is_read_with_a_smaller_batch_and_a_shorter_length(text: Pa
 def test_a_training_that_ends_worse_than_it_was_says_so_last(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([5.0, 3.0, 4.0])
     monkeypatch.setattr(TextJob, "evaluate", lambda _: {"validation": next(losses)})
-    well = call("train", "roses.txt", *SMALL)
+    well = call("train", "roses.txt", *SMALL, "--evaluate-every", "100")
     assert well.stdout.splitlines()[-1].endswith("more text: nblstm sample runs/roses")
     worse = call("train", "--resume", "runs/roses", "--steps", "7")
     *before, last = worse.stdout.splitlines()
@@ -144,3 +146,43 @@ def test_the_help_of_cell_has_every_name_that_it_takes(command: str) -> None:
     assert help_text[0] == "--cell NAME"
     assert [name for name in CELLS if not re.search(rf"\b{name}\b", help_text[1])] == []
     assert list(option.type.choices) == [*CELLS]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
+def test_help_has_a_short_name_and_is_never_cut(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, long = call(*command, "-h"), call(*command, "--help")
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "..." not in short.output.replace("[OPTIONS]", "").replace("]...", "").replace("[ARGS]...", "")
+
+
+def test_options_have_the_names_of_settings(text: Path) -> None:
+    for name, kind in (("train", TextSettings), ("classify", ImageSettings), ("tag", TaggedTextSettings)):
+        options = {option.opts[0] for option in main.commands[name].params if option.opts[0].startswith("--")}
+        fields = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)}
+        python_only = {"--text", "--images", "--file", "--target-scale", "--bidirectional", "--ignore-index"}
+        assert fields - python_only <= options, name
+        assert options - fields - {"--bidirectional"} == {"--output", "--resume"}, name
+    for lr in ("--lr", "--learning-rate"):
+        assert call("train", "roses.txt", *SMALL, lr, "0.5", "--output", f"runs/{lr}").exit_code == 0
+        assert json.loads(Path(f"runs/{lr}/run.json").read_text())["settings"]["lr"] == 0.5
+
+
+def test_a_run_that_ended_early_is_given_more_patience(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([3.0, 5.0, 4.0, 3.5])
+    monkeypatch.setattr(TextJob, "evaluate", lambda _: {"validation": next(losses)})
+    early = call("train", "roses.txt", *SMALL, "--evaluate-every", "2", "--patience", "1")
+    assert "\nended early: one evaluation without a lower loss than that of step 0\nvalidation ends" in early.output
+    sentence = refused("train", "--resume", "runs/roses")
+    assert sentence.endswith("is finished with 2 steps; to train it further, give it more patience: --patience 2, say")
+    assert refused("train", "--resume", "runs/roses", "--steps", "9").endswith("above 1, got --patience=1")
+    assert call("train", "--resume", "runs/roses", "--patience", "9").exit_code == 0
+
+
+def test_samples_are_drawn_as_is_asked_for(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    model = CharLM.load("runs/roses/model.safetensors")
+    options = ["--prompt", "a ROSE", "--skip-unknown", "--top-k", "3", "--top-p", "0.9", "--stop", "s", "--seed", "1"]
+    drawn = call("sample", "runs/roses", *options)
+    expected = model.sample("a ROSE", 500, 0.7, seed=1, top_k=3, top_p=0.9, stop="s", skip_unknown=True)
+    assert (drawn.exit_code, drawn.output) == (0, expected + "\n")

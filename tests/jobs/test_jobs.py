@@ -20,6 +20,7 @@ from nblstm import SGD, SequenceRegressor, class_weights, cross_entropy
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, encode_words, split_words, word_vocabulary
 from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
+from nblstm.metrics import f1_scores
 from nblstm.settings import ImageSettings, SequenceSettings, TextSettings
 from nblstm.training import BatchTrainer, evaluate
 
@@ -170,6 +171,7 @@ def test_a_job_weighs_classes_and_sequences_in_loss_and_baseline(given: Any) -> 
     assert job.evaluate() == {
         "validation": expected,
         "accuracy": pytest.approx((right * good.sample_weight).sum() / good.sample_weight.sum()),
+        "f1": f1_scores(good.targets, logits.argmax(axis=1), 2, good.sample_weight).mean(),
     }
     assert job.baselines["frequencies"] == pytest.approx(-(shares * np.log(shares)).sum())
     np.testing.assert_array_equal(job.trainer.sample_weight, weights)

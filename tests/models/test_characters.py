@@ -268,7 +268,8 @@ def test_at_a_boundary_the_next_that_has_a_probability_is_drawn(
     with model.linear.editing() as block:
         clear(block)
         block["bias"][...] = logits
-    assert model._draw(np.array([0]), np.array(list(draws)), 1.0).tolist() == list(draws.values())
+    (drawn,) = model._draw(np.array([0]), np.array(list(draws)), 1.0, 4, 1.0)
+    assert drawn.tolist() == list(draws.values())
 
 
 def clear(block: Block) -> None:
@@ -309,3 +310,56 @@ def test_dropout_of_one_layer_is_warned_of_as_the_layer_does() -> None:
         CharLM("ab", 4, 6, 1, dropout=0.5)
     with pytest.warns(UserWarning, match=r"dropout=0\.5 has no effect with one layer"):
         SequenceClassifier(2, 6, 1, 3, dropout=0.5)
+
+
+def fixed(*logits: float) -> CharLM:
+    """A model that always gives these logits to a, b, c and so on."""
+    model = CharLM("abcd"[: len(logits)], 3, 5, 1, seed=0)
+    with model.linear.editing() as block:
+        clear(block)
+        block["bias"][...] = logits
+    return model
+
+
+def test_top_k_and_top_p_draw_from_the_likeliest_alone() -> None:
+    model = fixed(*np.log([0.1, 0.4, 0.2, 0.3]))
+    for options, kept in (
+        ({"top_k": 1}, "b"),
+        ({"top_k": 3}, "bcd"),
+        ({"top_p": 0.39}, "b"),
+        ({"top_p": 0.41}, "bd"),
+        ({"top_p": 0.71}, "bcd"),
+        ({"top_p": 1.0}, "abcd"),
+        ({"top_k": 2, "top_p": 0.5}, "b"),  # of which b has more than a half
+        ({"top_k": 2, "top_p": 0.6}, "bd"),
+        ({"top_p": 0.41, "temperature": 0.5}, "b"),  # of which b has 0.53 then
+    ):
+        drawn = model.sample(length=300, seed=1, **options)[0:]
+        assert set(drawn) == set(kept), options
+    share = model.sample(length=4000, seed=2, top_k=2).count("b") / 4000
+    assert share == pytest.approx(4 / 7, abs=0.03)
+    assert set(fixed(0, 0, 0, 0).sample(length=100, seed=1, top_k=2)) == {"a", "b"}  # of equals the first
+    for options, message in (
+        ({"top_k": 0}, "top_k must be at least 1"),
+        ({"top_p": 0.0}, "top_p must be above 0"),
+        ({"top_p": 1.5}, "top_p must be at most 1"),
+        ({"stop": ""}, "stop must be a text of at least one character"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample(**options)
+
+
+def test_a_sample_ends_before_a_text() -> None:
+    model = small()
+    whole = model.sample("a", 900, seed=3)
+    stop = whole[450:453]
+    assert model.sample("a", 900, seed=3, stop=stop) == "a" + whole[1 : whole.index(stop, 1)]
+    assert model.sample("a", 900, seed=3, stop="a" * 50) == whole
+    assert model.sample(stop, 5, seed=3, stop=stop).startswith(stop), "what is read is none of it"
+
+
+def test_unknown_characters_are_skipped_where_that_is_asked_for() -> None:
+    model = small()
+    known = model.sample("ab", 20, seed=1)
+    assert model.sample("xa?b!", 20, seed=1, skip_unknown=True) == "xa?b!" + known[2:]
+    assert model.sample("?", 20, seed=1, skip_unknown=True) == "?" + model.sample("", 20, seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 from support.processes import run_python
 from support.sheets import assert_tidy, contrast, words_of
 
@@ -53,6 +55,18 @@ def test_small_losses_keep_their_digits(ax: Axes) -> None:
     loss_curves([0, 1], [np.nan, 0.01], [0.2, 0.000123], {"mean": 0.042, "zero": 0.0}, ax, measure="squared error")
     assert [text.get_text() for text in ax.texts] == ["mean 0.042", "zero 0.00"]
     assert ax.get_legend().get_texts()[1].get_text() == "validation, last 0.00012"
+
+
+def test_no_curve_crosses_the_label_of_a_level_and_no_label_another() -> None:
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    steps, losses = np.arange(0, 1001, 50), 4.7 * np.exp(-np.arange(0, 1001, 50) / 200) + 0.33
+    levels = {"uniform": 4.7, "unigram": 4.6, "3-gram": 0.34, "5-gram": 0.33}
+    ax = loss_curves(steps, losses, losses, levels, figure.subplots())
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert all(box.x0 > ax.get_window_extent().x1 for box in boxes)
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("steps", [[], [1, 2], [[1]]])

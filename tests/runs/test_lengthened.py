@@ -13,7 +13,8 @@ from support.small_jobs import QUICK, sequences
 from nblstm import weights
 from nblstm.checkpoints import Checkpoint
 from nblstm.jobs import ClassificationJob, Job, TextJob
-from nblstm.runs import PICTURE, Run
+from nblstm.run_folder import PICTURE
+from nblstm.runs import Run
 from nblstm.schedules import warmup_cosine
 from nblstm.settings import Settings, TextSettings
 from nblstm.training import Trainer
@@ -103,7 +104,7 @@ def test_the_learning_rate_is_that_of_a_run_of_the_new_length(
     rates = watched(monkeypatch)
     assert Run.create(tmp_path / "run", kind(settings, *data)).train()
     assert Run.resume(tmp_path / "run", kind, *data, given=length).train()
-    peak = settings.learning_rate
+    peak = settings.lr
     short, long = (warmup_cosine(peak, 0, steps, final=peak / 20) for steps in (20, 40))
     assert rates == {step: (short if step < 20 else long)(step) for step in range(40)}
 

@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> TextSettings:
         batch_size=4,
         window=10,
         steps=40,
-        learning_rate=0.02,
+        lr=0.02,
         dropout=0.3,
         seed=3,
         evaluate_every=10,
@@ -82,9 +82,18 @@ def test_a_run_writes_its_files(tmp_path: Path, settings: TextSettings, capsys: 
     assert model.sample("a rose", 20, seed=0) == run.model.sample("a rose", 20, seed=0)
     assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     out, err = capsys.readouterr()
-    assert f"step     40: validation {validation[-1]:.3f} bits per character (uniform" in out
-    assert "bits per character" in err
-    assert "characters/s" in err
+    head, *rows, last = out.splitlines()
+    assert head == "validation and training: bits per character"
+    assert rows[0].startswith("to beat: uniform ")
+    assert rows[1].split() == ["step", "validation", "training", "characters/s"]
+    assert [row.split()[:2] for row in rows[2:]] == [
+        [str(step), f"{loss:.3f}"] for step, loss in zip(steps, validation, strict=True)
+    ]
+    assert max(map(len, rows)) < 80
+    name, value = min(run.job.baselines.items(), key=lambda pair: pair[1])
+    beside = f"{abs(value - validation[-1]):.3f} {'better' if validation[-1] < value else 'worse'}"
+    assert last == f"validation ends at {validation[-1]:.3f} bits per character, {beside} than {name} ({value:.3f})"
+    assert err == "", "a bar, where nobody sees it move"
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -343,8 +352,8 @@ def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSetting
         ({"steps": None, "minutes": math.inf}, "minutes must be above 0 and finite"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"window": -3}, "window must be at least 1"),
-        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-        ({"learning_rate": math.nan}, "learning_rate must be above 0"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"lr": math.nan}, "lr must be above 0"),
         ({"clip": -1.0}, "clip must be above 0"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"text": Path("novel.txt")}, "text must be a string, or one or more of them, got"),
@@ -402,19 +411,20 @@ def test_runs_over_sequences_learn_and_say_what_they_measure(
         assert run.train()
         last = run.evaluations[-1]
         assert last["validation"] < 0.5 * min(run.job.baselines.values())
-        line = capsys.readouterr().out.splitlines()[-1]
-        assert f"validation {last['validation']:.3f} {unit} (" in line
-        assert "sequences/s" in line
+        head, _, columns, *_, line = capsys.readouterr().out.splitlines()
+        assert head == f"validation and training: {unit}"
+        assert columns.endswith("  sequences/s")
+        assert f"validation ends at {last['validation']:.3f} {unit}, " in line
         files = {path.name for path in run.folder.iterdir()}
         if kind is ClassificationJob:
             assert last["accuracy"] > 0.9
-            assert f"{last['accuracy']:.1%} right" in line
+            assert line.endswith(f"; right {last['accuracy']:.1%}; F1 {last['f1']:.3f}")
             assert files == FILES | {"confusion.png"}
             model = SequenceClassifier.load(run.folder / "model.safetensors")
             found = predict(model, data[1].x, data[1].lengths).argmax(axis=1)
             assert (found == data[1].targets).mean() == last["accuracy"]
         else:
-            assert "right" not in line
+            assert line.endswith(f"; MAE {last['mae']:.4g}; R2 {last['r2']:.3f}")
             assert files == FILES
 
 
@@ -433,8 +443,8 @@ def test_runs_are_only_resumed_as_what_they_are(tmp_path: Path, settings: TextSe
 
 
 def test_numbers_of_numpy_become_those_of_python(tmp_path: Path, settings: TextSettings) -> None:
-    given = replace(settings, hidden_size=np.int64(9), learning_rate=np.float32(0.5), window=np.int8(10))
-    assert given == replace(settings, learning_rate=0.5)
+    given = replace(settings, hidden_size=np.int64(9), lr=np.float32(0.5), window=np.int8(10))
+    assert given == replace(settings, lr=0.5)
     Run.create(tmp_path / "run", TextJob(given))
     Run.resume(tmp_path / "run", TextJob)
 
@@ -456,7 +466,9 @@ def test_small_losses_are_said_with_their_digits_and_none_at_all_is_no_lack_of_t
     numbers, classes = (sequences(kind, 20, seed=0) for kind in (RegressionJob, ClassificationJob))
     numbers = numbers._replace(targets=numbers.targets / 100)
     Run.create(tmp_path / "small", RegressionJob(QUICK, numbers, numbers)).train()
-    assert "squared error (mean 0.0009" in capsys.readouterr().out.splitlines()[-1]
+    assert " than mean (0.0009" in capsys.readouterr().out.splitlines()[-1]
     classes = classes._replace(targets=np.zeros(20, int))
     Run.create(tmp_path / "alone", ClassificationJob(QUICK, classes, classes)).train()
-    assert "(frequencies 0.00), 100.0% right; training 0.000," in capsys.readouterr().out.splitlines()[-1]
+    *_, row, last = capsys.readouterr().out.splitlines()
+    assert row.split()[2:5] == ["0.000", "100.0%", "1.000"]
+    assert last == "validation ends at 0.000 nats per sequence, the same as frequencies (0.000); right 100.0%; F1 1.000"

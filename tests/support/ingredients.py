@@ -180,6 +180,34 @@ def job_data(classes: bool) -> dict[str, Any]:
     }
 
 
+def tagger(vocabulary: list[str] | None = None) -> nblstm.SequenceTagger:
+    return nblstm.SequenceTagger(I, H, 1, 3, vocabulary=vocabulary, seed=1)
+
+
+def tag_trainer() -> Call:
+    return training.TagTrainer, {
+        "model": (model := tagger()),
+        "optimizer": nblstm.SGD(model.layers),
+        "x": X,
+        "targets": tokens(T, B) % 3,
+        "batch_size": 2,
+        "lengths": LENGTHS,
+        "weight": positive(3),
+        "ignore_index": 5,
+        "clip": 1.5,
+        "seed": 3,
+    }
+
+
+def tagging_job() -> Call:
+    return jobs.TaggingJob, {
+        "settings": settings.TaggingSettings(hidden_size=2, batch_size=2),
+        "training": jobs.Sequences(tokens(T, B) % 2, tokens(T, B) % 3),
+        "validation": jobs.Sequences(tokens(T, B) % 2, tokens(T, B) % 3),
+        "vocabulary": ["<unk>", "x"],
+    }
+
+
 class Files:
     """Files to read, and names for new ones, in a folder that goes with the process."""
 
@@ -187,6 +215,7 @@ class Files:
         self.keeper = tempfile.TemporaryDirectory()
         self.path, self.count = Path(self.keeper.name), itertools.count()
         (self.path / "text").write_text("to be or not to be " * 5, encoding="utf-8")
+        (self.path / "tagged").write_text("the DET\nfox NOUN\n\nthe DET\n", encoding="utf-8")
         (self.path / "idx").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
         for part in ("train", "t10k"):
             images = bytes([0, 0, 8, 3, *(0, 0, 0, 1), *(0, 0, 0, 2), *(0, 0, 0, 2), *range(4)])
@@ -215,10 +244,11 @@ def write(path: str) -> None:
         file.write(b"written")
 
 
-def create_run(folder: Any, job: Any) -> Any:
+def create_run(folder: Any, job: Any, numbered: Any) -> Any:
     """`Run.create`, and the folder gone again."""
-    run = runs.Run.create(folder, job)
-    shutil.rmtree(run.folder)
+    run = runs.Run.create(folder, job, numbered=numbered)
+    if run.folder is not None:
+        shutil.rmtree(run.folder)
     return run
 
 
@@ -270,11 +300,14 @@ SETTINGS = {
     "steps": 3,
     "epochs": None,
     "minutes": None,
-    "learning_rate": 0.1,
+    "optimizer": "adamw",
+    "lr": 0.1,
+    "weight_decay": 0.5,
     "dropout": 0.25,
     "clip": 1.5,
     "seed": 4,
     "evaluate_every": 5,
+    "patience": 6,
 }
 LINES = {"a": NUMBERS, "b": numbers(2, B, dtype="float64")}
 RATES = {"a": 2.0, "b": 1.5}

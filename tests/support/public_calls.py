@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import nblstm
-from nblstm import baselines, datasets, jobs, plot, settings, training, weights
+from nblstm import baselines, datasets, jobs, metrics, plot, settings, training, weights
 from nblstm.cells import CELLS
 from nblstm.layers.stream import Stream
 from support.ingredients import (
@@ -56,6 +56,9 @@ from support.ingredients import (
     resume_run,
     rng,
     sequential,
+    tag_trainer,
+    tagger,
+    tagging_job,
     text_trainer,
     tokens,
     trained,
@@ -150,16 +153,44 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LanguageModel.forward": lambda: forward(characters(), tokens(T, B), tokens=tokens(T, B), state=pair(1, B, H)),
     "LanguageModel.with_vocabulary": lambda: call(characters().with_vocabulary, vocabulary="abcxyz", seed=2),
     "LanguageModel.backward": lambda: backward(characters(), tokens(T, B), dlogits=numbers(T, B, V)),
-    "LanguageModel.sample": lambda: call(characters().sample, prompt="ab", length=3, temperature=0.5, seed=2),
+    "LanguageModel.sample": lambda: call(
+        characters().sample,
+        prompt="ab",
+        length=9,
+        temperature=0.5,
+        seed=2,
+        top_k=3,
+        top_p=0.75,
+        stop="cc",
+        skip_unknown=True,
+    ),
     "Network.save": lambda: call(characters().save, path=FILES.new()),
     "Network.load": lambda: call(nblstm.CharLM.load, path=FILES["model"], cell=CELLS["lstm"]),
     "Composed.load_state_dict": lambda: call(characters().load_state_dict, mapping=characters().state_dict()),
     "SequenceClassifier.__init__": lambda: call(
-        nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3
+        nblstm.SequenceClassifier, **MODEL, input_size=I, bidirectional=True, num_classes=3, classes=["a", "b", "c"]
     ),
+    "SequenceClassifier.classify": lambda: call(classifier().classify, x=X, lengths=LENGTHS),
     "SequenceRegressor.__init__": lambda: call(
         nblstm.SequenceRegressor, **MODEL, input_size=I, bidirectional=True, output_size=3
     ),
+    "SequenceTagger.__init__": lambda: call(
+        nblstm.SequenceTagger,
+        **MODEL,
+        input_size=I,
+        bidirectional=False,
+        num_classes=3,
+        classes=["a", "b", "c"],
+        vocabulary=["<unk>", "x"],
+    ),
+    "SequenceTagger.__call__": lambda: call(tagger(), x=X, lengths=LENGTHS),
+    "SequenceTagger.forward": lambda: forward(tagger(), X, x=X, lengths=LENGTHS),
+    "SequenceTagger.backward": lambda: backward(tagger(), X, dz=numbers(T, B, 3), need_dx=True),
+    "SequenceTagger.loss": lambda: call(
+        tagger().loss, z=numbers(T, B, 3), targets=tokens(T, B) % 3, ignore_index=2, weight=positive(3)
+    ),
+    "SequenceTagger.encode": lambda: call(tagger(["<unk>", "x"]).encode, sentences=[["x", "y"], ["x"]]),
+    "SequenceTagger.tag": lambda: call(tagger(["<unk>", "x"]).tag, sentences=[["x", "y"], ["x"]], batch_size=1),
     "SequenceModel.__call__": lambda: call(classifier(), x=X, lengths=LENGTHS),
     "SequenceModel.forward": lambda: forward(classifier(), X, x=X, lengths=LENGTHS),
     "SequenceModel.backward": lambda: backward(classifier(), X, dz=numbers(B, 3), need_dx=True),
@@ -185,9 +216,16 @@ CALLS: dict[str, Callable[[], Call]] = {
         out=numbers(B, 2, seed=2),
         sample_weight=positive(B),
     ),
+    "f1_scores": lambda: call(
+        metrics.f1_scores, truth=CLASSES, predicted=CLASSES[::-1].copy(), num_classes=3, sample_weight=positive(B)
+    ),
+    "r2_score": lambda: call(
+        metrics.r2_score, truth=numbers(B, 2), predicted=numbers(B, 2, seed=1), sample_weight=positive(B)
+    ),
     "class_weights": lambda: call(nblstm.class_weights, class_weight={0: 0.5, 2: 2.0}, targets=CLASSES),
     "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
     "thread_policy": lambda: call(policy_in_force, serial_below=5, team_rows=4, team_above=3, team_patience=2),
+    "pad_sequences": lambda: call(nblstm.pad_sequences, sequences=[numbers(3, 2), numbers(1, 2)], dtype="float64"),
     "warmup_cosine": lambda: call(nblstm.warmup_cosine, peak=0.5, warmup=2, total=5, final=0.125),
     "SGD.__init__": lambda: call(nblstm.SGD, layers=[lstm()], lr=0.5, momentum=0.5, weight_decay=0.25, nesterov=True),
     "RMSprop.__init__": lambda: call(nblstm.RMSprop, layers=[lstm()], lr=0.5, alpha=0.5, eps=0.25, weight_decay=0.25),
@@ -254,6 +292,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "read_text": lambda: call(datasets.read_text, path=FILES["text"], encoding="utf-8"),
     "read_idx": lambda: call(datasets.read_idx, path=FILES["idx"]),
     "mnist": lambda: call(datasets.mnist, part="test", folder=str(FILES.path)),
+    "read_tagged": lambda: call(datasets.read_tagged, source=FILES["tagged"], encoding="utf-8"),
+    "read_tokens": lambda: call(datasets.read_tokens, source=FILES["tagged"], encoding="utf-8"),
+    "token_vocabulary": lambda: call(datasets.token_vocabulary, sentences=[["a", "b", "a"], ["b"]], size=3),
     "sentences": lambda: call(datasets.sentences, language="zh"),
     "split_words": lambda: call(datasets.split_words, text="a bee, a"),
     "split": lambda: call(datasets.split, tokens=tokens(30)),
@@ -263,23 +304,59 @@ CALLS: dict[str, Callable[[], Call]] = {
     "vocabulary_of": lambda: call(datasets.vocabulary_of, text="banana"),
     "TextTrainer.__init__": text_trainer,
     "BatchTrainer.__init__": batch_trainer,
+    "TagTrainer.__init__": tag_trainer,
     "Trainer.step": lambda: trained("step"),
     "Trainer.load_state_dict": lambda: trained("load_state_dict"),
     "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
     "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
     "TextSettings.__init__": lambda: call(
-        settings.TextSettings, **SETTINGS, text="file", encoding="utf-8", tokens="words", vocabulary_size=50, window=7
+        settings.TextSettings,
+        **SETTINGS,
+        text="file",
+        encoding="utf-8",
+        tokens="words",
+        vocabulary_size=50,
+        window=7,
+        embedding_size=3,
     ),
     "SequenceSettings.__init__": lambda: call(
-        settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}
+        settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}, target_scale=2.5
     ),
     "ImageSettings.__init__": lambda: call(
         settings.ImageSettings,
         **SETTINGS,
         bidirectional=True,
         class_weight="balanced",
+        target_scale=2.5,
         images="mnist",
         folder="here",
+    ),
+    "TaggingSettings.__init__": lambda: call(
+        settings.TaggingSettings,
+        **SETTINGS,
+        bidirectional=True,
+        class_weight={1: 2.0},
+        target_scale=2.5,
+        embedding_size=3,
+        ignore_index=7,
+    ),
+    "TaggedTextSettings.__init__": lambda: call(
+        settings.TaggedTextSettings,
+        **SETTINGS,
+        bidirectional=True,
+        class_weight="balanced",
+        target_scale=2.5,
+        embedding_size=3,
+        ignore_index=7,
+        file="file",
+        validation_file="other",
+        encoding="utf-8",
+        vocabulary_size=50,
+    ),
+    "TaggingJob.__init__": tagging_job,
+    "TaggedTextJob.__init__": lambda: call(
+        jobs.TaggedTextJob,
+        settings=settings.TaggedTextSettings(file=FILES["tagged"], hidden_size=2, batch_size=1),
     ),
     "TextJob.__init__": lambda: call(
         jobs.TextJob,
@@ -292,7 +369,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "RegressionJob.__init__": lambda: call(jobs.RegressionJob, **job_data(classes=False)),
     "ClassificationJob.__init__": lambda: call(jobs.ClassificationJob, **job_data(classes=True)),
-    "Run.create": lambda: call(create_run, folder=FILES.new(), job=jobs.RegressionJob(**job_data(classes=False))),
+    "Run.create": lambda: call(
+        create_run, folder=FILES.new(), job=jobs.RegressionJob(**job_data(classes=False)), numbered=True
+    ),
     "Run.resume": lambda: call(resume_run, folder=FILES["run"], kind=jobs.RegressionJob, given={"hidden_size": 2}),
     "baselines": lambda: call(baselines.baselines, training=tokens(30), validation=tokens(20), vocabulary_size=V),
     "ngram_probabilities": lambda: call(

@@ -194,7 +194,9 @@ def of_sequence(values: Any, annotation: str) -> Iterator[Case]:
     yield "one more", kind([*values, values[-1]]), OPEN
     yield "a set", {1, 2}, REFUSED
     yield "NumPy's numbers", np.arange(3), OPEN
-    inner = "State" if "State" in annotation or "Given" in annotation else ""
+    inner = (
+        "State" if "State" in annotation or "Given" in annotation else "ArrayLike" if "ArrayLike" in annotation else ""
+    )
     for position, member in enumerate(values):
         for label, value, what in replacements(member, inner):
             make = lambda one, position=position: kind([*values[:position], one, *values[position + 1 :]])  # noqa: E731

@@ -185,7 +185,7 @@ PROGRESS = [
     ],
     (("evaluations",), [EVALUATION | {"validation": None}]),
     *[(("settings", name), value) for name in ("hidden_size", "num_layers", "batch_size", "window") for value in SIZES],
-    *[(("settings", name), value) for name in ("learning_rate", "clip", "dropout") for value in ("x", [], -1.0, {})],
+    *[(("settings", name), value) for name in ("lr", "clip", "dropout") for value in ("x", [], -1.0, {})],
     (("settings", "text"), ["x"]),
     (("settings", "os.system"), "true"),
     *[(("trainer", name), value) for name in ("steps", "position") for value in (*NUMBERS, 1.5, 10**30, HUGE)],

@@ -1,0 +1,71 @@
+"""`pad_sequences`, and what is said of data in other forms than arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.small_jobs import QUICK, sequences
+
+from nblstm import LSTM, pad_sequences
+from nblstm.jobs import ClassificationJob
+
+
+def test_sequences_are_padded_and_read_as_they_were(rng: np.random.Generator) -> None:
+    ragged = [rng.normal(size=(count, 2)) for count in (3, 0, 5)]
+    x, lengths = pad_sequences(ragged)
+    assert (x.shape, x.dtype, lengths.tolist()) == ((5, 3, 2), np.dtype("float32"), [3, 0, 5])
+    lstm = LSTM(2, 4, seed=0)
+    y, _ = lstm(x, lengths=lengths)
+    for n in (0, 2):
+        np.testing.assert_array_equal(y[: lengths[n], n], lstm(ragged[n].astype("float32"))[0])
+    assert (x[3:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int64", "uint8", "bool", "float64"])
+def test_numbers_of_any_type_and_lists_are_taken(dtype: str) -> None:
+    x, lengths = pad_sequences([np.ones((2, 3), dtype), np.zeros((1, 3), dtype)], "float64")
+    assert (x.dtype, x.sum(), lengths.tolist()) == (np.dtype("float64"), 6, [2, 1])
+    assert pad_sequences([[1, 2], [], [3]])[0][:, :, 0].tolist() == [[1, 0, 3], [2, 0, 0]]
+
+
+def test_what_is_no_list_of_sequences_is_refused() -> None:
+    for given, message in (
+        ([], "sequences must be a list of one or more arrays"),
+        ("abc", "sequences must be a list"),
+        ([["a"]], r"sequences\[0\] must be an array of numbers"),
+        ([[1, 2], [[1, 2], [3]]], r"sequences\[1\] must be an array of numbers"),
+        ([[1, 2], 3], r"sequences\[1\] must be \(steps, features\), got shape \(\)"),
+        ([np.zeros((2, 3)), np.zeros((2, 4))], r"sequences\[1\] must have 3 features, as sequences\[0\] has, got 4"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            pad_sequences(given)
+
+
+class Tensor:
+    def detach(self) -> Tensor:
+        return self
+
+
+class Frame:
+    def to_numpy(self, dtype: str) -> np.ndarray:
+        return np.zeros((6, 20, 2), dtype)
+
+
+@pytest.mark.parametrize(
+    ("x", "line"),
+    [
+        ([np.zeros((3, 2)), np.zeros((4, 2))], r"nblstm\.pad_sequences\(training\.x\)"),
+        ([[0.0], [1.0]], r"np\.asarray\(training\.x\)"),
+        (Tensor(), r"training\.x\.detach\(\)\.numpy\(\)"),
+        (Frame(), r"training\.x\.to_numpy\('float32'\)"),
+        (np.zeros((6, 20, 2), "float16"), r"training\.x\.astype\('float32'\)"),
+        (np.zeros((6, 20, 2), int), r"training\.x\.astype\('float32'\)"),
+        (np.zeros((20, 6, 2), "float32"), r"training\.x\.transpose\(1, 0, 2\)"),
+    ],
+)
+def test_data_in_other_forms_are_refused_with_the_line_that_converts(x: Any, line: str) -> None:
+    good = sequences(ClassificationJob, 20, seed=0, unequal=False)
+    with pytest.raises((TypeError, ValueError), match=line):
+        ClassificationJob(QUICK, good._replace(x=x), good)

@@ -36,7 +36,7 @@ test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k l
 load: $(VENV)/.test ## run all tests three times beside four busy processes, then on one core: none may depend on speed (Linux; half an hour)
 	@$(VENV)/bin/python tools/test_under_load.py $(ARGS)
 
-GUARDED := tests/cells tests/layers tests/models tests/test_naive.py tests/test_losses.py tests/test_optim.py \
+GUARDED := tests/cells tests/layers tests/models tests/test_naive.py tests/losses tests/optim \
     $(patsubst %,tests/kernels/test_%.py,functions gradient products simd streaming sweeps tile together)
 
 guard: $(VENV)/.test ## run the tests of kernels and layers with a page without access after every array, then before it (Linux)

@@ -7,18 +7,19 @@ Layers
 Nets
     `Sequential` chains layers, `Composed` is the base of nets that are no chain, `Layer` that of layers of one's own.
 Models
-    `CharLM` and `WordLM` write text; `SequenceClassifier` and `SequenceRegressor` read a sequence and answer once.
+    `CharLM` and `WordLM` write text; `SequenceClassifier` and `SequenceRegressor` read a sequence and answer once;
+    `SequenceTagger` answers at every step.
 Training
     `cross_entropy`, `mse_loss`, `class_weights`, `softmax`, `log_softmax`; `SGD`, `RMSprop`, `Adam`, `AdamW`,
     `clip_grad_norm`, `warmup_cosine`; `gradcheck` holds any backward against differences.
-nblstm.runs, nblstm.jobs, nblstm.settings
+nblstm.runs, nblstm.jobs
     `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
 nblstm.training
     `BatchTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
 nblstm.weights
     Files, and weights to and from PyTorch, Keras, TensorFlow and ONNX.
 nblstm.datasets, nblstm.plot
-    Texts, images and made-up tasks; pictures of training, of gates and of nets.
+    Texts, images and made-up tasks, and `pad_sequences`; pictures of training, of gates and of nets.
 thread_policy
     When work is shared out among threads.
 
@@ -29,9 +30,8 @@ from typing import Any
 
 from nblstm import weights
 from nblstm.cells import Cell
-from nblstm.class_weights import class_weights
-from nblstm.clipping import clip_grad_norm
-from nblstm.gradcheck import gradcheck
+from nblstm.datasets.padding import pad_sequences
+from nblstm.gradcheck.compare import gradcheck
 from nblstm.kernels.policy import thread_policy
 from nblstm.layers import (
     GRU,
@@ -59,12 +59,13 @@ from nblstm.layers import (
     Softmax,
     Tanh,
 )
-from nblstm.losses import cross_entropy, mse_loss
+from nblstm.losses.class_weights import class_weights
+from nblstm.losses.loss_functions import cross_entropy, mse_loss
+from nblstm.losses.softmax import log_softmax, softmax
 from nblstm.models import CharLM, SequenceClassifier, SequenceRegressor, SequenceTagger, WordLM
-from nblstm.optim import SGD, Adam, AdamW, RMSprop
-from nblstm.padding import pad_sequences
-from nblstm.schedules import warmup_cosine
-from nblstm.softmax import log_softmax, softmax
+from nblstm.optim.clipping import clip_grad_norm
+from nblstm.optim.optimizers import SGD, Adam, AdamW, RMSprop
+from nblstm.optim.schedules import warmup_cosine
 
 __all__ = [
     "GRU", "LSTM", "RNN", "SGD", "Adam", "AdamW", "AdditiveAttention", "AttentionOverTime", "Cell", "CharLM",

@@ -16,7 +16,7 @@ from nblstm.bench.timing import Timing, medians
 from nblstm.bench.torch_models import TorchCharLM, torch_stream
 from nblstm.layers.single_step import LSTMCell
 from nblstm.models import CharLM
-from nblstm.optim import Adam
+from nblstm.optim.optimizers import Adam
 from nblstm.training import TextTrainer
 
 Works = dict[str, Callable[[], Any]]

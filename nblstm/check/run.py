@@ -11,7 +11,7 @@ import numpy as np
 
 from nblstm.check import accuracy
 from nblstm.check.recorded import Recording, largest_error, recorded
-from nblstm.gradcheck import gradcheck
+from nblstm.gradcheck.compare import gradcheck
 from nblstm.layers import GRU, LSTM, RNN, Embedding, GRUCell, Linear, LSTMCell, RNNCell
 
 GRADIENT, RECORDED = 1e-7, 1e-11

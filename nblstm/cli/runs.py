@@ -15,14 +15,14 @@ from click.core import ParameterSource
 from nblstm.cells import CELLS
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
 from nblstm.datasets.text import named
+from nblstm.jobs.settings import OPTIMIZERS, Settings, TextSettings
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
 from nblstm.models.network import no_effect
-from nblstm.settings import OPTIMIZERS, Settings, TextSettings
 
 if TYPE_CHECKING:
     from nblstm.jobs import Job
-    from nblstm.runs import Run
+    from nblstm.runs.run import Run
 
 DEFAULT = ParameterSource.DEFAULT
 EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
@@ -120,7 +120,7 @@ def trained(
 
     A new one is a job of `data`, of `given`, and of `defaults` where these say nothing.
     """
-    from nblstm.runs import Run
+    from nblstm.runs.run import Run
 
     if numba.config.DISABLE_JIT:
         refuse()  # before there is a folder
@@ -163,8 +163,8 @@ def trained(
 
 def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) -> None:
     """A finished run needs a new length to go on; it is told before its data are read, which may be gone."""
-    from nblstm.checkpoints import Checkpoint
-    from nblstm.run_folder import PICTURE
+    from nblstm.runs.checkpoints import Checkpoint
+    from nblstm.runs.folder import PICTURE
 
     checkpoint = Checkpoint.read(folder, kind, given)
     own, new = checkpoint.settings, checkpoint.settings_with(given)

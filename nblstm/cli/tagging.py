@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from nblstm.class_weights import BALANCED
 from nblstm.cli.group import POSITIVE, main
 from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
-from nblstm.settings import TaggedTextSettings
+from nblstm.jobs.settings import TaggedTextSettings
+from nblstm.losses.class_weights import BALANCED
 
 DEFAULTS = TaggedTextSettings(file="")
 

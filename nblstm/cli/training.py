@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from nblstm.class_weights import BALANCED
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
 from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
-from nblstm.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
+from nblstm.jobs.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
+from nblstm.losses.class_weights import BALANCED
 
 if TYPE_CHECKING:
     from nblstm.models import LanguageModel

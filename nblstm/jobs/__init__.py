@@ -3,10 +3,19 @@
 from nblstm.jobs.images import ImageJob
 from nblstm.jobs.job import Job
 from nblstm.jobs.sequences import ClassificationJob, RegressionJob, SequenceJob, Sequences
+from nblstm.jobs.settings import (
+    ImageSettings,
+    SequenceSettings,
+    Settings,
+    TaggedTextSettings,
+    TaggingSettings,
+    TextSettings,
+)
 from nblstm.jobs.tagging import TaggedTextJob, TaggingJob
 from nblstm.jobs.text import TextJob
 
 __all__ = [
-    "ClassificationJob", "ImageJob", "Job", "RegressionJob", "SequenceJob", "Sequences", "TaggedTextJob", "TaggingJob",
-    "TextJob",
+    "ClassificationJob", "ImageJob", "ImageSettings", "Job", "RegressionJob", "SequenceJob", "SequenceSettings",
+    "Sequences", "Settings", "TaggedTextJob", "TaggedTextSettings", "TaggingJob", "TaggingSettings", "TextJob",
+    "TextSettings",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from nblstm import datasets
 from nblstm.jobs.sequences import ClassificationJob, Sequences
-from nblstm.settings import ImageSettings
+from nblstm.jobs.settings import ImageSettings
 
 HELD_OUT = {"digits": 5, "mnist": 10}  # one image in so many, where there is no part made for the purpose
 MNIST_TEST_FILE = "t10k-images-idx3-ubyte"

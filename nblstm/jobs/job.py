@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nblstm.jobs.settings import SequenceSettings, Settings
 from nblstm.models import Network
-from nblstm.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from nblstm.settings import SequenceSettings, Settings
+from nblstm.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from nblstm.training import Trainer
 
 if TYPE_CHECKING:

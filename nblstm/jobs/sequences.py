@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nblstm.arguments import as_weights, check_array
-from nblstm.class_weights import class_weights
 from nblstm.jobs.job import Job, Metrics, form, optimizer
-from nblstm.labels import classes_of, encoded, has_labels
+from nblstm.jobs.settings import SequenceSettings
 from nblstm.layers.checks import check_lengths
-from nblstm.losses import cross_entropy, mse_loss
+from nblstm.losses.class_weights import class_weights
+from nblstm.losses.loss_functions import cross_entropy, mse_loss
 from nblstm.metrics import f1_scores, r2_score
 from nblstm.models import SequenceClassifier, SequenceModel, SequenceRegressor
-from nblstm.settings import SequenceSettings
+from nblstm.models.labels import classes_of, encoded, has_labels
 from nblstm.training import BatchTrainer, predict
 from nblstm.training.batches import check_form, other_layout
 

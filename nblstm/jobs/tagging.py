@@ -9,15 +9,15 @@ import numpy as np
 
 from nblstm import datasets
 from nblstm.arguments import check_array, check_integers
-from nblstm.class_weights import class_weights
 from nblstm.jobs.job import Job, form, optimizer
 from nblstm.jobs.sequences import CLASS_METRICS, Sequences, check_finite, digest_of
-from nblstm.labels import Label, classes_of, encoded, has_labels
+from nblstm.jobs.settings import TaggedTextSettings, TaggingSettings
 from nblstm.layers.checks import check_lengths
-from nblstm.losses import cross_entropy
+from nblstm.losses.class_weights import class_weights
+from nblstm.losses.loss_functions import cross_entropy
 from nblstm.metrics import f1_scores
+from nblstm.models.labels import Label, classes_of, encoded, has_labels
 from nblstm.models.tagger import IGNORED, SequenceTagger, as_vocabulary
-from nblstm.settings import TaggedTextSettings, TaggingSettings
 from nblstm.training import TagTrainer, predict
 from nblstm.training.tags import counted_targets
 

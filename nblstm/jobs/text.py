@@ -13,9 +13,9 @@ from nblstm import datasets
 from nblstm.arguments import as_choice, check_kind
 from nblstm.baselines import baselines
 from nblstm.jobs.job import Job, Metrics, form, optimizer
+from nblstm.jobs.settings import TextSettings
 from nblstm.models import CharLM, LanguageModel, WordLM
 from nblstm.plot.sheet import brief
-from nblstm.settings import TextSettings
 from nblstm.training import TextTrainer, evaluate
 
 VALIDATED = 200_000

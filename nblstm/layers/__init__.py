@@ -1,12 +1,12 @@
 """The layers: arguments checked, parameters owned, kernels called."""
 
-from nblstm.composed import Composed
-from nblstm.layer import Layer
 from nblstm.layers.activations import ReLU, Sigmoid, Softmax, Tanh
 from nblstm.layers.attention import AdditiveAttention, DotProductAttention
 from nblstm.layers.attention_over_time import AttentionOverTime
+from nblstm.layers.composed import Composed
 from nblstm.layers.dropout import Dropout
 from nblstm.layers.embedding import Embedding
+from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
 from nblstm.layers.normalisation import LayerNorm
 from nblstm.layers.pooling import LastOverTime, MaxOverTime, MeanOverTime

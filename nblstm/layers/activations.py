@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nblstm.layers.features import FeatureLayer
-from nblstm.parameters import Block
-from nblstm.softmax import softmax, softmax_backward
+from nblstm.layers.parameters import Block
+from nblstm.losses.softmax import softmax, softmax_backward
 
 
 class Activation(FeatureLayer):

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
-from nblstm.layer import Layer
 from nblstm.layers.checks import check_grads, check_lengths
 from nblstm.layers.features import in_dtype_of, in_order
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block, Shapes
 from nblstm.layers.pooling import inside
-from nblstm.parameters import Block, Shapes
-from nblstm.recording import Record
-from nblstm.softmax import softmax_backward
+from nblstm.layers.recording import Record
+from nblstm.losses.softmax import softmax_backward
 
 Gradients = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 

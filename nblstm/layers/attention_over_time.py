@@ -9,9 +9,9 @@ import numpy as np
 
 from nblstm.arguments import as_seed, as_size
 from nblstm.layers.attention import layout, masked_softmax, scale
+from nblstm.layers.parameters import Block
 from nblstm.layers.pooling import Pooling, inside
-from nblstm.parameters import Block
-from nblstm.softmax import softmax_backward
+from nblstm.losses.softmax import softmax_backward
 
 
 class AttentionOverTime(Pooling):

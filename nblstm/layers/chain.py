@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nblstm.composed import Composed
-from nblstm.layer import Layer
 from nblstm.layers.attention import Attention
+from nblstm.layers.composed import Composed
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.features import FeatureLayer
+from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
 from nblstm.layers.pooling import Pooling
 from nblstm.layers.sequence import SequenceLayer

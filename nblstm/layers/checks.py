@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nblstm.arguments import as_integers, check_array
-from nblstm.layer import Layer
-from nblstm.parameters import Block, fit_for_kernels
-from nblstm.recording import AnyTape, check_awaits, check_tape
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block, fit_for_kernels
+from nblstm.layers.recording import AnyTape, check_awaits, check_tape
 
 __all__ = [
     "AnyTape", "Given", "GivenPair", "Pair", "Returned", "State", "check_backward", "check_grads", "check_lengths",

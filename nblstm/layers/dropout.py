@@ -13,7 +13,7 @@ from nblstm.kernels.tag import ANY
 from nblstm.layers.dropout_keys import DropoutKeys
 from nblstm.layers.features import FeatureLayer, in_order
 from nblstm.layers.memory import address
-from nblstm.parameters import Block
+from nblstm.layers.parameters import Block
 
 
 class Dropout(DropoutKeys, FeatureLayer):

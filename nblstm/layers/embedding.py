@@ -8,9 +8,9 @@ from nblstm.arguments import as_seed, as_size, check_array
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.embedding import add_rows
 from nblstm.kernels.tag import ANY
-from nblstm.layer import Layer
 from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
-from nblstm.parameters import Block
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block
 
 
 class EmbeddingTape(AnyTape):

@@ -12,9 +12,9 @@ from nblstm.arguments import as_choice, as_flag, as_float, as_rate, as_seed, as_
 from nblstm.cells.cell import CELLS, Cell
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.units import check_compiles
-from nblstm.layer import Layer
 from nblstm.layers.checks import State
 from nblstm.layers.dropout_keys import DropoutKeys
+from nblstm.layers.layer import Layer
 from nblstm.layers.memory import padded
 from nblstm.layers.packs import Packs
 from nblstm.layers.stream import Stream

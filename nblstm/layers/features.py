@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_flag, check_array
-from nblstm.composed import Composed
-from nblstm.layer import Layer
 from nblstm.layers.checks import check_grads
-from nblstm.parameters import Block
-from nblstm.recording import Record, check_tape
+from nblstm.layers.composed import Composed
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block
+from nblstm.layers.recording import Record, check_tape
 
 
 def in_dtype_of(layer: Layer | Composed, name: str, array: np.ndarray) -> np.ndarray:

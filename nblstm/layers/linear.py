@@ -10,10 +10,10 @@ from nblstm.kernels.driver import threads_for
 from nblstm.kernels.gradient import scratch_size, sums_size, weight_gradient
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY
-from nblstm.layer import Layer
 from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
+from nblstm.layers.layer import Layer
 from nblstm.layers.memory import address, aligned_empty, aligned_zeros, apart_from, in_whole_numbers, padded, strides
-from nblstm.parameters import Block
+from nblstm.layers.parameters import Block
 
 ONE_SUM = np.zeros((1, 2), np.int64)  # a unit has one weighted sum, which takes the first block of rows
 

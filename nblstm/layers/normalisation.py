@@ -6,7 +6,7 @@ import numpy as np
 
 from nblstm.arguments import as_number, as_size
 from nblstm.layers.features import FeatureLayer
-from nblstm.parameters import Block
+from nblstm.layers.parameters import Block
 
 
 class LayerNorm(FeatureLayer):

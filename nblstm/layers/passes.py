@@ -14,10 +14,10 @@ from nblstm.kernels.plan import fill
 from nblstm.kernels.policy import POLICY
 from nblstm.kernels.tag import ANY
 from nblstm.layers.memory import address, apart_from, strides
+from nblstm.layers.parameters import Block
 from nblstm.layers.plans import plan_backward, plan_forward
 from nblstm.layers.steps import run_short
 from nblstm.layers.tape import Tape
-from nblstm.parameters import Block
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Engine

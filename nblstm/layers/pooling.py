@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_flag
-from nblstm.layer import Layer
 from nblstm.layers.checks import check_grads, check_lengths
 from nblstm.layers.features import in_dtype_of, in_order
-from nblstm.parameters import Block, Shapes
-from nblstm.recording import Record
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block, Shapes
+from nblstm.layers.recording import Record
 
 
 def inside(x: np.ndarray, within: np.ndarray | None, other: float = 0.0) -> np.ndarray:

@@ -23,8 +23,8 @@ from nblstm.layers.checks import (
 )
 from nblstm.layers.engine import Engine
 from nblstm.layers.memory import in_whole_numbers
+from nblstm.layers.parameters import Block
 from nblstm.layers.tape import Tape
-from nblstm.parameters import Block
 
 
 class SequenceLayer(Engine, Generic[Given, Returned]):

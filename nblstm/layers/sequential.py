@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_flag
-from nblstm.composed import Composed
-from nblstm.layer import Layer
 from nblstm.layers.chain import PASSED_ON, READY, check_chain, reads_steps, reads_width
 from nblstm.layers.checks import AnyTape, State, check_lengths, check_tape
+from nblstm.layers.composed import Composed
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.features import FeatureLayer, in_dtype_of
+from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
 from nblstm.layers.pooling import Pooling
+from nblstm.layers.recording import check_awaits
 from nblstm.layers.sequence import SequenceLayer
-from nblstm.recording import check_awaits
 
 
 class SequentialTape(AnyTape):

@@ -22,9 +22,9 @@ from nblstm.layers.checks import (
     state_members,
 )
 from nblstm.layers.engine import Engine
+from nblstm.layers.parameters import Block
 from nblstm.layers.recurrent import NONLINEARITIES
 from nblstm.layers.tape import Tape
-from nblstm.parameters import Block
 
 
 class CellLayer(Engine, Generic[Given, Returned]):

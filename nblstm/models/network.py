@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from nblstm import parameters, weights
+from nblstm import files
 from nblstm.arguments import as_float, as_rate, as_size
 from nblstm.cells import Cell, gru, lstm, rnn
 from nblstm.cells.recorded import as_cell, as_record, cell_of, record_of
-from nblstm.composed import Composed
-from nblstm.layer import Layer
-from nblstm.layers import checks
+from nblstm.layers import checks, parameters
+from nblstm.layers.composed import Composed
 from nblstm.layers.engine import as_formulation
+from nblstm.layers.layer import Layer
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 
 CLASSES: dict[Cell, Callable[..., LSTM | GRU | RNN]] = {
@@ -55,7 +55,7 @@ class Network(Composed):
         """Write weights and settings to one safetensors file, atomically."""
         tensors = self.state_dict()
         config = self.config | {"cell": record_of(self.recurrent.cell)}
-        weights.save(path, tensors, {self._format(): weights.seal(config, tensors)})
+        files.save(path, tensors, {self._format(): files.seal(config, tensors)})
 
     @classmethod
     def load(cls, path: str | Path, cell: Cell | None = None) -> Self:
@@ -72,13 +72,13 @@ class Network(Composed):
         ValueError
             A damaged file, or one that holds something else; a cell that is missing, or another than the file's.
         """
-        tensors, metadata = weights.load_with_metadata(path)
+        tensors, metadata = files.load_with_metadata(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
         if len(kinds) != 1:
             raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
         ((form, kind),) = kinds.items()
         with _damage_named(path):
-            config = weights.unseal(metadata[form], tensors)
+            config = files.unseal(metadata[form], tensors)
             record = as_record(config["cell"])
         config["cell"] = cell_of(record, cell, str(path), "cell=...")
         with _damage_named(path):

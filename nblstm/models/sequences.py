@@ -10,9 +10,9 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.cells import Cell
-from nblstm.labels import Label, as_classes, decoded
 from nblstm.layers.linear import Linear
-from nblstm.losses import cross_entropy, mse_loss
+from nblstm.losses.loss_functions import cross_entropy, mse_loss
+from nblstm.models.labels import Label, as_classes, decoded
 from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 from nblstm.arguments import as_flag, as_seed, as_size, check_array, check_integers, shown
 from nblstm.datasets.tagged import as_sentences
 from nblstm.datasets.words_of_text import UNKNOWN
-from nblstm.labels import Label, as_classes, decoded
-from nblstm.layer import Layer
 from nblstm.layers.embedding import Embedding
+from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
-from nblstm.losses import cross_entropy
+from nblstm.losses.loss_functions import cross_entropy
+from nblstm.models.labels import Label, as_classes, decoded
 from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nblstm.layer import Layer
+from nblstm.layers.layer import Layer
 from nblstm.plot.colours import COLOURS, GREY
 from nblstm.plot.drawings.pen import Pen
 from nblstm.plot.sheet import NAMES

@@ -10,9 +10,9 @@ import numpy as np
 
 from nblstm.arguments import as_size, as_weights, check_array, check_kind
 from nblstm.layers.checks import check_lengths
+from nblstm.layers.parameters import as_found
 from nblstm.models import SequenceModel, SequenceTagger
-from nblstm.optim import Optimizer
-from nblstm.parameters import as_found
+from nblstm.optim.optimizers import Optimizer
 from nblstm.training.shuffled import ShuffledTrainer
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nblstm.arguments import as_integer, as_size
 from nblstm.models import Network
-from nblstm.optim import Optimizer
+from nblstm.optim.optimizers import Optimizer
 from nblstm.training.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from nblstm.arguments import as_integers, as_size, as_weights, check_kind
 from nblstm.layers.checks import check_lengths
 from nblstm.models.tagger import IGNORED, SequenceTagger
-from nblstm.optim import Optimizer
+from nblstm.optim.optimizers import Optimizer
 from nblstm.training.shuffled import ShuffledTrainer
 
 if TYPE_CHECKING:

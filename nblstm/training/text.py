@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_size, check_array, check_kind
-from nblstm.losses import cross_entropy
+from nblstm.losses.loss_functions import cross_entropy
 from nblstm.models import LanguageModel
-from nblstm.optim import Optimizer
+from nblstm.optim.optimizers import Optimizer
 from nblstm.training.trainer import Trainer
 
 IGNORED = -1  # the target of places that only fill up a batch

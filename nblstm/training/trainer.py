@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nblstm.arguments import as_number, as_size, check_kind
-from nblstm.clipping import clip_grad_norm
 from nblstm.models import Network
-from nblstm.optim import Optimizer
+from nblstm.optim.clipping import clip_grad_norm
+from nblstm.optim.optimizers import Optimizer
 
 
 class Trainer(ABC):

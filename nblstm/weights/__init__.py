@@ -1,6 +1,6 @@
 """Weights in files of our own, and in the forms that others have: PyTorch, Keras, TensorFlow, ONNX, RTNeural, NAM."""
 
-from nblstm.weights.files import atomic_write, load, load_with_metadata, save, seal, unseal
+from nblstm.files import atomic_write, load, load_with_metadata, save, seal, unseal
 from nblstm.weights.keras import from_keras, to_keras
 from nblstm.weights.nam import from_nam, to_nam
 from nblstm.weights.onnx import from_onnx, to_onnx

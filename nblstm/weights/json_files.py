@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nblstm.arguments import as_path
-from nblstm.weights.files import atomic_write, check_file
+from nblstm.files import atomic_write, check_file
 
 
 def read_json(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:

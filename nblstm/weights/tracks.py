@@ -9,9 +9,9 @@ import numpy as np
 
 from nblstm.arguments import DTYPES
 from nblstm.cells import gru, lstm, rnn
+from nblstm.layers.parameters import as_found
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 from nblstm.layers.sequence import SequenceLayer
-from nblstm.parameters import as_found
 
 SHARED = (lstm.LSTM, lstm.PEEPHOLE, gru.GRU, rnn.RNN_TANH, rnn.RNN_RELU)  # cells that other libraries have too
 KINDS: dict[int, type[LSTM | GRU | RNN]] = {4: LSTM, 3: GRU, 1: RNN}  # by the number of their gates

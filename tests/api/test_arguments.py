@@ -21,21 +21,20 @@ from support.public_calls import CALLS
 from support.replacements import OPEN, REFUSED, Same, replacements
 
 from nblstm import Cell, plot, runs, training
-from nblstm.composed import Composed
 from nblstm.gradcheck import GradientError
+from nblstm.jobs import Settings
 from nblstm.jobs.job import Job
-from nblstm.layer import Layer
+from nblstm.layers.composed import Composed
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block
 from nblstm.layers.stream import Stream
 from nblstm.layers.tape import Tape
 from nblstm.models import Network
 from nblstm.optim import Optimizer
-from nblstm.parameters import Block
-from nblstm.settings import Settings
 
 MODULES = (
-    "nblstm", "nblstm.baselines", "nblstm.clipping", "nblstm.composed", "nblstm.datasets", "nblstm.environment",
-    "nblstm.gradcheck", "nblstm.jobs", "nblstm.layer", "nblstm.layers", "nblstm.losses", "nblstm.metrics",
-    "nblstm.models", "nblstm.optim", "nblstm.plot", "nblstm.runs", "nblstm.schedules", "nblstm.settings",
+    "nblstm", "nblstm.baselines", "nblstm.datasets", "nblstm.environment", "nblstm.gradcheck", "nblstm.jobs",
+    "nblstm.layers", "nblstm.losses", "nblstm.metrics", "nblstm.models", "nblstm.optim", "nblstm.plot", "nblstm.runs",
     "nblstm.training", "nblstm.weights",
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.

@@ -19,9 +19,8 @@ from click.testing import CliRunner
 from support.processes import run
 
 from nblstm.cli import main
-from nblstm.jobs import TextJob
+from nblstm.jobs import TextJob, TextSettings
 from nblstm.runs import Run
-from nblstm.settings import TextSettings
 from nblstm.training import Trainer
 
 

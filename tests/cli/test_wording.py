@@ -17,8 +17,7 @@ from nblstm import CharLM
 from nblstm.cells import CELLS
 from nblstm.cli import main
 from nblstm.cli.group import in_options
-from nblstm.jobs import TextJob
-from nblstm.settings import ImageSettings, TaggedTextSettings, TextSettings
+from nblstm.jobs import ImageSettings, TaggedTextSettings, TextJob, TextSettings
 from nblstm.training import Trainer
 
 

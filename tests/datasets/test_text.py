@@ -19,9 +19,8 @@ import pytest
 
 from nblstm.baselines import baselines, ngram_probabilities
 from nblstm.datasets import encode, load_text, read_text, split, streams, text_sources, vocabulary_of
-from nblstm.jobs import TextJob
+from nblstm.jobs import TextJob, TextSettings
 from nblstm.ngrams import Numbers
-from nblstm.settings import TextSettings
 
 
 def test_python_reference_is_long_english_text() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import nblstm
+from nblstm.layers.recording import Recorder
 from nblstm.layers.single_step import CellLayer
-from nblstm.recording import Recorder
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "layers.md").read_text(encoding="utf-8")
 

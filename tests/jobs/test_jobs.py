@@ -19,9 +19,17 @@ from support.small_jobs import QUICK, sequences
 from nblstm import SGD, SequenceRegressor, class_weights, cross_entropy
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, encode_words, split_words, word_vocabulary
-from nblstm.jobs import ClassificationJob, Job, RegressionJob, Sequences, TextJob
+from nblstm.jobs import (
+    ClassificationJob,
+    ImageSettings,
+    Job,
+    RegressionJob,
+    Sequences,
+    SequenceSettings,
+    TextJob,
+    TextSettings,
+)
 from nblstm.metrics import f1_scores
-from nblstm.settings import ImageSettings, SequenceSettings, TextSettings
 from nblstm.training import BatchTrainer, evaluate
 
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from nblstm.datasets import read_tagged, read_tokens, token_vocabulary
-from nblstm.jobs import Sequences, TaggedTextJob, TaggingJob
+from nblstm.jobs import Sequences, TaggedTextJob, TaggedTextSettings, TaggingJob, TaggingSettings
 from nblstm.metrics import f1_scores
 from nblstm.runs import Run
-from nblstm.settings import TaggedTextSettings, TaggingSettings
 
 QUICK = TaggingSettings(hidden_size=7, batch_size=8, epochs=12, lr=0.03, dropout=0.3, num_layers=2, seed=2)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nblstm
-from nblstm.parameters import Block
+from nblstm.layers.parameters import Block
 from nblstm.training import TextTrainer
 
 X = np.random.default_rng(5).standard_normal((4, 3, 5), dtype="float32")

@@ -11,8 +11,8 @@ import pytest
 
 from nblstm import Cell, CharLM, Recurrent, SequenceClassifier, cross_entropy, weights
 from nblstm.cells import CELLS
+from nblstm.layers.parameters import Block
 from nblstm.models import language
-from nblstm.parameters import Block
 
 VOCABULARY = "\nabcé"
 FORMS = [(name, form) for name in naive.CELLS for form in ("split", "concat")[: 1 if CELLS[name].apart else 2]]

@@ -187,7 +187,7 @@ def test_weight_blocks_are_to_scale_and_in_the_gates_colours(ax: Axes) -> None:
     assert "LSTM(30, 20): 4,160 parameters" in words
 
 
-LAYERS: dict[str, Callable[[], nblstm.layer.Layer]] = {
+LAYERS: dict[str, Callable[[], nblstm.Layer]] = {
     "lstm": lambda: nblstm.LSTM(28, 128),
     "wide": lambda: nblstm.LSTM(200, 1000, formulation="concat", peephole=True),
     "deep": lambda: nblstm.LSTM(7, 3, num_layers=2, bidirectional=True),

@@ -23,9 +23,8 @@ from support.processes import own_mounts, run
 
 from nblstm import CharLM, weights
 from nblstm.cli import main
-from nblstm.jobs import TextJob
+from nblstm.jobs import TextJob, TextSettings
 from nblstm.runs import Run
-from nblstm.settings import TextSettings
 
 NAMES = ("model.safetensors", "checkpoint.safetensors", "best.safetensors")
 POINTS = 36

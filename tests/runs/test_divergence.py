@@ -15,11 +15,10 @@ import pytest
 from support.small_jobs import QUICK, sequences
 
 from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, clip_grad_norm, weights
-from nblstm.jobs import ClassificationJob
+from nblstm.jobs import ClassificationJob, SequenceSettings
 from nblstm.models import Network
 from nblstm.optim import Optimizer
 from nblstm.runs import Run
-from nblstm.settings import SequenceSettings
 from nblstm.training import BatchTrainer, TextTrainer, Trainer
 
 SETTINGS = replace(QUICK, epochs=None, steps=12)  # an evaluation after each fifth

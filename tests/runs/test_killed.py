@@ -20,9 +20,8 @@ from support.processes import run_python, wait_until
 from tqdm import tqdm
 
 from nblstm import weights
-from nblstm.jobs import TextJob
+from nblstm.jobs import TextJob, TextSettings
 from nblstm.runs import Run
-from nblstm.settings import TextSettings
 
 KILLS = 50
 CHECKPOINT = "checkpoint.safetensors"

@@ -11,12 +11,11 @@ import pytest
 from support.small_jobs import QUICK, sequences
 
 from nblstm import weights
-from nblstm.checkpoints import Checkpoint
-from nblstm.jobs import ClassificationJob, Job, TextJob
-from nblstm.run_folder import PICTURE
+from nblstm.jobs import ClassificationJob, Job, Settings, TextJob, TextSettings
+from nblstm.optim import warmup_cosine
 from nblstm.runs import Run
-from nblstm.schedules import warmup_cosine
-from nblstm.settings import Settings, TextSettings
+from nblstm.runs.checkpoints import Checkpoint
+from nblstm.runs.folder import PICTURE
 from nblstm.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -14,12 +14,11 @@ import pytest
 from support.small_jobs import QUICK, sequences
 
 from nblstm import weights
-from nblstm.checkpoints import FORMAT
-from nblstm.jobs import ClassificationJob, RegressionJob, Sequences, TextJob
+from nblstm.jobs import ClassificationJob, RegressionJob, Sequences, Settings, TextJob, TextSettings
 from nblstm.models import SequenceClassifier
-from nblstm.run_length import steps_between_evaluations
 from nblstm.runs import Run
-from nblstm.settings import Settings, TextSettings
+from nblstm.runs.checkpoints import FORMAT
+from nblstm.runs.length import steps_between_evaluations
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

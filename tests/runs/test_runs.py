@@ -16,9 +16,8 @@ import pytest
 from support.small_jobs import QUICK, sequences
 
 from nblstm import CharLM, SequenceClassifier, weights
-from nblstm.jobs import ClassificationJob, Job, RegressionJob, TextJob
+from nblstm.jobs import ClassificationJob, Job, RegressionJob, SequenceSettings, TextJob, TextSettings
 from nblstm.runs import Run
-from nblstm.settings import SequenceSettings, TextSettings
 from nblstm.training import TextTrainer, Trainer, predict
 
 FILES = {"best.safetensors", "checkpoint.safetensors", "loss.png", "model.safetensors", "run.json"}

@@ -15,9 +15,8 @@ from support.small_jobs import QUICK, sequences
 from nblstm import Cell, Recurrent, SequenceRegressor, weights
 from nblstm.cells import CELLS
 from nblstm.cli import main
-from nblstm.jobs import RegressionJob, TextJob
+from nblstm.jobs import RegressionJob, SequenceSettings, TextJob, TextSettings
 from nblstm.runs import Run
-from nblstm.settings import SequenceSettings, TextSettings
 
 COUPLED = own_cells.COUPLED
 DATA = sequences(RegressionJob, 40, 1), sequences(RegressionJob, 20, 2)

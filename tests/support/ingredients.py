@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import nblstm
-from nblstm import jobs, runs, settings, training, weights
+from nblstm import jobs, runs, training, weights
 from nblstm.cells import sigmoid, tanh
 
 Call = tuple[Callable, dict[str, Any]]
@@ -174,7 +174,7 @@ def job_data(classes: bool) -> dict[str, Any]:
     """Settings and two parts of sequences."""
     training, validation = (np.arange(8) % 3, CLASSES) if classes else (numbers(8, 2), numbers(B, 2))
     return {
-        "settings": settings.SequenceSettings(hidden_size=2, batch_size=2),
+        "settings": jobs.SequenceSettings(hidden_size=2, batch_size=2),
         "training": jobs.Sequences(numbers(T, 8, I), training),
         "validation": jobs.Sequences(X, validation),
     }
@@ -201,7 +201,7 @@ def tag_trainer() -> Call:
 
 def tagging_job() -> Call:
     return jobs.TaggingJob, {
-        "settings": settings.TaggingSettings(hidden_size=2, batch_size=2),
+        "settings": jobs.TaggingSettings(hidden_size=2, batch_size=2),
         "training": jobs.Sequences(tokens(T, B) % 2, tokens(T, B) % 3),
         "validation": jobs.Sequences(tokens(T, B) % 2, tokens(T, B) % 3),
         "vocabulary": ["<unk>", "x"],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import nblstm
-from nblstm import baselines, datasets, jobs, metrics, plot, settings, training, weights
+from nblstm import baselines, datasets, jobs, metrics, plot, training, weights
 from nblstm.cells import CELLS
 from nblstm.layers.stream import Stream
 from support.ingredients import (
@@ -310,7 +310,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "evaluate": lambda: call(training.evaluate, model=characters(), tokens=tokens(30), batch_size=2, window=5),
     "predict": lambda: call(training.predict, model=classifier(), x=X, lengths=LENGTHS, batch_size=2),
     "TextSettings.__init__": lambda: call(
-        settings.TextSettings,
+        jobs.TextSettings,
         **SETTINGS,
         text="file",
         encoding="utf-8",
@@ -320,10 +320,10 @@ CALLS: dict[str, Callable[[], Call]] = {
         embedding_size=3,
     ),
     "SequenceSettings.__init__": lambda: call(
-        settings.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}, target_scale=2.5
+        jobs.SequenceSettings, **SETTINGS, bidirectional=True, class_weight={1: 2.0}, target_scale=2.5
     ),
     "ImageSettings.__init__": lambda: call(
-        settings.ImageSettings,
+        jobs.ImageSettings,
         **SETTINGS,
         bidirectional=True,
         class_weight="balanced",
@@ -332,7 +332,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         folder="here",
     ),
     "TaggingSettings.__init__": lambda: call(
-        settings.TaggingSettings,
+        jobs.TaggingSettings,
         **SETTINGS,
         bidirectional=True,
         class_weight={1: 2.0},
@@ -341,7 +341,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         ignore_index=7,
     ),
     "TaggedTextSettings.__init__": lambda: call(
-        settings.TaggedTextSettings,
+        jobs.TaggedTextSettings,
         **SETTINGS,
         bidirectional=True,
         class_weight="balanced",
@@ -356,16 +356,16 @@ CALLS: dict[str, Callable[[], Call]] = {
     "TaggingJob.__init__": tagging_job,
     "TaggedTextJob.__init__": lambda: call(
         jobs.TaggedTextJob,
-        settings=settings.TaggedTextSettings(file=FILES["tagged"], hidden_size=2, batch_size=1),
+        settings=jobs.TaggedTextSettings(file=FILES["tagged"], hidden_size=2, batch_size=1),
     ),
     "TextJob.__init__": lambda: call(
         jobs.TextJob,
-        settings=settings.TextSettings(text=FILES["text"], hidden_size=2, num_layers=1, batch_size=1, window=5),
+        settings=jobs.TextSettings(text=FILES["text"], hidden_size=2, num_layers=1, batch_size=1, window=5),
         shorten=["batch_size", "window"],
     ),
     "ImageJob.__init__": lambda: call(
         jobs.ImageJob,
-        settings=settings.ImageSettings(hidden_size=2, images="mnist", folder=str(FILES.path), batch_size=1),
+        settings=jobs.ImageSettings(hidden_size=2, images="mnist", folder=str(FILES.path), batch_size=1),
     ),
     "RegressionJob.__init__": lambda: call(jobs.RegressionJob, **job_data(classes=False)),
     "ClassificationJob.__init__": lambda: call(jobs.ClassificationJob, **job_data(classes=True)),

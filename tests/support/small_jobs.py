@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nblstm.jobs import ClassificationJob, Job, Sequences
-from nblstm.settings import SequenceSettings
+from nblstm.jobs import ClassificationJob, Job, Sequences, SequenceSettings
 
 QUICK = SequenceSettings(hidden_size=7, batch_size=8, epochs=3, dropout=0.3, num_layers=2, evaluate_every=5, seed=2)
 

@@ -7,9 +7,8 @@ import numpy as np
 import nblstm
 from nblstm.cells import CELLS
 from nblstm.datasets import encode, streams
-from nblstm.jobs import RegressionJob, Sequences
+from nblstm.jobs import RegressionJob, Sequences, SequenceSettings
 from nblstm.runs import Run
-from nblstm.settings import SequenceSettings
 from nblstm.training import TextTrainer
 
 Pair = tuple[np.ndarray, np.ndarray]

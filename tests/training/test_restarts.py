@@ -16,7 +16,7 @@ import pytest
 
 from nblstm import SGD, Adam, AdamW, CharLM, RMSprop, SequenceClassifier, SequenceRegressor
 from nblstm.cells import CELLS
-from nblstm.settings import TextSettings
+from nblstm.jobs import TextSettings
 from nblstm.training import BatchTrainer, TextTrainer, Trainer
 
 CLIP = TextSettings.clip

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from nblstm import CharLM
-from nblstm.jobs import ClassificationJob, Sequences
+from nblstm.jobs import ClassificationJob, Sequences, SequenceSettings
 from nblstm.models import Network
 from nblstm.runs import Run
-from nblstm.settings import SequenceSettings
 
 FLIPS = 1000
 

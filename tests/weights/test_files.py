@@ -13,7 +13,7 @@ import pytest
 from support.processes import run_python
 
 from nblstm import weights
-from nblstm.layer import Layer
+from nblstm.layers.layer import Layer
 
 
 @pytest.fixture

@@ -19,12 +19,11 @@ from click.testing import CliRunner
 
 import nblstm
 from nblstm import CharLM, weights
-from nblstm.checkpoints import FORMAT
 from nblstm.cli import main
-from nblstm.jobs import TextJob
+from nblstm.jobs import TextJob, TextSettings
 from nblstm.models import Network
 from nblstm.runs import Run
-from nblstm.settings import TextSettings
+from nblstm.runs.checkpoints import FORMAT
 
 PACKAGE = Path(nblstm.__file__).parent
 HUGE = 10**9

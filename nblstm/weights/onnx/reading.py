@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from nblstm.arguments import as_path, as_size
+from nblstm.files import check_file
 from nblstm.layers.recurrent import GRU, LSTM, RNN
-from nblstm.weights.files import check_file
 from nblstm.weights.onnx.form import (
     ACTIVATIONS,
     BACK,

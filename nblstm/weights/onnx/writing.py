@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nblstm.arguments import as_flag
+from nblstm.files import atomic_write
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 from nblstm.layers.sequence import SequenceLayer
 from nblstm.layers.sequential import Sequential
 from nblstm.layers.single_step import CellLayer
-from nblstm.weights.files import atomic_write
+from nblstm.models import LanguageModel, Network, SequenceModel
 from nblstm.weights.onnx.form import require_onnx
 from nblstm.weights.onnx.graph import Graph
-
-if TYPE_CHECKING:
-    from nblstm.models import LanguageModel, Network, SequenceModel
 
 STATE = "the state (h_0, and c_0 of an LSTM) is zeros at first, then what came out as h_n and c_n"
 
@@ -91,8 +89,6 @@ class _Writer:
     """One model as a graph, with the inputs, outputs and words that its kind has."""
 
     def __init__(self, onnx: ModuleType, model: Any, lengths: bool, streaming: bool) -> None:
-        from nblstm.models import LanguageModel, SequenceModel
-
         self.graph = Graph(onnx, type(model).__name__)
         self.with_lengths, self.streaming = lengths, streaming
         if isinstance(model, SequenceLayer):

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from nblstm import weights
-from nblstm.clipping import clip_grad_norm
-from nblstm.layer import Layer
-from nblstm.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from nblstm.schedules import warmup_cosine
+from nblstm.layers.layer import Layer
+from nblstm.optim import SGD, Adam, AdamW, Optimizer, RMSprop, warmup_cosine
+from nblstm.optim.clipping import clip_grad_norm
 
 DTYPES = ("float32", "float64")
 CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [

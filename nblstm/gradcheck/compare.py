@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nblstm.arguments import as_integer, as_number, as_size, check_kind
-from nblstm.composed import Composed
-from nblstm.layer import Layer
+from nblstm.gradcheck.subject import Subject
 from nblstm.layers.checks import State
-from nblstm.subject import Subject
+from nblstm.layers.composed import Composed
+from nblstm.layers.layer import Layer
 
 
 @dataclass(frozen=True)

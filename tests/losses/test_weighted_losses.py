@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nblstm import class_weights, cross_entropy, mse_loss
-from nblstm.class_weights import as_class_weight
+from nblstm.losses.class_weights import as_class_weight
 
 DTYPES = {"float32": 2e-6, "float64": 1e-14}
 WEIGHT = np.array([0.5, 2.0, 0.0, 1.0, 3.0])

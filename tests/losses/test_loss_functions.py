@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from nblstm.losses import cross_entropy, mse_loss
+from nblstm.losses.loss_functions import cross_entropy, mse_loss
 
 DTYPES = ("float32", "float64")
 EPS = {"float32": 2e-6, "float64": 1e-14}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nblstm.composed import Composed
-from nblstm.layer import Layer
 from nblstm.layers.checks import State, join_state
+from nblstm.layers.composed import Composed
 from nblstm.layers.dropout_keys import DropoutKeys
+from nblstm.layers.layer import Layer
 from nblstm.layers.sequence import SequenceLayer
 from nblstm.layers.sequential import Sequential
 from nblstm.layers.single_step import CellLayer

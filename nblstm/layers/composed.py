@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from nblstm import parameters
 from nblstm.arguments import check_kind
-from nblstm.layer import Layer
-from nblstm.parameters import Block, Views
-from nblstm.recording import Recorder
+from nblstm.layers import parameters
+from nblstm.layers.layer import Layer
+from nblstm.layers.parameters import Block, Views
+from nblstm.layers.recording import Recorder
 
 
 class Composed(Recorder):

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numba import prange
 
-from nblstm import parameters
 from nblstm.arguments import as_flag, as_number, as_rate, as_size
-from nblstm.clipping import Trained, check_layers
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
-from nblstm.parameters import fit_for_kernels
+from nblstm.layers import parameters
+from nblstm.layers.parameters import fit_for_kernels
+from nblstm.optim.clipping import Trained, check_layers
 
 # Every number a kernel gets has the dtype of the arrays, and 1 - beta and the like are taken beforehand in float64: so
 # a float32 kernel stays in float32, with PyTorch's own scalars.
@@ -217,7 +217,7 @@ class SGD(Optimizer):
 
     Examples
     --------
-    >>> from nblstm.layer import Layer
+    >>> from nblstm.layers.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> SGD([layer], lr=0.1).step()
@@ -266,7 +266,7 @@ class RMSprop(Optimizer):
 
     Examples
     --------
-    >>> from nblstm.layer import Layer
+    >>> from nblstm.layers.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> RMSprop([layer], lr=0.1, alpha=0.75).step()
@@ -319,7 +319,7 @@ class Adam(Optimizer):
 
     Examples
     --------
-    >>> from nblstm.layer import Layer
+    >>> from nblstm.layers.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [1, -2]
     >>> Adam([layer], lr=0.1).step()
@@ -370,7 +370,7 @@ class AdamW(Adam):
 
     Examples
     --------
-    >>> from nblstm.layer import Layer
+    >>> from nblstm.layers.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> with layer.editing() as p:
     ...     p.flat[:] = 1

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from nblstm import parameters
 from nblstm.arguments import as_dtype
-from nblstm.parameters import Block, Shapes
-from nblstm.recording import Recorder
+from nblstm.layers import parameters
+from nblstm.layers.parameters import Block, Shapes
+from nblstm.layers.recording import Recorder
 
 
 class Layer(Recorder):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblstm import checkpoints, weights
-from nblstm.checkpoints import CHECKPOINT
+from nblstm import files
 from nblstm.models import Network
-from nblstm.safeguards import alone
+from nblstm.runs import checkpoints
+from nblstm.runs.checkpoints import CHECKPOINT
+from nblstm.runs.safeguards import alone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +81,7 @@ class RunFolder:
         self._seen = checkpoints.write(self.path, tensors, data)
         model.save(self.path / MODEL)
         text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-        with weights.atomic_write(self.path / REPORT) as file:
+        with files.atomic_write(self.path / REPORT) as file:
             file.write(text.encode("utf-8", "backslashreplace"))  # the name of a file may be no UTF-8
 
     def save_best(self, model: Network) -> None:
@@ -98,7 +99,7 @@ class RunFolder:
     def draw(self, pictures: Mapping[str, Figure]) -> None:
         """Write figures as files of these names."""
         for name, figure in pictures.items():
-            with weights.atomic_write(self.path / name) as file:
+            with files.atomic_write(self.path / name) as file:
                 figure.savefig(file, format="png", dpi=120)
 
 

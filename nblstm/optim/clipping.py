@@ -9,10 +9,10 @@ import numpy as np
 from numba import prange
 
 from nblstm.arguments import as_number
-from nblstm.composed import Composed
 from nblstm.kernels.driver import Driver, threads_for
 from nblstm.kernels.tag import ANY, Tag
-from nblstm.layer import Layer
+from nblstm.layers.composed import Composed
+from nblstm.layers.layer import Layer
 
 RUN = 4096
 """Numbers that a thread sums at a stretch; fixed, so that the sum does not depend on how many threads there are."""
@@ -81,7 +81,7 @@ def clip_grad_norm(layers: Trained, max_norm: float) -> float:
 
     Examples
     --------
-    >>> from nblstm.layer import Layer
+    >>> from nblstm.layers.layer import Layer
     >>> layer = Layer({"weight": (2,)}, "float64")
     >>> layer.flat_grads[:] = [3, 4]
     >>> clip_grad_norm([layer], 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nblstm.jobs import Job
-from nblstm.settings import Settings
+from nblstm.jobs.settings import Settings
 
 
 def total_steps(settings: Settings, job: Job) -> int | None:

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from nblstm import checkpoints, environment, parameters, reporting
+from nblstm import environment
 from nblstm.arguments import as_flag, as_number, as_path, check_kind
-from nblstm.checkpoints import Checkpoint, damage_named
 from nblstm.jobs import Job
+from nblstm.jobs.settings import Settings
+from nblstm.layers import parameters
 from nblstm.models import Network
-from nblstm.run_folder import BEST, NoFolder, RunFolder
-from nblstm.run_length import steps_between_evaluations, total_steps
-from nblstm.safeguards import interrupt
-from nblstm.schedules import warmup_cosine
-from nblstm.settings import Settings
+from nblstm.optim.schedules import warmup_cosine
+from nblstm.runs import checkpoints, reporting
+from nblstm.runs.checkpoints import Checkpoint, damage_named
+from nblstm.runs.folder import BEST, NoFolder, RunFolder
+from nblstm.runs.length import steps_between_evaluations, total_steps
+from nblstm.runs.safeguards import interrupt
 
 SAVED_EVERY = 300.0
 """Seconds after which a run is saved where no evaluation is due."""
@@ -52,8 +54,8 @@ class Run:
     --------
     >>> import numpy as np, tempfile
     >>> from nblstm.jobs import RegressionJob, Sequences
-    >>> from nblstm.runs import Run
-    >>> from nblstm.settings import SequenceSettings
+    >>> from nblstm.runs.run import Run
+    >>> from nblstm.jobs.settings import SequenceSettings
     >>> x = np.random.default_rng(0).normal(size=(12, 90, 1)).astype("float32")
     >>> training, validation = Sequences(x[:, :60], x[-1, :60]), Sequences(x[:, 60:], x[-1, 60:])
     >>> job = RegressionJob(SequenceSettings(hidden_size=8, epochs=3), training, validation)

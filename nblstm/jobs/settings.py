@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text, shown
 from nblstm.cells import CELLS, Cell
 from nblstm.cells.recorded import as_cell, record_of
-from nblstm.class_weights import as_class_weight
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
 from nblstm.layers.engine import as_formulation
+from nblstm.losses.class_weights import as_class_weight
 
 LENGTHS = ("steps", "epochs", "minutes")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")

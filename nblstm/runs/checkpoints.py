@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nblstm import weights
+from nblstm import files
 from nblstm.arguments import as_float, as_number, as_path, as_size, check_kind, shown
 from nblstm.cells.recorded import as_record, cell_of
 from nblstm.jobs import Job
-from nblstm.settings import LENGTHS, Settings
+from nblstm.jobs.settings import LENGTHS, Settings
 
 FORMAT = "nblstm.checkpoint"
 CHECKPOINT = "checkpoint.safetensors"
@@ -66,7 +66,7 @@ class Checkpoint:
         path = as_path("folder", folder) / CHECKPOINT
         try:
             seen = identity(path)
-            tensors, metadata = weights.load_with_metadata(path)
+            tensors, metadata = files.load_with_metadata(path)
         except OSError as error:
             raise ValueError(
                 f"{folder} must be the folder of a run, but its {CHECKPOINT} cannot be read: {error.strerror or error}"
@@ -74,7 +74,7 @@ class Checkpoint:
         if FORMAT not in metadata:
             raise ValueError(f"{path} must be a checkpoint written by a run; its metadata does not say so")
         with damage_named(path):
-            data = weights.unseal(metadata[FORMAT], tensors)
+            data = files.unseal(metadata[FORMAT], tensors)
             found = data["job"]
         if found != kind.__name__:
             raise ValueError(f"the run in {folder} must be one of {kind.__name__}, got one of {found}")
@@ -152,7 +152,7 @@ class Checkpoint:
 
 def write(folder: Path, tensors: dict[str, np.ndarray], data: Mapping[str, Any]) -> tuple[int, int]:
     """Replace the checkpoint in `folder`; the new one's identity."""
-    weights.save(folder / CHECKPOINT, tensors, {FORMAT: weights.seal(data, tensors)})
+    files.save(folder / CHECKPOINT, tensors, {FORMAT: files.seal(data, tensors)})
     return identity(folder / CHECKPOINT)
 
 

@@ -20,6 +20,7 @@ Examples:
   nblstm sample runs/python-reference --prompt "The " --temperature 0.5
   nblstm classify digits                       images of digits, read row by row
   nblstm check                                 gradients, accuracy and more, on this machine
+  nblstm compile                               all kernels beforehand, for an image or a classroom
   nblstm course                                a copy of the lessons, opened in JupyterLab
   nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
 """

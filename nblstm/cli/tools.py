@@ -1,4 +1,4 @@
-"""The commands beside training: ``nblstm course``, ``bench``, ``check`` and ``info``; one thin function each."""
+"""Commands beside training: ``nblstm course``, ``bench``, ``check``, ``compile``, ``info``, a thin function each."""
 
 from __future__ import annotations
 
@@ -85,6 +85,28 @@ def check(context: click.Context, /) -> None:
     click.echo(f"{len(found) - len(failed)} of {len(found)} checks passed")
     if failed:
         context.exit(1)
+
+
+@main.command("compile")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the kernels.  [default: both]")
+@click.pass_context
+def compile_(context: click.Context, /, dtype: str | None) -> None:
+    """Compile all kernels beforehand, for this processor and as many threads as it has: a minute or two.
+
+    For images of containers, and classrooms: afterwards nothing of the package is compiled at its first use any more,
+    but cells of your own. What is there already is left as it is. `nblstm info` shows where the kernels are kept.
+    """
+    from tqdm import tqdm
+
+    from nblstm import ahead, environment
+
+    if not environment.cache():
+        raise Refused("there is no folder that kernels could be kept in: NUMBA_CACHE_DIR may name one")
+    works = [work for each in ([dtype] if dtype else ["float32", "float64"]) for work in ahead.works(each)]
+    for work in tqdm(works, desc="compiling", unit=" steps", leave=False, disable=None):
+        work()
+    for folder, size in environment.cache().items():
+        click.echo(f"kernels in {folder}: {size / 1e6:.1f} MB")
 
 
 @main.command()

@@ -40,7 +40,9 @@ def course(context: click.Context, /, folder: Path, no_browser: bool, port: int 
 @click.option("--rounds", type=POSITIVE, default=7, help="Turns that each side gets.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.2, help="Length of a turn.")
 @click.option(
-    "--out", type=Path, help="Folder for the results.  [default: benchmarks, once all is measured; with ROWS none]"
+    "--out",
+    type=Path,
+    help="Folder for the results.  [default: benchmarks/results, once all is measured; with ROWS none]",
 )
 @click.pass_context
 def bench(
@@ -50,17 +52,17 @@ def bench(
     """Time LSTMs beside PyTorch, ONNX Runtime and JAX, and against what this machine can do.
 
     ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
-    name what is measured beyond layers: step, sampling, streaming, denormals, start, memory, processes, allocator.
-    Without ROWS everything is measured, for about twenty minutes, and results.md, results.csv and results.png are
-    written.
+    name what is measured beyond layers: step, sampling, streaming, denormals, gru, start, memory, processes, allocator.
+    Without ROWS everything is measured, for about twenty minutes, and tables, CSV and a picture are written under the
+    processor's name.
     """
     from nblstm.bench.run import run
     from nblstm.bench.timing import Timing
 
     partly = out is not None
     if not rows and not out:
-        out = Path("benchmarks")
-        if not out.is_dir():
+        out = Path("benchmarks/results")
+        if not out.parent.is_dir():
             raise Refused("there is no folder benchmarks here: name the one for the results with --out")
     if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
         context.exit(130)

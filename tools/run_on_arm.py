@@ -2,8 +2,8 @@
 
 It needs Linux on x86-64 and the tools of Debian or a system made from it (apt-get, dpkg-deb), but neither root nor a
 change to the system: Debian's arm64 packages of Python, wheels for aarch64 and QEMU, if it is not installed, are
-downloaded and unpacked below the environment, 700 MB, and stay there. An emulated core does a hundredth of its
-host's work or less: this shows whether results are right, never how fast they come.
+downloaded and unpacked below the environment, a gigabyte, and stay there. An emulated core has a small part of its
+host's speed: this shows whether results are right, never how fast they come.
 """
 
 from __future__ import annotations

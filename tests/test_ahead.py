@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.processes import run_python
+
+import nblstm
+from nblstm.kernels.embedding import add_rows
 
 COURSE = Path(__file__).parents[1] / "course"
 UNUSED = """
@@ -62,6 +66,18 @@ def test_every_kernel_is_compiled_in_every_version_for_both_types(tmp_path: Path
     lines = found.splitlines()
     assert all(line.startswith("kernels in ") for line in lines), found
     assert lines
+
+
+def test_gradients_that_may_be_written_take_the_kernel_of_those_that_may_not() -> None:
+    """Numba has two types for them."""
+    embedding = nblstm.Embedding(3, 4, seed=0)
+    for writeable in (True, False):
+        y, tape = embedding.forward(np.array([0, 2]))
+        dy = np.ones_like(y)
+        dy.flags.writeable = writeable
+        embedding.backward(dy, tape)
+    types = {arguments[3] for arguments in add_rows.serial.signatures if arguments[3].dtype.name == "float32"}
+    assert len(types) == 1
 
 
 @pytest.mark.cold

@@ -14,7 +14,7 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train course test load guard lessons gallery processors oldest wheel lint format types peers bench clean
+.PHONY: help train course test load guard lessons gallery processors arm oldest wheel lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
@@ -61,6 +61,9 @@ processors: $(VENV)/.test ## run all tests as on a processor with AVX2, then wit
 	@$(AVX2) $(RUN) pytest $(ARGS)
 	@$(SSE2) $(VENV)/bin/nblstm info | grep 'vector bits *128'
 	@$(SSE2) $(RUN) pytest $(ARGS)
+
+arm: $(VENV)/.made ## run the tests of cells, kernels and layers on an ARM processor that QEMU emulates (Debian on x86): an hour; options as for test
+	@$(VENV)/bin/python tools/run_on_arm.py $(ARGS)
 
 oldest: $(VENV)/.made ## run all tests with the oldest versions that pyproject.toml allows this Python; options as for test
 	@$(RUN) venv --clear $(VENV)/oldest

@@ -40,7 +40,7 @@ class Peer(Side):
 
 
 class Torch(Peer):
-    """torch.nn.LSTM."""
+    """torch.nn.LSTM, or its class of the same name as nblstm's layer."""
 
     name = "PyTorch"
     modules = ("torch",)
@@ -52,7 +52,8 @@ class Torch(Peer):
         torch.set_num_threads(problem.case.threads)
         _, _, I, H, layers, directions = problem.case.shape
         dtype = getattr(torch, problem.case.dtype)
-        self.net = torch.nn.LSTM(I, H, layers, bidirectional=directions == 2, dtype=dtype)
+        kind = getattr(torch.nn, type(problem.layer).__name__)
+        self.net = kind(I, H, layers, bidirectional=directions == 2, dtype=dtype)
         self.net.load_state_dict({name: torch.from_numpy(w) for name, w in problem.layer.state_dict().items()})
         self.x, self.dy = torch.from_numpy(problem.x).requires_grad_(), torch.from_numpy(problem.dy)
         self.no_grad = torch.inference_mode()

@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ IN_PROCESS = {
     "sampling": models.sampling,
     "streaming": models.streaming,
     "denormals": models.denormals,
+    "gru": models.gru,
 }
 """Beyond layers, measured for each number of threads."""
 
@@ -163,14 +165,15 @@ def settings(measurements: Sequence[Measurement], timing: Timing, extent: str) -
 
 
 def write(measurements: Sequence[Measurement], about: dict[str, str], out: Path) -> list[str]:
-    """The files' names: results.md, results.csv and, if there is a layer among the results, results.png."""
+    """The files' names, the processor's with .md, .csv and, if there is a layer among the results, .png."""
     out.mkdir(parents=True, exist_ok=True)
-    contents = {"results.md": report(measurements, about).encode(), "results.csv": to_csv(measurements).encode()}
+    name = re.sub(r"[^a-z0-9]+", "-", environment.processor().lower()).strip("-")
+    contents = {f"{name}.md": report(measurements, about).encode(), f"{name}.csv": to_csv(measurements).encode()}
     if any(m.what in WORKS for m in measurements):
         png = io.BytesIO()
         picture(measurements).savefig(png, format="png", dpi=120)
-        contents["results.png"] = png.getvalue()
-    for name, content in contents.items():
-        with atomic_write(out / name) as file:
+        contents[f"{name}.png"] = png.getvalue()
+    for file_name, content in contents.items():
+        with atomic_write(out / file_name) as file:
             file.write(content)
     return list(contents)

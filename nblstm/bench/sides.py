@@ -10,7 +10,7 @@ import numpy as np
 
 from nblstm.bench.results import OURS
 from nblstm.bench.table import Case
-from nblstm.layers.recurrent import LSTM
+from nblstm.layers.recurrent import GRU, LSTM
 from nblstm.layers.tape import Tape
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
@@ -20,10 +20,10 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 class Problem:
     """The weights, input and upstream gradient that all sides of a case are given; `options` are the layer's."""
 
-    def __init__(self, case: Case, **options: Any) -> None:
+    def __init__(self, case: Case, kind: type[LSTM] | type[GRU] = LSTM, **options: Any) -> None:
         T, B, I, H, layers, directions = case.shape
         self.case = case
-        self.layer = LSTM(I, H, layers, bidirectional=directions == 2, dtype=case.dtype, seed=0, **options)
+        self.layer = kind(I, H, layers, bidirectional=directions == 2, dtype=case.dtype, seed=0, **options)
         rng = np.random.default_rng(0)
         self.x = rng.standard_normal((T, B, I)).astype(case.dtype)
         self.dy = rng.standard_normal((T, B, H * directions)).astype(case.dtype)

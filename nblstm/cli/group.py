@@ -22,6 +22,7 @@ Examples:
   nblstm tag tagged.txt                        a token and its tag on each line, a blank line between sentences
   nblstm predict runs/tagged new.txt           the tags of other tokens
   nblstm check                                 gradients, accuracy and more, on this machine
+  nblstm compile                               all kernels beforehand, for an image or a classroom
   nblstm course                                a copy of the lessons, opened in JupyterLab
   nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
 """

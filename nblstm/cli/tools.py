@@ -1,4 +1,4 @@
-"""The commands beside training: ``nblstm course``, ``bench``, ``check`` and ``info``; one thin function each."""
+"""Commands beside training: ``nblstm course``, ``bench``, ``check``, ``compile``, ``info``, a thin function each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def course(context: click.Context, /, folder: Path, no_browser: bool, port: int 
 @click.option("--rounds", type=POSITIVE, default=7, help="Turns that each side gets.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.2, help="Length of a turn.")
 @click.option(
-    "--out", type=Path, help="Folder for the results.  [default: benchmarks, once all is measured; with ROWS none]"
+    "--out",
+    type=Path,
+    help="Folder for the results.  [default: benchmarks/results, once all is measured; with ROWS none]",
 )
 @click.pass_context
 def bench(
@@ -50,17 +52,17 @@ def bench(
     """Time LSTMs beside PyTorch, ONNX Runtime and JAX, and against what this machine can do.
 
     ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
-    name what is measured beyond layers: step, sampling, streaming, denormals, start, memory, processes, allocator.
-    Without ROWS everything is measured, for about twenty minutes, and results.md, results.csv and results.png are
-    written.
+    name what is measured beyond layers: step, sampling, streaming, denormals, gru, start, memory, processes, allocator.
+    Without ROWS everything is measured, for about twenty minutes, and tables, CSV and a picture are written under the
+    processor's name.
     """
     from nblstm.bench.run import run
     from nblstm.bench.timing import Timing
 
     partly = out is not None
     if not rows and not out:
-        out = Path("benchmarks")
-        if not out.is_dir():
+        out = Path("benchmarks/results")
+        if not out.parent.is_dir():
             raise Refused("there is no folder benchmarks here: name the one for the results with --out")
     if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
         context.exit(130)
@@ -85,6 +87,28 @@ def check(context: click.Context, /) -> None:
     click.echo(f"{len(found) - len(failed)} of {len(found)} checks passed")
     if failed:
         context.exit(1)
+
+
+@main.command("compile")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the kernels.  [default: both]")
+@click.pass_context
+def compile_(context: click.Context, /, dtype: str | None) -> None:
+    """Compile all kernels beforehand, for this processor and as many threads as it has: a minute or two.
+
+    For images of containers, and classrooms: afterwards nothing of the package is compiled at its first use any more,
+    but cells of your own. What is there already is left as it is. `nblstm info` shows where the kernels are kept.
+    """
+    from tqdm import tqdm
+
+    from nblstm import ahead, environment
+
+    if not environment.cache():
+        raise Refused("there is no folder that kernels could be kept in: NUMBA_CACHE_DIR may name one")
+    works = [work for each in ([dtype] if dtype else ["float32", "float64"]) for work in ahead.works(each)]
+    for work in tqdm(works, desc="compiling", unit=" steps", leave=False, disable=None):
+        work()
+    for folder, size in environment.cache().items():
+        click.echo(f"kernels in {folder}: {size / 1e6:.1f} MB")
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""Compilation: whether its results can be kept on disk, and one line on standard error when it takes long."""
+"""Compilation: whether its results can be kept on disk, and a line on standard error while it lasts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from typing import Any, ClassVar
 import numba
 from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, UserProvidedCacheLocator
+from numba.core.compiler_lock import global_compiler_lock
 
 PATIENCE = 1.0
 """Seconds of compiling before it is mentioned."""
+
+PASS, LOCK = "numba:run_pass", "numba:compiler_lock"
+"""Numba's names for what it tells of: a pass over one function, and the lock that is held for all that it calls."""
 
 
 class FrozenCacheLocator(UserProvidedCacheLocator):
@@ -67,36 +71,64 @@ def refuse(*_: object) -> None:
 
 
 class Notice(event.Listener):
-    """Hears of every pass of Numba's compiler, and says once that kernels of this package are being compiled.
+    """Hears of every pass of Numba's compiler and tells, after a second of them, that this package compiles kernels.
 
-    What comes from the cache goes through no pass. Numba lets one thread compile at a time.
+    On a terminal a line names each function as long as it is compiled, and goes away with that; elsewhere there is one
+    line in all. What comes from the cache goes through no pass. Numba lets one thread compile at a time.
     """
 
     def __init__(self) -> None:
         self._depth, self._began, self._spent, self._said = 0, 0.0, 0.0, False
+        self._function = ""
+        self._line: Any = None
 
     def on_start(self, event: event.Event) -> None:
-        """A pass begins, perhaps within another, which compiles the caller."""
-        if event.data["module"].startswith("nblstm."):
+        """A pass begins, perhaps within another, which compiles the caller; or someone wants to compile."""
+        if event.kind == PASS and event.data["module"].startswith("nblstm."):
             if self._depth == 0:
                 self._began = perf_counter()
+                self._function = f"{event.data['module']}.{event.data['qualname'].split('.')[-1]}"
             self._depth += 1
-            if not self._said and self._spent + perf_counter() - self._began > PATIENCE:
-                self._said = True
-                say(f"nblstm: compiling kernels for this processor, about ten seconds, {_kept()}")
+            if self._spent + perf_counter() - self._began > PATIENCE:
+                self._tell()
 
     def on_end(self, event: event.Event) -> None:
-        """A pass ends, well or not."""
-        if event.data["module"].startswith("nblstm."):
-            self._depth -= 1
-            if self._depth == 0:
-                self._spent += perf_counter() - self._began
+        """A pass ends, well or not; or someone who compiled has done so."""
+        if event.kind == PASS:
+            if event.data["module"].startswith("nblstm."):
+                self._depth -= 1
+                if self._depth == 0:
+                    self._spent += perf_counter() - self._began
+        elif self._line is not None and not global_compiler_lock.is_locked():  # by this thread, within another function
+            line, self._line = self._line, None
+            line.close()
+
+    def _tell(self) -> None:
+        if not on_terminal():
+            if not self._said:
+                self._said = True
+                where = "" if FOLDER is None else f" in {FOLDER} (nblstm compile does it for all of them at once)"
+                say(f"nblstm: compiling kernels for this processor at their first use, {_kept()}{where}")
+        elif self._line is not None:
+            self._line.update()
+        else:
+            from tqdm import tqdm
+
+            said = f"compiling {self._function}, {_kept()}"
+            self._line = tqdm(desc=said, bar_format="{desc} {elapsed}", leave=False, dynamic_ncols=True, miniters=1)
 
 
 def _kept() -> str:
     if FOLDER is None:
         return "in each process anew: no folder for them can be written (NUMBA_CACHE_DIR may name one)"
-    return f"once; they are kept in {FOLDER}"
+    return "kept from then on"
+
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal, where a line can be written over."""
+    with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
+        return sys.stderr.isatty()
+    return False
 
 
 def say(line: str) -> None:
@@ -109,4 +141,6 @@ def say(line: str) -> None:
                 print(line, file=sys.stderr, flush=True)
 
 
-event.register("numba:run_pass", Notice())
+NOTICE = Notice()
+event.register(PASS, NOTICE)
+event.register(LOCK, NOTICE)

@@ -12,6 +12,7 @@ is not there being at -1. In the concatenated formulation both weights lie in th
 
 import numpy as np
 from numba import njit, prange
+from numba.extending import register_jitable
 
 from nblstm.kernels.driver import Driver
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
@@ -62,7 +63,7 @@ def panel_width(panel, columns, lanes):
     return min(VECTORS * lanes, columns - panel * VECTORS * lanes)
 
 
-@njit
+@register_jitable
 def panel_count(columns, lanes):
     """Panels of a matrix with so many columns, a multiple of the lanes."""
     return (columns + VECTORS * lanes - 1) // (VECTORS * lanes)

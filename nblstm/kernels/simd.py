@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_process_triple
 from numba.core import cgutils, config, types
 from numba.core.codegen import get_host_cpu_features
 from numba.core.types.misc import CPointer
@@ -20,6 +21,9 @@ from numba.extending import intrinsic, models, overload, register_model
 _FEATURES = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
 BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
 """Width of a vector register of the processor compiled for."""
+
+REGISTERS = 32 if BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64")) else 16
+"""Vector registers it has: 32 with AVX-512 and on ARM, whose NEON is part of every 64-bit one; 16 on x86 before."""
 
 LANES: dict[types.Float, int] = {types.float32: BYTES // 4, types.float64: BYTES // 8}
 MANTISSA: dict[types.Float, int] = {types.float32: 23, types.float64: 52}

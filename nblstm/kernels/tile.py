@@ -20,13 +20,17 @@ from numba.extending import intrinsic
 
 from nblstm.kernels.cache import cfunc
 from nblstm.kernels.fingerprint import FINGERPRINT
-from nblstm.kernels.simd import BYTES, I64, LANES, call_llvm, llvm_vector, prefetch_at, splat, suffix, vector_at
+from nblstm.kernels.simd import I64, LANES, REGISTERS, call_llvm, llvm_vector, prefetch_at, splat, suffix, vector_at
 
 VECTORS = 4
 """Vectors across a full tile: for the LSTM the four gates of the same units."""
 
-ROWS = 6 if BYTES == 64 else 3
-"""Rows of a full tile: with the four vectors loaded, as many sums as the processor has registers for (32, else 16)."""
+ROWS = 6 if REGISTERS == 32 else 3
+"""Rows of a full tile: its sums, a number of each row and one vector of the other operand fill the registers.
+
+That is 24 + 6 + 1 of 32 and 12 + 3 + 1 of 16. A processor with two units for multiply-adds of four or five cycles needs
+ten sums to keep them busy, one of Apple's with four units sixteen.
+"""
 
 Address = Callable[[ir.IRBuilder, ir.Value], ir.Value]
 

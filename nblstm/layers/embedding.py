@@ -91,7 +91,7 @@ class Embedding(Layer):
         """
         grads = check_backward(self, tape, grads)
         dy = check_array("dy", dy, self.dtype, tape.y.shape)
-        rows = np.ascontiguousarray(dy).reshape(-1, self.embedding_dim)
+        rows = read_only(np.ascontiguousarray(dy).reshape(-1, self.embedding_dim))  # one type, whoever made dy
         tape.awaits_backward = False
         table = grads.flat.reshape(self.num_embeddings, self.embedding_dim)
         add_rows(ANY, threads_for(rows.size), tape.indices, rows, table)

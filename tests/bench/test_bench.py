@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from nblstm.bench import layers, limits, processes, run
+from nblstm import environment
+from nblstm.bench import layers, limits, models, processes, run
 from nblstm.bench.peers import PEERS, Peer
 from nblstm.bench.report import Results, amount, report
 from nblstm.bench.results import OURS, Measurement, to_csv
@@ -26,6 +27,7 @@ from nblstm.kernels.tag import ANY
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = Shape(5, 3, 7, 9, 2, 2)
+NAME = "maker-s-r-best-7-3-2ghz-core-x"
 AT_ONCE = Timing(rounds=1, seconds=0.0, pause=0.0, warm_up=0.0)
 
 
@@ -191,10 +193,15 @@ def test_the_commands_that_bring_the_peers_name_what_the_extra_does() -> None:
 
 
 @pytest.mark.parametrize("name", run.IN_PROCESS)
-def test_what_lies_beyond_layers_is_measured_without_peers_too(name: str, alone: None) -> None:
-    (found,) = run.IN_PROCESS[name](1, AT_ONCE)
-    assert (found.side, found.threads, found.ratio) == (OURS, 1, None)
-    assert 0 < found.value < math.inf
+def test_what_lies_beyond_layers_is_measured_without_peers_too(
+    name: str, monkeypatch: pytest.MonkeyPatch, alone: None
+) -> None:
+    monkeypatch.setattr(models, "GRUS", (ODD,))
+    found = run.IN_PROCESS[name](1, AT_ONCE)
+    assert len(found) == (2 if name == "gru" else 1)
+    for each in found:
+        assert (each.side, each.threads, each.ratio) == (OURS, 1, None)
+        assert 0 < each.value < math.inf
 
 
 @pytest.mark.parametrize(
@@ -276,22 +283,29 @@ def test_csv_has_a_line_for_each_measurement() -> None:
     }  # fmt: skip
 
 
+@pytest.fixture
+def some_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "processor", lambda: "Maker's (R) Best 7 @ 3.2GHz (core-x)")
+
+
 def bench(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["bench", *arguments, "--rounds", "1", "--seconds", "0"])
 
 
-def test_the_command_measures_writes_and_names_the_peers_that_are_missing(tmp_path: Path, alone: None) -> None:
+def test_the_command_measures_writes_and_names_the_peers_that_are_missing(
+    tmp_path: Path, alone: None, some_processor: None
+) -> None:
     result = bench("3,2,5,7,1,2", "streaming", "--threads", "1", "--out", str(tmp_path / "new"))
     assert result.exit_code == 0, result.output
     for peer in PEERS:
         assert f"{peer.name} is not installed and is left out; this brings it: {peer.install}\n" in result.output
     assert "3, 2, 5, 7, 1, 2 | float32 | 1 | training | nblstm " in result.output
-    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["results.csv", "results.md", "results.png"]
-    text = (tmp_path / "new/results.md").read_text(encoding="utf-8")
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [f"{NAME}.csv", f"{NAME}.md", f"{NAME}.png"]
+    text = (tmp_path / f"new/{NAME}.md").read_text(encoding="utf-8")
     assert "| extent | 2 of 2 measurements |" in text
     assert "JAX not installed (pip install" in text
     assert [line.endswith(" | - | - | - |") for line in text.splitlines() if line.startswith("| 3, 2, 5")] == [0, 1]
-    assert (tmp_path / "new/results.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / f"new/{NAME}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_a_folder_chosen_rows_write_nothing(
@@ -302,15 +316,17 @@ def test_without_a_folder_chosen_rows_write_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_writes_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: None) -> None:
+def test_ctrl_c_writes_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: None, some_processor: None
+) -> None:
     def interrupted(threads: int, timing: Timing) -> list[Measurement]:
         raise KeyboardInterrupt
 
     monkeypatch.setitem(run.IN_PROCESS, "sampling", interrupted)
     result = bench("streaming", "sampling", "--threads", "1", "--out", str(tmp_path))
     assert result.exit_code == 130, result.output
-    assert "| extent | 1 of 2 measurements |" in (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["results.csv", "results.md"], "nothing to draw"
+    assert "| extent | 1 of 2 measurements |" in (tmp_path / f"{NAME}.md").read_text(encoding="utf-8")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{NAME}.csv", f"{NAME}.md"], "nothing to draw"
 
 
 def test_results_that_differ_end_the_command_with_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The line on standard error while kernels are compiled: when it is due, once, and whatever standard error is."""
+"""The line on standard error while kernels are compiled: when it is due, when it goes, whatever standard error is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numba
 import pytest
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.event import Event, EventStatus
 from support.processes import run
 from tqdm import tqdm
@@ -24,11 +25,15 @@ class Compiler:
         self.notice, self.time = notice, 0.0
         monkeypatch.setattr(compilation, "perf_counter", lambda: self.time)
 
-    def start(self, module: str = "nblstm.kernels.sweeps") -> None:
-        self.notice.notify(Event("numba:run_pass", EventStatus.START, {"module": module}))
+    def start(self, module: str = "nblstm.kernels.sweeps", function: str = "forward") -> None:
+        self.notice.notify(Event("numba:run_pass", EventStatus.START, {"module": module, "qualname": function}))
 
     def end(self, module: str = "nblstm.kernels.sweeps") -> None:
         self.notice.notify(Event("numba:run_pass", EventStatus.END, {"module": module}))
+
+    def unlock(self) -> None:
+        """The end of a function and of all that was compiled for it."""
+        self.notice.notify(Event("numba:compiler_lock", EventStatus.END))
 
     def compile(self, seconds: float, module: str = "nblstm.kernels.sweeps") -> None:
         self.start(module)
@@ -73,6 +78,60 @@ def test_functions_of_others_do_not_count(compiler: Compiler, capsys: pytest.Cap
     assert capsys.readouterr() == ("", "")
 
 
+def terminal_for(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What stands for a terminal as standard error; pytest sets it anew between a fixture and the test."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    return stream
+
+
+def last_line(terminal: io.StringIO) -> str:
+    """What stands in the line where the cursor is: what comes after a carriage return is written over it."""
+    shown = ""
+    for part in terminal.getvalue().split("\n")[-1].split("\r"):
+        shown = part + shown[len(part) :]
+    return shown.strip()
+
+
+def test_on_a_terminal_a_line_names_each_function_and_goes_away(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = terminal_for(monkeypatch)
+    compiler.compile(2)
+    compiler.unlock()
+    assert terminal.getvalue() == ""
+    for function in ("forward", "Outer.<locals>.backward"):
+        compiler.start(function=function)
+        assert f"compiling nblstm.kernels.sweeps.{function.split('.')[-1]}, kept" in last_line(terminal)
+        with global_compiler_lock:  # of a caller, who goes on
+            compiler.unlock()
+        compiler.end()
+        assert "compiling nblstm" in last_line(terminal), "its passes come one after the other"
+        compiler.unlock()
+        assert last_line(terminal) == ""
+    assert "\n" not in terminal.getvalue()
+
+
+def test_on_a_terminal_the_line_is_below_the_bars_that_are_there(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = terminal_for(monkeypatch)
+    compiler.compile(2)
+    with tqdm(total=2, file=terminal, desc="training") as bar:
+        before = terminal.getvalue()
+        compiler.start()
+        said = terminal.getvalue().removeprefix(before)
+        assert said.startswith("\n")
+        assert said.endswith("\x1b[A"), "the cursor is back in the bar's line"
+        compiler.unlock()
+        said = terminal.getvalue().removeprefix(before + said)
+        assert said.replace("\r", "").replace("\n", "").replace("\x1b[A", "").strip() == ""
+        assert said.count("\n") == said.count("\x1b[A")
+        bar.update()
+    assert "training" in terminal.getvalue()
+
+
 def test_without_a_folder_it_says_so(
     compiler: Compiler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,9 +150,8 @@ def test_a_frozen_program_keeps_kernels_in_the_folder_that_is_named(
     exec(compile("def square(x): return x * x", "nblstm/kernels/frozen.py", "exec"), module)
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "named"))
-    for _ in range(2):
-        square = cache.keep(numba.njit(module["square"]))
-        assert square(3) == 9
+    first, square = (cache.keep(numba.njit(module["square"])) for _ in range(2))
+    assert (first(3), square(3)) == (9, 9)  # the second loads what belongs to a module; there is none, but the first's
     assert sum(square.stats.cache_hits.values()) == 1
     assert list(tmp_path.glob("named/*/frozen.square*.nbc"))
     folder = square.stats.cache_path
@@ -133,12 +191,14 @@ def test_a_progress_bar_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numba_tells_of_its_passes() -> None:
-    """What `Notice` rests on: an event for each pass, with the function's module, and none when nothing compiles."""
+    """What `Notice` rests on: events for each pass, with the function, under the lock; none when nothing compiles."""
     heard = []
 
     class Ear(Notice):
         def on_start(self, event: Event) -> None:
-            heard.append(event.data["module"])
+            heard.append(
+                (event.data["module"], event.data["qualname"].split(".")[-1], global_compiler_lock.is_locked())
+            )
 
     @numba.njit
     def square(x):  # type: ignore[no-untyped-def]
@@ -146,7 +206,7 @@ def test_numba_tells_of_its_passes() -> None:
 
     with numba.core.event.install_listener("numba:run_pass", Ear()):
         square(3)
-        assert set(heard) == {__name__}
+        assert set(heard) == {(__name__, "square", True)}
         heard.clear()
         square(3)
         assert heard == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from itertools import product
 from pathlib import Path
@@ -84,24 +85,38 @@ def test_rows_are_summed_in_order(dtype: type[np.floating], rng: np.random.Gener
 
 AVX2 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe"
 LOOPS = """
-import re
+import json, re, sys
 from numba import types
 from nblstm.kernels import tile
 
-lines, labels, steps = [], {}, []
+multiply_add, load, stack, vector = map(re.compile, sys.argv[1:])
+lines, labels, found = [], {}, []
 for line in tile._compile(types.float32, tile.FINGERPRINT)._library.get_asm_str().splitlines():
-    label, instruction = re.match(r"(\\.L\\w+):", line), line.strip()
+    label, instruction = re.match(r"(\\.?L\\w+):", line), line.strip()
     if label:
         labels[label[1]] = len(lines)
     elif line[:1].isspace() and instruction[:1] != ".":
         lines.append(instruction)
-        jump = re.match(r"j\\w+\\s+(\\.L\\w+)", instruction)
+        jump = re.match(r"[jbt]\\S*\\s.*?(\\.?L\\w+)$", instruction)
         if jump and jump[1] in labels:
             body = lines[labels[jump[1]]:]
-            if any("vfmadd" in each for each in body):
-                steps.append(sum("ymm" in each and "(%rsp)" in each for each in body))
-print(tile.ROWS, len(steps), sum(steps))
+            counts = [sum(bool(kind.match(each)) for each in body) for kind in (multiply_add, load)]
+            on_stack = sum(bool(stack.search(each) and vector.search(each)) for each in body)
+            found += [[*counts, on_stack, len(body)]] if counts[0] else []
+print(json.dumps([tile.ROWS, found]))
 """
+INSTRUCTIONS = {
+    "x86_64": (r"vfmadd", r"v(mov|broadcast)\S*\s.*\(|vfmadd.*\(", r"\(%rsp", r"ymm"),
+    "aarch64": (r"fmla", r"ld\S*\s", r"\[sp", r"\b[qv]\d"),
+}
+"""How a processor's multiply-adds and loads begin, and what stands in instructions with vectors on the stack."""
+
+
+def loops_over_k(machine: str, **env: str) -> tuple[int, list[list[int]]]:
+    """Rows of a tile, and of each loop its multiply-adds, its loads, its vectors on the stack and all instructions."""
+    rows, loops = json.loads(run_python("-c", LOOPS, *INSTRUCTIONS[machine], env=env)[0])
+    assert len(loops) >= 2 * rows * VECTORS
+    return rows, loops
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="looks at code for x86")
@@ -111,7 +126,20 @@ def test_sums_stay_in_the_registers_of_avx2(tmp_path: Path) -> None:
     Sixteen registers hold twelve sums, three numbers and one column; the order of the loads decides whether they do.
     """
     env = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": AVX2, "NUMBA_CACHE_DIR": str(tmp_path)}
-    rows, loops, on_stack = map(int, run_python("-c", LOOPS, env=env)[0].split())
+    rows, loops = loops_over_k("x86_64", **env)
     assert rows == 3
-    assert loops >= 2 * rows * VECTORS
-    assert on_stack == 0
+    assert sum(on_stack for _, _, on_stack, _ in loops) == 0
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("aarch64", "arm64"), reason="looks at code for ARM")
+def test_sums_stay_in_the_registers_of_neon(tmp_path: Path) -> None:
+    """The full tile has 24 sums in its 32 registers, and loads a third as often as it multiplies and adds."""
+    rows, loops = loops_over_k("aarch64", NUMBA_CACHE_DIR=str(tmp_path))
+    assert rows == 6
+    assert sum(on_stack for _, _, on_stack, _ in loops) == 0
+    largest = max(multiply_adds for multiply_adds, _, _, _ in loops)
+    assert largest % (rows * VECTORS) == 0
+    for multiply_adds, loads, _, instructions in loops:
+        if multiply_adds == largest:
+            assert 3 * loads <= multiply_adds
+            assert instructions <= 1.5 * multiply_adds

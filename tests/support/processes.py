@@ -33,6 +33,14 @@ def last_lines(*streams: str | None, count: int = 10) -> str:
     return "\n".join([line for line in lines if line and not BAR.search(line)][-count:])
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a program and its children, which are a group of their own; on Windows, which has no such groups, itself."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
 @contextlib.contextmanager
 def started(
     *command: str | Path, env: dict[str, str] | None = None, limit: float = LIMIT, **options: Any
@@ -42,16 +50,14 @@ def started(
         [str(word) for word in command], text=True, start_new_session=True,
         env=os.environ | python_path() | (env or {}), **options,
     ) as process:  # fmt: skip
-        end = threading.Timer(
-            limit + 10, os.killpg, (process.pid, signal.SIGKILL)
-        )  # whoever waits for a line gets none
+        end = threading.Timer(limit + 10, kill, (process,))  # whoever waits for a line gets none
         end.start()
         try:
             yield process
         finally:
             end.cancel()
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                kill(process)
 
 
 def ended(process: subprocess.Popen[str], limit: float = LIMIT) -> tuple[int, str, str]:
@@ -59,7 +65,7 @@ def ended(process: subprocess.Popen[str], limit: float = LIMIT) -> tuple[int, st
     try:
         out, error = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         out, error = process.communicate()
         pytest.fail(f"expected an end within {limit:.0f} s, got none; it said last:\n{last_lines(out, error)}")
     return process.returncode, out or "", error or ""

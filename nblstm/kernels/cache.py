@@ -74,7 +74,10 @@ class Files:
             return None
         with contextlib.suppress(OSError):  # where nothing can be written, nothing is removed either
             os.utime(path)
-        return pickle.loads(content)
+        try:
+            return pickle.loads(content)
+        except Exception:  # it imports the module that a cell was in then, which has another name by now or cannot be
+            return None
 
     def save(self, key: Any, data: Any) -> None:
         """Write a file in one piece: another process sees all of it or nothing."""

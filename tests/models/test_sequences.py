@@ -34,10 +34,8 @@ def test_gradients_against_centred_differences(
     rng: np.random.Generator, kind: type[SequenceModel], cell: str, bidirectional: bool
 ) -> None:
     """Of fifty numbers of x and of each layer; what is whole for one kind is ragged for the other."""
-    model, lengths = (
-        made(kind, cell, bidirectional=bidirectional),
-        LENGTHS[bidirectional != (kind is SequenceRegressor)],
-    )
+    model = made(kind, cell, bidirectional=bidirectional)
+    lengths = LENGTHS[bidirectional != (kind is SequenceRegressor)]
     x, targets = rng.normal(size=(T, B, I)), targets_of(model, rng)
     z, tape = model.forward(x, lengths)
     dx = model.backward(model.loss(z, targets)[1], tape, need_dx=True)

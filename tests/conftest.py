@@ -21,6 +21,8 @@ if side := os.environ.get("NBLSTM_GUARD"):  # before any test makes an array; se
 
     guard.install(side)
 
+os.environ.setdefault("MKL_NUM_THREADS", "1")  # PyTorch's: on nets this small, threads that wait are most of its time
+
 collect_ignore = ["support"]  # what it holds is imported by tests, run by them, or read by a type checker
 
 ON_REQUEST = {

@@ -214,6 +214,8 @@ def test_processes_of_their_own_are_measured_without_peers_too(
     monkeypatch.setattr(processes, "COLD", 1)
     monkeypatch.setattr(processes, "WARM", 1)
     monkeypatch.setattr(processes, "LONG", Shape(400, 16, 32, 64, 2, 1))
+    monkeypatch.setattr(processes, "SHARED", ODD)
+    monkeypatch.setattr(processes, "ALL", 1)  # processor
     found = run.APART[name](AT_ONCE)
     assert all(0 < m.value < math.inf for m in found)
     assert {m.side.partition(",")[0] for m in found} == ({OURS} if name != "allocator" else set())

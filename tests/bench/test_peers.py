@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import numba
 import numpy as np
 import pytest
@@ -15,6 +18,17 @@ from nblstm.layers import LSTMCell
 from nblstm.models import CharLM
 from nblstm.optim import Adam
 from nblstm.training import TextTrainer
+
+
+@pytest.fixture(autouse=True)
+def _restore_pytorchs_threads() -> Iterator[None]:
+    """A measurement sets them, for all that comes after it."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    yield
+    if torch:
+        torch.set_num_threads(before)
+
 
 pytestmark = pytest.mark.peers
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support.package_copy import PACKAGE, PROGRAM, all_are, expected, result, run, start
 
-from nblstm.kernels.cache import KEPT, Files, keep
+from nblstm.kernels.cache import KEPT, Files, _digest, keep
 
 KERNELS = sorted(path.name for path in (PACKAGE / "kernels").glob("*.py"))
 
@@ -97,42 +97,45 @@ def backward(h, dh):
 CELL = Cell("edited", sums=("z",), forward=forward, backward=backward)
 """
 OWN = """
-import json, sys
+import importlib, json, sys
 import numpy as np
 import nblstm
 from support.all_kernels import cache_statistics
-sys.path.insert(0, sys.argv[1])
-from mine import CELL
 
-layer = nblstm.Recurrent(CELL, 3, 5, seed=0)
-y, _, tape = layer.forward(np.ones((4, 2, 3), "float32"))
-layer.backward(np.ones_like(y), tape)
-called = layer(np.ones((4, 2, 3), "float32"))[0]
-print(json.dumps({"y": y.ravel().tolist(), "called": called.ravel().tolist(), "cache": cache_statistics()}))
+def run(cell):
+    layer = nblstm.Recurrent(cell, 3, 5, seed=0)
+    y, _, tape = layer.forward(np.ones((4, 2, 3), "float32"))
+    layer.backward(np.ones_like(y), tape)
+    called = layer(np.ones((4, 2, 3), "float32"))[0]
+    return [y.tolist(), called.tolist()]
+
+sys.path.insert(0, sys.argv[1])
+found = [run(importlib.import_module(name).CELL) for name in sys.argv[2:]]
+print(json.dumps({"found": found, "cache": cache_statistics()}))
 """
 
 
 def test_a_cell_of_ones_own_is_found_by_the_next_process_and_never_stale(tmp_path: Path) -> None:
-    """Neither after an edit of its functions nor after one of a function that they call, and back."""
-    texts = [
-        CELL,
-        CELL.replace("0.5 * x", "0.25 * x"),
-        CELL.replace("+ h_prev", "- h_prev").replace("1 * dh", "-1 * dh"),
-        CELL,
-    ]
-    found = []
-    for number, text in enumerate(texts):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "mine.py").write_text(text)
-        found.append(result(start("-c", OWN, str(folder), at=PACKAGE.parent))[0])
-        assert found[-1]["y"] == found[-1]["called"]
-    first, halved, turned, again = [np.array(one["y"]).reshape(4, 2, 5) for one in found]
+    """Neither after an edit of its functions nor after one of a function that they call, and back; in a process too."""
+    texts = {
+        "first": CELL,
+        "halved": CELL.replace("0.5 * x", "0.25 * x"),
+        "turned": CELL.replace("+ h_prev", "- h_prev").replace("1 * dh", "-1 * dh"),
+        "again": CELL,
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    begun, _ = result(start("-c", OWN, str(tmp_path), "first", "halved", "turned", at=PACKAGE.parent))
+    other, _ = result(start("-c", OWN, str(tmp_path), "turned", "again", "halved", at=PACKAGE.parent))
+    found = np.array([*begun["found"], *other["found"]])
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    first, halved, turned = found[:3, 0]
     np.testing.assert_array_equal(first[0], 2 * halved[0])
     np.testing.assert_array_equal(first[0], turned[0])
     assert not (first[1] == turned[1]).any()
-    np.testing.assert_array_equal(first, again)
-    assert all_are(1, 0, {name: counts for name, counts in found[-1]["cache"].items() if "units" in name})
+    np.testing.assert_array_equal(found[3:, 0], [turned, first, halved])
+    units = {name: hits for name, (hits, misses) in other["cache"].items() if "units" in name and not misses}
+    assert sum(units.values()) == 2 * len(other["found"])
 
 
 @pytest.mark.cold
@@ -215,6 +218,19 @@ def test_a_kernel_is_read_where_its_date_cannot_be_set(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(os, "utime", refused)
     assert files.load("key") == "data"
+
+
+@pytest.mark.parametrize("name", ["no_such_module", "broken"])
+def test_a_kernel_of_a_module_that_cannot_be_imported_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A cell that has moved: what was compiled where it was before imports that."""
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    files, content = Files(tmp_path, "run", 0), f"c{name}\nthing\n.".encode()  # as pickle names what to import
+    path = files._path("key")
+    path.write_bytes(_digest(path, content) + content)
+    assert files.load("key") is None
 
 
 def test_recompiling_removes_the_files_of_that_function_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import naive
 import numpy as np
 import pytest
-from support.cases import Case, Problem, Results, grid, run_and_call, run_layer, run_naive
+from support.cases import WITHOUT_TWIN, Case, Problem, Results, grid, run_and_call, run_layer, run_naive
 
 import nblstm
 
@@ -102,7 +102,7 @@ def test_as_in_pytorch(cell: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", NETS, ids=str)
+@pytest.mark.parametrize("case", [*NETS, *grid(cell=WITHOUT_TWIN, sizes=[(4, 3, 2, UNITS)])], ids=str)
 def test_a_nan_in_one_unit_is_in_that_unit_and_a_step_later_in_all(case: Case, dtype: str, rng) -> None:
     """In every lane of the vectors and in the rest; whether called, trained, or given step by step."""
     layer, x = case.layer(dtype), Problem.draw(case, rng, dtype).x[:, :1]
@@ -118,6 +118,25 @@ def test_a_nan_in_one_unit_is_in_that_unit_and_a_step_later_in_all(case: Case, d
             assert np.isnan(y[1:]).all()
         with layer.editing() as p:
             p[name][unit] = clean
+
+
+@pytest.mark.usefixtures("threads_and_serial")
+@pytest.mark.parametrize("cell", [*WITHOUT_TWIN, "gru"])
+def test_a_nan_reaches_no_other_sequence_and_nothing_past_the_end(cell: str, rng: np.random.Generator) -> None:
+    """In the first sequence, wherever it comes in; with NaN past the ends of all: the other two keep their bits."""
+    case = Case(cell, num_layers=2, bidirectional=True, lengths=True, sizes=(4, 3, 2, UNITS))
+    layer, problem = case.layer(), with_padding(Problem.draw(case, rng))
+    clean = run_and_call(layer, problem)
+    assert all(np.isfinite(array).all() for array in clean.values())
+    for field in fields(problem):
+        if field.name != "lengths" and getattr(problem, field.name) is not None:
+            array = getattr(problem, field.name).copy()
+            array[0, 0, -1] = np.nan
+            found = run_and_call(layer, replace(problem, **{field.name: array}))
+            assert any(np.isnan(tensor).any() for tensor in found.values()), field.name
+            for name, tensor in found.items():
+                if not name.startswith("grad "):  # (steps, batch, features), or (layers, batch, units)
+                    np.testing.assert_array_equal(tensor[:, 1:], clean[name][:, 1:], f"{field.name}: {name}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

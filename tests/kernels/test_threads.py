@@ -9,13 +9,12 @@ import naive
 import numpy as np
 import pytest
 from support import bits
-from support.cases import Problem, assert_agree, grid, run_layer
+from support.cases import WITHOUT_TWIN, Problem, assert_agree, grid, run_layer
 from support.threading_layers import run
 
 THREADS = (1, 2, 3, 4)
 NETS = grid(
-    cell=naive.CELLS,
-    formulation=("split", "concat"),
+    cell=[*naive.CELLS, *WITHOUT_TWIN],
     num_layers=(2,),
     bidirectional=(True,),
     lengths=(True,),

@@ -42,7 +42,8 @@ def test_gradients_against_centred_differences(rng: np.random.Generator, cell: s
     model.backward(dlogits, tape)
     for layer in model.layers:
         numeric = layer.new_grads()
-        for index in range(layer.num_parameters):
+        numeric.flat[:] = np.nan
+        for index in rng.permutation(layer.num_parameters)[:100]:
             losses = []
             for step in (1e-5, -2e-5, 1e-5):  # up, down, and back
                 with layer.editing() as p:
@@ -50,7 +51,8 @@ def test_gradients_against_centred_differences(rng: np.random.Generator, cell: s
                 losses.append(cross_entropy(model(inputs, state)[0], targets)[0])
             numeric.flat[index] = (losses[0] - losses[1]) / 2e-5
         for name, analytic in layer.grads.items():
-            assert np.abs(analytic - numeric[name]).max() <= 1e-7 * np.abs(analytic).max(), name
+            difference = np.nanmax(np.abs(analytic - numeric[name]))
+            assert difference <= 1e-7 * np.abs(analytic).max(), name
 
 
 @pytest.mark.parametrize("cell", naive.CELLS)

@@ -27,20 +27,22 @@ def targets_of(model: SequenceModel, rng: np.random.Generator) -> np.ndarray:
     return rng.normal(size=(B, OUTPUTS)).astype(model.dtype)
 
 
-@pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", naive.CELLS)
 @pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor])
 def test_gradients_against_centred_differences(
-    rng: np.random.Generator, kind: type[SequenceModel], cell: str, bidirectional: bool, lengths: list[int]
+    rng: np.random.Generator, kind: type[SequenceModel], cell: str, bidirectional: bool
 ) -> None:
+    """Of fifty numbers of x and of each layer; what is whole for one kind is ragged for the other."""
     model = made(kind, cell, bidirectional=bidirectional)
+    lengths = LENGTHS[bidirectional != (kind is SequenceRegressor)]
     x, targets = rng.normal(size=(T, B, I)), targets_of(model, rng)
     z, tape = model.forward(x, lengths)
     dx = model.backward(model.loss(z, targets)[1], tape, need_dx=True)
-    numeric = {"x": np.zeros_like(x)} | {layer: layer.new_grads().flat for layer in model.layers}
-    for where, out in numeric.items():
-        for index in range(out.size):
+    for where, analytic in (("x", dx), *((layer, layer.flat_grads) for layer in model.layers)):
+        chosen = rng.permutation(analytic.size)[:50]
+        numeric = []
+        for index in chosen:
             losses = []
             for step in (1e-5, -2e-5, 1e-5):  # up, down, and back
                 if isinstance(where, str):
@@ -49,9 +51,8 @@ def test_gradients_against_centred_differences(
                     with where.editing() as p:
                         p.flat[index] += step
                 losses.append(model.loss(model(x, lengths), targets)[0])
-            out.flat[index] = (losses[0] - losses[1]) / 2e-5
-        analytic = dx if isinstance(where, str) else where.flat_grads
-        assert np.abs(analytic - out).max() <= 1e-7 * np.abs(analytic).max(), where
+            numeric.append((losses[0] - losses[1]) / 2e-5)
+        assert np.abs(analytic.flat[chosen] - numeric).max() <= 1e-7 * np.abs(analytic).max(), where
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

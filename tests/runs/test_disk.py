@@ -54,7 +54,7 @@ def job(folder: Path) -> TextJob:
     path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
     return TextJob(
         TextSettings(  # it saves after every step, and each evaluation makes the checkpoint longer
-            text=str(path), hidden_size=9, batch_size=4, window=10, steps=30, dropout=0.3, seed=3, evaluate_every=1
+            text=str(path), hidden_size=9, batch_size=4, window=10, steps=12, dropout=0.3, seed=3, evaluate_every=1
         )
     )
 
@@ -185,7 +185,7 @@ def read_only(whole: Path, disk: Path) -> None:
     assert fails(run.train, reason)
     assert Run.resume(disk / "run", TextJob).trainer.steps == 6
     assert "continue with: nblstm train --resume" in refused("train", "--resume", disk / "run")
-    every_command(whole, disk, reason)
+    assert reason in refused("course", disk / "course", "--copy-only")
     shell(f"mount -o remount,rw {disk}")
     assert Run.resume(disk / "run", TextJob).train()
     for name in NAMES:

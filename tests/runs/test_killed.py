@@ -55,7 +55,15 @@ def kill(folder: Path) -> None:
     path, killed = folder / "text.txt", folder / "killed"
     path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
     settings = TextSettings(  # it saves after every step
-        text=str(path), hidden_size=9, batch_size=4, window=10, steps=200, dropout=0.3, seed=3, evaluate_every=1
+        text=str(path),
+        cell="gru",
+        hidden_size=9,
+        batch_size=4,
+        window=10,
+        steps=200,
+        dropout=0.3,
+        seed=3,
+        evaluate_every=1,
     )
     assert Run.create(folder / "whole", TextJob(settings)).train()
     Run.create(killed, TextJob(settings))

@@ -10,7 +10,7 @@ import pytest
 from support.threading_layers import LAYERS, run
 
 SIZES = ["--hidden-size", "128", "--batch", "16", "--length", "20"]  # work enough for threads
-OPTIONS = [*SIZES, "--steps", "6", "--dropout", "0.2", "--seed", "7"]
+OPTIONS = [*SIZES, "--cell", "slstm", "--steps", "6", "--dropout", "0.2", "--seed", "7"]
 STOPPED = """
 import signal, sys
 from nblstm.cli import main

@@ -404,7 +404,7 @@ def test_runs_over_sequences_learn_and_say_what_they_measure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kind, unit in ((ClassificationJob, "nats per sequence"), (RegressionJob, "squared error")):
-        settings = replace(QUICK, hidden_size=16, epochs=20, dropout=0.0, evaluate_every=50)
+        settings = replace(QUICK, hidden_size=16, epochs=12, dropout=0.0, evaluate_every=200)
         data = sequences(kind, 400, seed=0), sequences(kind, 200, seed=1)
         run = Run.create(tmp_path / kind.__name__, kind(settings, *data))
         assert run.train()

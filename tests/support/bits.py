@@ -5,24 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import replace
 
 import naive
 import numba
 import numpy as np
 
 import nblstm
-from support.cases import Case, Problem, Results, grid, run_and_call
+from support.cases import WITHOUT_TWIN, Case, Problem, Results, grid, run_and_call
 
 DTYPES = ("float32", "float64")
 FORMULATIONS = ("split", "concat")
+KINDS = [
+    *grid(cell=naive.CELLS, formulation=FORMULATIONS),
+    *grid(cell=WITHOUT_TWIN),
+]
+SIZES = [(20, B, 3, H) for B in (1, 2, 3) for H in (20, 128, 130)]
 CASES = [
-    *grid(
-        cell=naive.CELLS, formulation=FORMULATIONS, num_layers=(2,), bidirectional=(True,), lengths=(True,),
-        sizes=[(6, 11, 3, 13)],
-    ),
-    *grid(cell=naive.CELLS, formulation=FORMULATIONS, sizes=[(50, B, 3, H) for B in (1, 2, 3) for H in (20, 128, 130)]),
-]  # fmt: skip
-"""Many rows for few threads, and fewer rows than threads, with units enough for each."""
+    *(replace(kind, num_layers=2, bidirectional=True, lengths=True, sizes=(6, 11, 3, 13)) for kind in KINDS),
+    *(replace(kind, sizes=SIZES[(k + j) % len(SIZES)]) for k, kind in enumerate(KINDS) for j in (0, 4, 8)),
+]
+"""Many rows for few threads; and fewer rows than threads, with units enough for each, three sizes for every kind."""
 
 
 def digests(results: Results) -> dict[str, str]:
@@ -31,12 +34,12 @@ def digests(results: Results) -> dict[str, str]:
 
 
 def of_case(case: Case, dtype: str, numbers: list[int]) -> list[dict[str, str]]:
-    """For each number of threads, twice."""
+    """For each number of threads, and for the last once more."""
     layer, problem = case.layer(dtype), Problem.draw(case, np.random.default_rng(20240607), dtype)
     found = []
-    for threads in numbers:
+    for threads in [*numbers, numbers[-1]]:
         numba.set_num_threads(threads)
-        found += [digests(run_and_call(layer, problem)) for _ in range(2)]
+        found.append(digests(run_and_call(layer, problem)))
     return found
 
 

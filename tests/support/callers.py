@@ -17,6 +17,7 @@ import nblstm
 from nblstm.datasets import streams
 from nblstm.layers import passes
 from nblstm.training import TextTrainer
+from support.own_cells import COUPLED
 from support.processes import LIMIT
 from support.threading_layers import PATIENT
 
@@ -27,13 +28,13 @@ SHAPES = {
     "units shared out": (20, 1, 20),
 }
 LAYERS = {
-    "serial": partial(nblstm.LSTM, 3, 8, seed=0),
-    "rows shared out": partial(nblstm.LSTM, 20, 40, 2, bidirectional=True, seed=0),
+    "serial": partial(nblstm.Recurrent, COUPLED, 3, 8, seed=0),
+    "rows shared out": partial(nblstm.GRU, 20, 40, 2, bidirectional=True, seed=0),
     "units shared out": partial(nblstm.LSTM, 20, 128, peephole=True, formulation="concat", checkpoint=7, seed=0),
 }
 
 
-def use(layer: nblstm.LSTM, name: str, caller: int) -> bytes:
+def use(layer: nblstm.Recurrent, name: str, caller: int) -> bytes:
     """Inference and training, with a tape and gradients of one's own."""
     T, B, I = SHAPES[name]
     rng = np.random.default_rng(caller)
@@ -43,12 +44,13 @@ def use(layer: nblstm.LSTM, name: str, caller: int) -> bytes:
     called, state = layer(x, None, lengths)
     y, last, tape = layer.forward(x, None, lengths)
     dx, first = layer.backward(y, tape, last, grads=grads)
-    return b"".join(array.tobytes() for array in (called, *state, y, *last, dx, *first, grads.flat))
+    arrays = (called, np.array(state), y, np.array(last), dx, np.array(first), grads.flat)
+    return b"".join(array.tobytes() for array in arrays)
 
 
 def trainer_of(caller: int) -> TextTrainer:
-    """Of a character model of one's own."""
-    model = nblstm.CharLM("abcdef", 8, 40, 2, dropout=0.2, seed=caller)
+    """Of a character model of one's own, with the cell that has most states."""
+    model = nblstm.CharLM("abcdef", 8, 40, 2, cell="slstm", dropout=0.2, seed=caller)
     tokens = np.random.default_rng(caller).integers(6, size=400)
     return TextTrainer(model, nblstm.Adam(model.layers, lr=0.01), streams(tokens, 8, 10), window=10, clip=1.0)
 

@@ -11,8 +11,13 @@ import naive
 import numpy as np
 
 import nblstm
+from nblstm.cells import CELLS
+from support.own_cells import COUPLED
 
 Results = dict[str, np.ndarray]
+
+WITHOUT_TWIN = {"slstm": CELLS["slstm"], "own": COUPLED}
+"""Cells that `naive` does not have: the one with the most states, and one as users write them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class Case:
     @property
     def is_lstm(self) -> bool:
         return self.cell in ("lstm", "peephole")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of what the cell carries from step to step."""
+        return (WITHOUT_TWIN | CELLS)[self.cell].states
 
     @property
     def directions(self) -> int:
@@ -58,6 +68,8 @@ class Case:
             "checkpoint": checkpoint,
             "dropout": dropout,
         }
+        if self.cell in WITHOUT_TWIN:
+            return nblstm.Recurrent(WITHOUT_TWIN[self.cell], I, H, **common)
         if self.is_lstm:
             return nblstm.LSTM(I, H, peephole=self.cell == "peephole", **common)
         if self.cell == "gru":
@@ -100,36 +112,52 @@ class Problem:
     dy: np.ndarray
     dh_n: np.ndarray
     dc_n: np.ndarray | None
+    n_0: np.ndarray | None = None
+    m_0: np.ndarray | None = None
+    dn_n: np.ndarray | None = None
+    dm_n: np.ndarray | None = None
 
     @classmethod
     def draw(cls, case: Case, rng: np.random.Generator, dtype: str = "float64") -> Problem:
-        """Normal numbers everywhere."""
+        """Normal numbers everywhere, but for the sLSTM's n, by which it divides."""
 
         def normal(*shape: int) -> np.ndarray:
             return rng.standard_normal(shape).astype(dtype)
 
         T, B, I, H = case.sizes
         rows = (B, T) if case.batch_first else (T, B)
-        state = (case.num_layers * case.directions, B, H)
-        return cls(
+
+        def state(name: str) -> np.ndarray | None:
+            return normal(case.num_layers * case.directions, B, H) if name in case.states else None
+
+        drawn = cls(
             x=normal(*rows, I),
-            h_0=normal(*state),
-            c_0=normal(*state) if case.is_lstm else None,
+            h_0=state("h"),
+            c_0=state("c"),
             lengths=rng.integers(1, T + 1, B) if case.lengths else None,
             dy=normal(*rows, H * case.directions),
-            dh_n=normal(*state),
-            dc_n=normal(*state) if case.is_lstm else None,
+            dh_n=state("h"),
+            dc_n=state("c"),
+            n_0=state("n"),
+            m_0=state("m"),
+            dn_n=state("n"),
+            dm_n=state("m"),
         )
+        return drawn if drawn.n_0 is None else replace(drawn, n_0=1 + np.abs(drawn.n_0))
 
     @property
     def state(self):
         """The initial state as the layer takes it."""
-        return self.h_0 if self.dc_n is None else (self.h_0, self.c_0)
+        if self.dc_n is None:
+            return self.h_0
+        return (self.h_0, self.c_0) if self.dn_n is None else (self.h_0, self.c_0, self.n_0, self.m_0)
 
     @property
     def dstate(self):
         """The gradient of the final state as the layer takes it."""
-        return self.dh_n if self.dc_n is None else (self.dh_n, self.dc_n)
+        if self.dc_n is None:
+            return self.dh_n
+        return (self.dh_n, self.dc_n) if self.dn_n is None else (self.dh_n, self.dc_n, self.dn_n, self.dm_n)
 
     def astype(self, dtype: str) -> Problem:
         """The same numbers, rounded."""
@@ -144,8 +172,8 @@ def named(y, state, dx, dstate, grads: Mapping[str, np.ndarray]) -> Results:
     state, dstate = (value if isinstance(value, tuple) else (value,) for value in (state, dstate))
     return (
         {"y": y, "dx": dx}
-        | dict(zip(("h_n", "c_n"), state, strict=False))
-        | dict(zip(("dh_0", "dc_0"), dstate, strict=False))
+        | dict(zip(("h_n", "c_n", "n_n", "m_n"), state, strict=False))
+        | dict(zip(("dh_0", "dc_0", "dn_0", "dm_0"), dstate, strict=False))
         | {f"grad {name}": tensor for name, tensor in grads.items()}
     )
 
@@ -163,7 +191,9 @@ def run_and_call(layer: nblstm.LSTM | nblstm.GRU | nblstm.RNN, problem: Problem)
     """`run_layer`, and what the layer gives when it is called, which keeps nothing and goes its own way."""
     y, state = layer(problem.x, problem.state, problem.lengths)
     members = state if isinstance(state, tuple) else (state,)
-    called = dict(zip(("called y", "called h_n", "called c_n"), (y, *members), strict=False))
+    called = {"called y": y} | {
+        f"called {name}_n": member for name, member in zip(layer.cell.states, members, strict=True)
+    }
     return run_layer(layer, problem) | called
 
 

@@ -24,11 +24,11 @@ def sequences() -> Sequences:
 
 
 def settings() -> SequenceSettings:
-    return SequenceSettings(hidden_size=3, batch_size=4, epochs=2)
+    return SequenceSettings(cell="gru", hidden_size=3, batch_size=4, epochs=2)
 
 
 def saved_model(folder: Path) -> tuple[Path, Callable[[], dict[str, np.ndarray]]]:
-    CharLM("abc", 2, 3, 1, seed=0).save(folder / "model.safetensors")
+    CharLM("abc", 2, 3, 1, cell="slstm", seed=0).save(folder / "model.safetensors")
     return folder / "model.safetensors", lambda: Network.load(folder / "model.safetensors").state_dict()
 
 

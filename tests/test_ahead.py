@@ -17,13 +17,14 @@ import sys
 from nblstm.cli import main
 main(["compile"], standalone_mode=False)
 import numba
-from nblstm.kernels.driver import Driver, Team
+from nblstm.kernels.driver import Driver, PlanKernel
 
 kernels = [each for name, module in sys.modules.items() if name.startswith("nblstm.") for each in vars(module).values()]
 versions = {each.parallel for each in kernels if isinstance(each, Driver)}
 versions |= {each.serial for each in kernels if isinstance(each, Driver)}
-if numba.threading_layer() == "omp":  # which those need who meet
-    versions |= {each.parallel for each in kernels if isinstance(each, Team)}
+for kernel in {each for each in kernels if isinstance(each, PlanKernel)}:
+    if {dtype.name for dtype in kernel.compiled} != {"float32", "float64"}:
+        print(f"{kernel.function.__qualname__} only for {sorted(map(str, kernel.compiled))}")
 for version in versions:
     types = {each.dtype.name for arguments in version.signatures for each in arguments if hasattr(each, "dtype")}
     if not {"float32", "float64"} <= types:

@@ -29,6 +29,7 @@ from numba.core.environment import _rebuild_env
 from numba.core.serialize import dumps
 
 from nblstm.kernels.compilation import CACHE, CacheImpl, say
+from nblstm.kernels.fingerprint import FINGERPRINT
 
 SIZE = 32
 """Bytes of a digest."""
@@ -47,7 +48,7 @@ class Cache(FunctionCache):
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp()
+        stamp = FINGERPRINT, self._impl.locator.get_source_stamp()
         self._cache_file = Files(Path(self.cache_path), self._impl.filename_base, stamp)
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -142,11 +143,11 @@ def keep(compiled: Any) -> Any:
     return compiled
 
 
-def cfunc(signature: Any) -> Any:
+def cfunc(signature: Any, **options: Any) -> Any:
     """As Numba's decorator of this name, for a function that keeps its machine code on disk."""
 
     def compile_(function: Any) -> CFunc:
-        compiled = keep(CFunc(function, (signature.args, signature.return_type), locals={}, options={}))
+        compiled = keep(CFunc(function, (signature.args, signature.return_type), locals={}, options=options))
         compiled.compile()
         return compiled
 

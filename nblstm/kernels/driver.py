@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock, RLock
@@ -13,12 +13,19 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.types.misc import CPointer
+from numba.extending import intrinsic
 
 from nblstm.kernels import team
-from nblstm.kernels.cache import keep
+from nblstm.kernels.cache import cfunc, keep
 from nblstm.kernels.compilation import refuse
 from nblstm.kernels.policy import POLICY
+from nblstm.kernels.simd import pointer
+from nblstm.kernels.tag import ANY
 
 
 def threads_for(operations: int) -> int:
@@ -86,8 +93,68 @@ class Driver:
             return self.parallel(tag, threads, *arguments)
 
 
-def run_as_team(kernel: Driver, tag: Any, threads: int, *arguments: Any) -> bool:
-    """Run a kernel whose threads may wait for each other, see `team`; `arguments` are those after the note.
+class PlanKernel:
+    """A kernel over `plan.PLAN` records: what one of its threads does, compiled by itself and called by its address.
+
+    The function takes the thread's number, how many there are, the address of the plans and their count, a note (see
+    `team`), and a pointer to numbers of the dtype, which is null: it says of what type all others are. The loop over
+    the threads would take longer to compile than the function; it is compiled once for all.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+        self.compiled: dict[np.dtype, CFunc] = {}
+
+    def __call__(self, dtype: np.dtype, threads: int, plans: np.ndarray, note: np.ndarray | None = None) -> None:
+        """Run it for plans of a layer of `dtype`, with threads or, for one, without; a note is for those who wait."""
+        code = self.compiled.get(dtype) or self._compile(dtype)
+        if threads == 1 or _lost_threads:
+            take_shares(code.address, threads, plans, NO_TEAM)
+            return
+        with _one_at_a_time if _threading_layer() == "workqueue" else nullcontext():
+            share_out(code.address, threads, plans, NO_TEAM if note is None else note)
+
+    def _compile(self, dtype: np.dtype) -> CFunc:
+        if numba.config.DISABLE_JIT:
+            refuse()
+        ANY._numba_type_  # noqa: B018  it makes the tiles known, without which this cannot be linked
+        size, integers, numbers = types.int64, CPointer(types.int64), CPointer(numba.from_dtype(dtype))
+        signature = types.void(size, size, size, size, integers, numbers)
+        self.compiled[dtype] = found = cfunc(signature, error_model="numpy")(self.function)
+        return found
+
+
+@intrinsic
+def call(typing_context, address, thread, threads, plans, count, note):
+    """Call the machine code of a `PlanKernel`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        like = ir.IntType(8).as_pointer()
+        function = ir.FunctionType(ir.VoidType(), [*(arg.type for arg in args[1:]), like])
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), [*args[1:], like(None)])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, note), codegen
+
+
+@keep
+@numba.njit(parallel=True)
+def share_out(address, threads, plans, note):
+    """Each thread its share of a `PlanKernel`."""
+    for thread in numba.prange(threads):
+        call(address, thread, threads, plans.ctypes.data, len(plans), pointer(note))
+
+
+@keep
+@numba.njit
+def take_shares(address, threads, plans, note):
+    """All shares, one after the other."""
+    for thread in range(threads):
+        call(address, thread, threads, plans.ctypes.data, len(plans), pointer(note))
+
+
+def run_as_team(kernel: PlanKernel, dtype: np.dtype, threads: int, plans: np.ndarray) -> bool:
+    """Run a kernel with threads that wait for each other, see `team`.
 
     False if nothing was done: where one thread is asked for, or a team cannot come together. One caller at a time has
     one, and only where OpenMP starts the threads, which starts all of a team at once. So many threads that have not
@@ -108,7 +175,7 @@ def run_as_team(kernel: Driver, tag: Any, threads: int, *arguments: Any) -> bool
             return False
         note = np.zeros(team.WORDS, np.int64)
         note[team.PATIENCE] = POLICY.team_patience
-        kernel.parallel(tag, threads, note, *arguments)
+        kernel(dtype, threads, plans, note)
     finally:
         if True in held:
             _one_team.release()

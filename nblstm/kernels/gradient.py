@@ -7,11 +7,11 @@ round where that leaves less padding to multiply.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
 from numba.extending import register_jitable
 
-from nblstm.kernels.driver import Driver
-from nblstm.kernels.plan import find_rows
+from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.plan import find_rows, plan_at
 from nblstm.kernels.products import weight_row
 from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
@@ -107,52 +107,50 @@ def weight_gradient(
             )  # fmt: skip
 
 
+@register_jitable
 def integers_size(B):
     """Integers of scratch that a thread needs for `weight_gradients`: a table of rows, two of a block of steps."""
     return B + 2 * STEP_BLOCK
 
 
-@Driver
-def weight_gradients(tag, threads, plans, blocks, integers, scratch, sums, flat):
-    """Gradients of all weights and biases of all `plans`: sums over steps of (gates) x (row of x, row of h, 1).
+@PlanKernel
+def weight_gradients(thread, threads, plans, count, note, like):
+    """Gradients of all weights and biases of all plans: sums over steps of (gates) x (row of x, row of h, 1).
 
     The gates hold the gradients of the weighted sums. Each sum belongs to one thread and takes the steps in order, the
     last one first. They start from zero with a plan for the last steps and are added to `flat` with one for the first,
-    so a long sum may come in pieces. Scratch: integers (threads, `integers_size`), scratch (threads, `scratch_size`),
-    sums (`sums_size`,).
+    so a long sum may come in pieces.
     """
-    for k in range(len(plans)):
-        for thread in prange(threads):
-            gradients_of_thread(
-                thread, threads, plans[k], blocks, shift(pointer(integers), thread * (len(integers) // threads)),
-                shift(pointer(scratch), thread * (len(scratch) // threads)), pointer(sums), pointer(flat),
-            )  # fmt: skip
-
-
-@njit(error_model="numpy")
-def gradients_of_thread(thread, threads, p, blocks, integers, scratch, sums, flat):
-    """What a thread does for one plan; integers and scratch are its own."""
-    x, h, gates = pointer_at(p.x, sums), shift(pointer_at(p.h, sums), p.first * p.B * p.P), pointer_at(p.gates, sums)
-    active, places = pointer_at(p.active, integers), pointer_at(p.places, integers)
-    x_rows, at_x, at_gates = integers, shift(integers, p.B), shift(integers, p.B + STEP_BLOCK)
-    x_step = find_rows(p, 0, p.B, p.x_time, p.x_batch, x_rows)
-    s, row, size, begins = p.last - 1, 0, 0, p.last == p.T
-    block = min((p.last - p.first) * p.B, STEP_BLOCK)
-    while s >= p.first:
-        count = min(STEP_BLOCK - size, active[s] - row)
-        for n in range(count):
-            at_x[size + n] = x_rows[row + n] + s * x_step
-            at_gates[size + n] = (s - p.first) * p.B + row + n
-        size, row = size + count, row + count
-        if row == active[s]:
-            s, row = s - 1, 0
-        over = s < p.first
-        if size == STEP_BLOCK or over:
-            add_steps(
-                thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.H, gates, at_gates, p.G, blocks,
-                p.H, begins, over and p.first == 0, block, scratch, sums, flat, places,
-            )  # fmt: skip
-            size, begins = 0, False
+    for k in range(count):
+        p = plan_at(plans, k)
+        integers = shift(pointer_at(p.gradient_integers, note), thread * integers_size(p.B))
+        scratch, sums, flat = (
+            shift(pointer_at(p.scratch, like), thread * p.scratch_each), pointer_at(p.gradient_sums, like),
+            pointer_at(p.flat, like),
+        )  # fmt: skip
+        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
+        x, gates = pointer_at(p.x, like), pointer_at(p.gates, like)
+        h = shift(pointer_at(p.h, like), p.first * p.B * p.P)
+        active, places = pointer_at(p.active, integers), pointer_at(p.places, integers)
+        x_rows, at_x, at_gates = integers, shift(integers, p.B), shift(integers, p.B + STEP_BLOCK)
+        x_step = find_rows(p, 0, p.B, p.x_time, p.x_batch, x_rows)
+        s, row, size, begins = p.last - 1, 0, 0, p.last == p.T
+        block = min((p.last - p.first) * p.B, STEP_BLOCK)
+        while s >= p.first:
+            rows = min(STEP_BLOCK - size, active[s] - row)
+            for n in range(rows):
+                at_x[size + n] = x_rows[row + n] + s * x_step
+                at_gates[size + n] = (s - p.first) * p.B + row + n
+            size, row = size + rows, row + rows
+            if row == active[s]:
+                s, row = s - 1, 0
+            over = s < p.first
+            if size == STEP_BLOCK or over:
+                add_steps(
+                    thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.H, gates, at_gates, p.G,
+                    blocks, p.H, begins, over and p.first == 0, block, scratch, sums, flat, places,
+                )  # fmt: skip
+                size, begins = 0, False
 
 
 @njit(error_model="numpy")

@@ -5,8 +5,10 @@ Kernels take one as `p` and read `p.T`, `p.bias` ... Where nothing else is said 
 the layer's dtype or of integers (int64); see `sweeps` for the shapes and for how rows are ordered.
 """
 
+import numba
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from nblstm.kernels.simd import pointer_at
 
@@ -27,6 +29,7 @@ FIELDS = {
     "order": "integers (B,): which sequence a row is", "lengths": "integers (B,): of the rows",
     "active": "integers (T,): rows at each step", "reverse": "whether steps run from the end of time",
     "number": "which layer and direction this is, in arrays that have all of them",
+    "bounds": "integers (threads + 1,): the rows from bounds[n] on are thread n's",
     # how the steps are run
     "first": "the steps from this one", "last": "to the one before this",
     "block": "steps whose product with x, or dx, is had at once", "hoist": "whether the product with x is taken so",
@@ -40,16 +43,36 @@ FIELDS = {
     # integers (others + 1,): for each state the address of an array (layers directions, B, H)
     "given": "the initial states, an address being 0 for zeros; or 0 if they are in place",
     "final": "the last ones, written; or 0",
+    "integers": "scratch, `sweeps.integers_size` for each thread", "sums": "scratch, a tile for each thread",
     # the way back
     "dy": "as y, read", "dy_time": "a stride", "dy_batch": "a stride",
     "dx": "(T, B, dx_width)", "dx_width": "whole vectors; 0 leaves dx out", "dx_add": "whether it is added to",
     "dh": "(B, P)", "dc": "(others, B, P)", "zeros": "(P or dx_width,)",
     "dgiven": "as `given`, the gradients of the last states", "dinitial": "as `final`, those of the initial ones",
+    # gradients of the weights
+    "blocks": "integers (G / P, 2): which rows of the weights a column belongs to, see `products.weight_row`",
+    "flat": "the gradients, in the layout of the layer's flat array",
+    "gradient_sums": "`gradient.sums_size`", "gradient_integers": "`gradient.integers_size` for each thread",
+    "scratch": "`scratch_each` for each thread", "scratch_each": "`gradient.scratch_size`",
 }  # fmt: skip
 
 PLAN = np.dtype([(name, np.int64) for name in FIELDS], align=True)
 PLACES = {name: place for place, name in enumerate(FIELDS)}
 """Where a field is in a plan that is seen as a row of integers."""
+
+
+RECORD = numba.from_dtype(PLAN)
+
+
+@intrinsic
+def plan_at(typing_context, plans, k):
+    """The k-th of the plans at an address."""
+
+    def codegen(context, builder, signature, args):
+        start = builder.add(args[0], builder.mul(args[1], args[1].type(RECORD.size)))
+        return builder.inttoptr(start, context.get_value_type(RECORD))
+
+    return RECORD(types.int64, types.int64), codegen
 
 
 def fill(plans: np.ndarray, **values: int | list[int]) -> None:

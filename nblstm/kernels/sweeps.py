@@ -11,9 +11,10 @@ that they stay in its core's cache, and all meet at every step. The sums are the
 """
 
 from numba import njit, prange
+from numba.extending import register_jitable
 
-from nblstm.kernels.driver import Driver
-from nblstm.kernels.plan import find_rows, rows_of_steps
+from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.plan import find_rows, plan_at, rows_of_steps
 from nblstm.kernels.products import (
     back_and_forth,
     gates_times_panels,
@@ -40,6 +41,7 @@ from nblstm.kernels.units import backward_cell, forward_cell
 TILE_VECTORS = ROWS * VECTORS  # of scratch for a tile's sums, which each thread needs
 
 
+@register_jitable
 def integers_size(block, B):
     """Integers of scratch that a thread needs, see `scratch_of`."""
     return (3 + 2 * block) * B
@@ -168,14 +170,22 @@ def copy_units(rows, first, last, h, H, P, y, y_at):
             store_part(y_row, u, load(h, row * P + u), H - u)
 
 
-@njit(error_model="numpy")
-def forward_of_thread(thread, threads, note, bounds, plans, integers, sums):
-    """What a thread does of `forward`; integers and sums are its own scratch."""
-    team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(sums)
+@PlanKernel
+def forward(thread, threads, plans, count, note, like):
+    """h, and what a plan says is to be kept, of all steps of all plans, one after the other.
+
+    Each thread takes its rows of the batch; or, if the note (see `team`) has the patience to wait for others, its share
+    of the units. Then nothing is done if not all come.
+    """
+    team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(like)
     if team and not meet(note, threads):
         return
-    for k in range(len(plans)):
-        p = plans[k]
+    for k in range(count):
+        p = plan_at(plans, k)
+        bounds, integers, sums = (
+            pointer_at(p.bounds, note), shift(pointer_at(p.integers, note), thread * integers_size(p.block, p.B)),
+            shift(pointer_at(p.sums, like), thread * TILE_VECTORS * lanes),
+        )  # fmt: skip
         B, H, P, G, keep, between = p.B, p.H, p.P, p.G, p.keep, p.between
         low, high, first_panel, last_panel = share_of(thread, threads, team, bounds, B, G, lanes)
         column, last_column = first_panel * VECTORS * lanes, min(G, last_panel * VECTORS * lanes)
@@ -200,9 +210,9 @@ def forward_of_thread(thread, threads, note, bounds, plans, integers, sums):
             last = min(p.last, first + p.block)
             kept_from = p.first if keep else first  # the step that gates begin with
             if p.hoist:
-                count = rows_of_steps(low, high, first, last, B, active, x_rows, x_step, at_x, at_gates)
+                taken = rows_of_steps(low, high, first, last, B, active, x_rows, x_step, at_x, at_gates)
                 rows_times_panels(
-                    count, x, at_x, 1, p.x_feature, shift(input_panels, column * p.I), p.I, last_column - column,
+                    taken, x, at_x, 1, p.x_feature, shift(input_panels, column * p.I), p.I, last_column - column,
                     shift(bias, column), False, shift(gates, (first - kept_from) * B * G + column), at_gates, G,
                 )  # fmt: skip
             for s in range(first, last):
@@ -228,34 +238,23 @@ def forward_of_thread(thread, threads, note, bounds, plans, integers, sums):
                     give_state(p, final[1 + other], order[row], unit, end, newest)
 
 
-@Driver
-def forward(tag, threads, note, bounds, plans, integers, sums):
-    """h, and what a plan says is to be kept, of all steps of all `plans`, one after the other.
-
-    Thread n takes the rows bounds[n] .. bounds[n + 1] - 1 of the batch; or, if the note (see `team`) has the patience
-    to wait for others, its share of the units. Then nothing is done if not all come.
-
-    Scratch: integers (threads, `integers_size`), sums (threads, TILE_VECTORS * lanes).
-    """
-    for thread in prange(threads):
-        forward_of_thread(
-            thread, threads, pointer(note), pointer(bounds), plans,
-            shift(pointer(integers), thread * (len(integers) // threads)),
-            shift(pointer(sums), thread * (len(sums) // threads)),
-        )  # fmt: skip
-
-
 # ------------------------------------------------------------------------------------------------------------ backward
 
 
-@njit(error_model="numpy")
-def backward_of_thread(thread, threads, note, bounds, plans, integers, like):
-    """What a thread does of `backward`; integers are its own scratch, like points to a number."""
+@PlanKernel
+def backward(thread, threads, plans, count, note, like):
+    """Backpropagation through time, one plan after the other: gates become the gradients of the weighted sums.
+
+    dh and dc become those of the initial states; after each `block` of steps their rows of dx are had. Threads share
+    the work as in `forward`.
+    """
     team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(like)
     if team and not meet(note, threads):
         return
-    for k in range(len(plans)):
-        p = plans[k]
+    for k in range(count):
+        p = plan_at(plans, k)
+        bounds = pointer_at(p.bounds, note)
+        integers = shift(pointer_at(p.integers, note), thread * integers_size(p.block, p.B))
         B, H, P, G, between = p.B, p.H, p.P, p.G, p.between
         low, high, first_panel, last_panel = share_of(thread, threads, team, bounds, B, P, lanes)
         unit, end = first_panel * VECTORS * lanes, min(P, last_panel * VECTORS * lanes)
@@ -291,8 +290,8 @@ def backward_of_thread(thread, threads, note, bounds, plans, integers, like):
                     shift(dh, low * P + unit), index, P,
                 )  # fmt: skip
             if p.dx_width:
-                count = rows_of_steps(low, high, first, last, B, active, dx_rows, dx_step, at_dx, at_gates)
-                mine, beyond = (count * thread // threads, count * (thread + 1) // threads) if team else (0, count)
+                taken = rows_of_steps(low, high, first, last, B, active, dx_rows, dx_step, at_dx, at_gates)
+                mine, beyond = (taken * thread // threads, taken * (thread + 1) // threads) if team else (0, taken)
                 gates_times_panels(
                     beyond - mine, shift(gates, (first - p.first) * B * G), shift(at_gates, mine), G, p.parts, 0,
                     input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add, dx, shift(at_dx, mine), 1,
@@ -305,20 +304,6 @@ def backward_of_thread(thread, threads, note, bounds, plans, integers, like):
                 for other in range(p.others):
                     give_state(p, initial[1 + other], order[row], unit, end, shift(dc, (other * B + row) * P))
         meetings = meet_again(team, note, threads, meetings)
-
-
-@Driver
-def backward(tag, threads, note, bounds, plans, integers, like):
-    """Backpropagation through time, one of `plans` after the other: gates become the gradients of the weighted sums.
-
-    dh and dc become those of the initial states; after each `block` of steps their rows of dx are had. Threads share
-    the work as in `forward`. integers as there; like (1,) has the layer's dtype.
-    """
-    for thread in prange(threads):
-        backward_of_thread(
-            thread, threads, pointer(note), pointer(bounds), plans,
-            shift(pointer(integers), thread * (len(integers) // threads)), pointer(like),
-        )  # fmt: skip
 
 
 @Driver

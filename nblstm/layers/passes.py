@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.kernels import sweeps
-from nblstm.kernels.driver import NO_TEAM, Driver, run_as_team
+from nblstm.kernels.driver import PlanKernel, run_as_team
 from nblstm.kernels.dropout import dropout
 from nblstm.kernels.gradient import weight_gradients
 from nblstm.kernels.plan import fill
@@ -38,11 +38,11 @@ def infer(
     return tape.last
 
 
-def _run(kernel: Driver, tape: Tape, plans: np.ndarray) -> None:
+def _run(kernel: PlanKernel, tape: Tape, plans: np.ndarray) -> None:
     """A kernel of `sweeps` over plans, with as many threads as the tape has, as a team if it is to be one."""
-    operands = tape.schedule.bounds(tape.threads), plans, tape.integers, tape.sums
-    if not run_as_team(kernel, ANY, tape.team, *operands):
-        kernel(ANY, tape.threads, NO_TEAM, *operands)
+    dtype = tape.layer.dtype
+    if not run_as_team(kernel, dtype, tape.team, plans):
+        kernel(dtype, tape.threads, plans)
 
 
 # -------------------------------------------------------------------------------------------------------- forward
@@ -166,10 +166,8 @@ def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Bl
 
 def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: Block) -> None:
     """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over the plans' steps."""
-    buffers = tape.gradients
-    weight_gradients(
-        ANY, tape.threads, plans, layer.cell.rows, buffers.integers, buffers.scratch, buffers.sums, grads.flat
-    )
+    fill(plans, flat=address(grads.flat))
+    weight_gradients(layer.dtype, tape.threads, plans)
     if layer.cell.peepholes:
         for plan in np.split(plans, len(plans)):
             _add_peephole_gradients(layer, tape, plan, grads)

@@ -35,7 +35,8 @@ def _plan_what_stays(tape: Tape) -> None:
         active=address(schedule.active), first=0, last=tape.T, block=tape.block, hoist=tape.hoist,
         h=[address(track.h) for track in tracks], slots=len(tracks[0].h), c=[address(track.c) for track in tracks],
         between=strides(tracks[0].c)[0], gates=[address(track.gates) for track in tracks], keep=tape.whole,
-        given=address(tape.given), final=address(tape.found),
+        given=address(tape.given), final=address(tape.found), bounds=address(schedule.bounds(tape.threads)),
+        integers=address(tape.integers), sums=address(tape.sums),
     )  # fmt: skip
     if not tape.h_is_output:
         for k in range(last + tape.keep):  # inference is given memory for the last one's output
@@ -55,6 +56,9 @@ def plan_backward(tape: Tape, dy: np.ndarray | None, dstates: list[np.ndarray | 
         fill(
             plans, dh=address(gradients.dh), dc=address(gradients.dc), zeros=address(gradients.zeros),
             dgiven=address(gradients.given), dinitial=address(gradients.found), dx_add=[0, 1][:D] * (len(plans) // D),
+            blocks=address(tape.layer.cell.rows), gradient_sums=address(gradients.sums),
+            gradient_integers=address(gradients.integers), scratch=address(gradients.scratch),
+            scratch_each=gradients.scratch.size // tape.threads,
         )  # fmt: skip
         for n, dx in enumerate(reversed(gradients.dx)):
             fill(plans[n * D : (n + 1) * D], dx=address(dx), dx_width=dx.shape[2])

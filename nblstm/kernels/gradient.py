@@ -7,10 +7,10 @@ round where that leaves less padding to multiply.
 """
 
 import numpy as np
-from numba import carray, njit, prange
+from numba import carray, njit
 from numba.extending import register_jitable
 
-from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.driver import PlanKernel
 from nblstm.kernels.plan import find_rows, plan_at
 from nblstm.kernels.products import weight_row
 from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
@@ -58,7 +58,7 @@ def add_steps(
     The step k has its rows at x[x_index[k]] with `inputs` numbers `x_feature` apart, h[h_index[k] * h_scale] with
     `hiddens` numbers and b[b_index[k] * b_scale] with b_scale columns. Sums begin from zero if these steps `begins`,
     and are added to flat if it `ends`. scratch (`scratch_size`,) is the thread's own. For the rest see
-    `weight_gradient`.
+    `weight_gradients`.
     """
     lanes = lanes_of(b)
     columns, most, vectors = whole_vectors(inputs + hiddens, lanes), VECTORS * lanes, b_scale // lanes
@@ -83,28 +83,6 @@ def add_steps(
             size, scratch, inputs, hiddens, columns, panel, start, width, b_scale, turned, begins, ends, zeros, sums,
             blocks, units, flat, places,
         )  # fmt: skip
-
-
-@Driver
-def weight_gradient(
-    tag, threads, steps, x, x_index, x_feature, inputs, b, b_index, b_scale, blocks, units, scratch, sums, flat, places
-):  # fmt: skip
-    """Gradient of one weight and its bias: sums over steps of (row of b) x (row of x, 1), added to `flat`.
-
-    x is an address; see `add_steps` for it, for b and for their indices. Each sum belongs to one thread and takes the
-    steps in order. sums (`sums_size`,) and scratch (threads, `scratch_size`) need not be set. How columns of b belong
-    to the rows of the weights of `units` units, and where those lie in `flat`, blocks and places say, see `products`.
-    """
-    for thread in prange(threads):
-        b_, block = pointer(b), min(steps, STEP_BLOCK)
-        for first in range(0, max(steps, 1), STEP_BLOCK):
-            size = min(STEP_BLOCK, steps - first)
-            add_steps(
-                thread, threads, size, pointer_at(x, b_), shift(pointer(x_index), first), x_feature, inputs, b_,
-                pointer(b_index), 0, 0, b_, shift(pointer(b_index), first), b_scale, blocks, units, first == 0,
-                first + size >= steps, block, shift(pointer(scratch), thread * (len(scratch) // threads)),
-                pointer(sums), pointer(flat), pointer(places),
-            )  # fmt: skip
 
 
 @register_jitable
@@ -147,7 +125,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
             over = s < p.first
             if size == STEP_BLOCK or over:
                 add_steps(
-                    thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.H, gates, at_gates, p.G,
+                    thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.hiddens, gates, at_gates, p.G,
                     blocks, p.H, begins, over and p.first == 0, block, scratch, sums, flat, places,
                 )  # fmt: skip
                 size, begins = 0, False

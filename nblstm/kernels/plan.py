@@ -15,16 +15,18 @@ from nblstm.kernels.simd import pointer_at
 FIELDS = {
     # sizes
     "T": "steps", "B": "sequences", "I": "inputs", "H": "units", "P": "units, padded to whole vectors",
-    "G": "columns of weighted sums, P for each that a unit has",
+    "G": "columns of weighted sums, P for each that a unit has", "depth": "how many of them lead back to x and h",
+    "hiddens": "features of h that weights belong to, H or none",
     # the cell
     "forward": "its machine code, see `units`", "backward": "the same for the way back",
     "parts": "a number: what the products with x and with h take, see `products.parts_of`",
     "others": "how many states there are beside h",
     "passes_h": "whether the cell's backward leaves a gradient of the h before",
-    # packed weights, see `products`
+    # weights, as they are and packed, see `products`
     "input_panels": "for x (G I,)", "hidden_panels": "for h (G H,)", "bias": "(G,)", "peephole": "(weights, P)",
     "input_back": "(I' G,), columns of I padded to whole vectors", "hidden_back": "(P G,)",
-    "places": "integers (6,): where the weights themselves lie in the layer's flat array",
+    "weights": "the weights themselves, the layer's flat array", "places": "integers (6,): where they lie in it",
+    "blocks": "integers (G / P, 2): which rows of the weights a column belongs to, see `products.weight_row`",
     # the order of steps and rows
     "order": "integers (B,): which sequence a row is", "lengths": "integers (B,): of the rows",
     "active": "integers (T,): rows at each step", "reverse": "whether steps run from the end of time",
@@ -50,7 +52,6 @@ FIELDS = {
     "dh": "(B, P)", "dc": "(others, B, P)", "zeros": "(P or dx_width,)",
     "dgiven": "as `given`, the gradients of the last states", "dinitial": "as `final`, those of the initial ones",
     # gradients of the weights
-    "blocks": "integers (G / P, 2): which rows of the weights a column belongs to, see `products.weight_row`",
     "flat": "the gradients, in the layout of the layer's flat array",
     "gradient_sums": "`gradient.sums_size`", "gradient_integers": "`gradient.integers_size` for each thread",
     "scratch": "`scratch_each` for each thread", "scratch_each": "`gradient.scratch_size`",

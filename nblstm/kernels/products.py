@@ -11,10 +11,11 @@ is not there being at -1. In the concatenated formulation both weights lie in th
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
 from numba.extending import register_jitable
 
-from nblstm.kernels.driver import Driver
+from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.plan import plan_at
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 
@@ -81,59 +82,59 @@ def back_and_forth(n, first, last, turn):
 # ------------------------------------------------------------------------------------------------------------ packing
 
 
-@Driver
-def pack_forward(
-    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, columns, input_panels, hidden_panels, bias
-):
-    """Weights of `inputs` and of `hiddens` features into panels over their rows in gate order; see `weight_row`.
+@PlanKernel
+def pack_forward(thread, threads, plans, count, note, like):
+    """Weights of x and of h into panels over their rows in gate order, see `weight_row`, and the sum of the biases.
 
-    input_panels (columns inputs,), hidden_panels (columns hiddens,), bias (columns,): the sum of those there are. A
-    panel has the vectors of its part only, see `parts_of`.
+    A panel has the vectors of its part only, see `parts_of`.
     """
-    for thread in prange(threads):
-        w, lanes = pointer(flat), lanes_of(pointer(bias))
-        for panel in range(thread, panel_count(columns, lanes), threads):
-            width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
+    lanes = lanes_of(like)
+    for k in range(count):
+        p = plan_at(plans, k)
+        w, bias, places = pointer_at(p.weights, like), pointer_at(p.bias, like), pointer_at(p.places, note)
+        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
+        for panel in range(thread, panel_count(p.G, lanes), threads):
+            width, start = panel_width(panel, p.G, lanes), panel * VECTORS * lanes
             for part in range(2):
-                features, panels = (inputs, pointer(input_panels)) if part == 0 else (hiddens, pointer(hidden_panels))
-                first, count = vectors_of_part(parts, part)
-                wide = width - (VECTORS - count) * lanes
-                o = shift(panels, panel * count * lanes * features)
+                features, panels = (p.I, p.input_panels) if part == 0 else (p.hiddens, p.hidden_panels)
+                first, taken = vectors_of_part(p.parts, part)
+                wide = width - (VECTORS - taken) * lanes
+                o = shift(pointer_at(panels, like), panel * taken * lanes * features)
                 for column in range(wide):
-                    row = weight_row(start + first * lanes + column, part, blocks, units, lanes)
+                    row = weight_row(start + first * lanes + column, part, blocks, p.H, lanes)
                     weights = shift(w, places[2 * part] + row * places[2 * part + 1])
-                    for k in range(features):
-                        o[k * wide + column] = weights[k] if row >= 0 else 0.0
+                    for feature in range(features):
+                        o[feature * wide + column] = weights[feature] if row >= 0 else 0.0
             for column in range(start, start + width):
                 bias[column] = 0.0
                 for part in range(2):
-                    row, place = weight_row(column, part, blocks, units, lanes), places[4 + part]
+                    row, place = weight_row(column, part, blocks, p.H, lanes), places[4 + part]
                     if row >= 0 and place >= 0:
                         bias[column] += w[place + row]
 
 
-@Driver
-def pack_backward(
-    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, depth, input_panels, hidden_panels
-):
+@PlanKernel
+def pack_backward(thread, threads, plans, count, note, like):
     """The same weights into panels over their columns, padded to whole vectors, with the gates in gate order as depth.
 
-    input_panels (inputs padded, times depth), hidden_panels (hiddens padded, times depth). Where a part takes some
-    vectors of four gates only, there are panels for each four, see `gates_times_panels`.
+    Where a part takes some vectors of four gates only, there are panels for each four, see `gates_times_panels`.
     """
-    for thread in prange(threads):
-        lanes = lanes_of(pointer(input_panels))
+    lanes = lanes_of(like)
+    for k in range(count):
+        p = plan_at(plans, k)
+        w, places = pointer_at(p.weights, like), pointer_at(p.places, note)
+        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
         for part in range(2):
-            features, panels = (inputs, pointer(input_panels)) if part == 0 else (hiddens, pointer(hidden_panels))
+            features, panels = (p.I, p.input_back) if part == 0 else (p.hiddens, p.hidden_back)
             columns = (features + lanes - 1) // lanes * lanes
-            gates, first, count = gates_at_once(parts, part, depth, lanes)
+            gates, first, taken = gates_at_once(p.parts, part, p.depth, lanes)
             for panel in range(thread, panel_count(columns, lanes), threads):
                 width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-                for gate in range(0, depth, gates):
-                    own = shift(panels, gate // gates * count * columns + start * count)
-                    for m in range(count):
-                        row = weight_row(gate + first + m, part, blocks, units, lanes)
-                        weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1] + start)
+                for gate in range(0, p.depth, gates):
+                    own = shift(pointer_at(panels, like), gate // gates * taken * columns + start * taken)
+                    for m in range(taken):
+                        row = weight_row(gate + first + m, part, blocks, p.H, lanes)
+                        weights = shift(w, places[2 * part] + row * places[2 * part + 1] + start)
                         for column in range(width):
                             own[m * width + column] = weights[column] if row >= 0 and start + column < features else 0.0
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
-from nblstm.kernels import products
+from nblstm.kernels import gradient, products
 from nblstm.kernels.driver import threads_for
-from nblstm.kernels.gradient import scratch_size, sums_size, weight_gradient
+from nblstm.kernels.gradient import weight_gradients
+from nblstm.kernels.plan import PLAN, fill
 from nblstm.kernels.simd import BYTES
 from nblstm.kernels.tag import ANY
 from nblstm.layers.checks import AnyTape, check_backward, check_tape, read_only
@@ -19,7 +20,10 @@ ONE_SUM = np.zeros((1, 2), np.int64)  # a unit has one weighted sum, which takes
 
 
 class LinearPacks:
-    """The weight as panels for both ways, and the padded bias; each half with the version it was packed from."""
+    """The weight as panels for both ways, and the padded bias; each half with the version it was packed from.
+
+    `plan` is what kernels are told: a layer without h, each of whose units has one weighted sum.
+    """
 
     def __init__(self, layer: Linear) -> None:
         self.layer, self.places = layer, np.array(layer.places)
@@ -27,30 +31,28 @@ class LinearPacks:
         self.columns, self.columns_back = padded(O, layer.dtype), padded(I, layer.dtype)
         self.panels = aligned_zeros(self.columns * I, layer.dtype)
         self.panels_back = aligned_zeros(O * self.columns_back, layer.dtype)
-        self.bias, self.none = aligned_zeros(self.columns, layer.dtype), aligned_zeros(0, layer.dtype)
+        self.bias = aligned_zeros(self.columns, layer.dtype)
+        self.plan = np.zeros(1, PLAN)
+        fill(
+            self.plan, I=I, H=O, P=self.columns, G=self.columns, depth=O, parts=products.WHOLE,
+            weights=address(layer._writable.flat), places=address(self.places), blocks=address(ONE_SUM),
+            input_panels=address(self.panels), bias=address(self.bias), input_back=address(self.panels_back),
+        )  # fmt: skip
         self.forward_version: float = -1
         self.backward_version: float = -1
 
     def refresh_forward(self, threads: int) -> None:
         """Pack for the forward pass if the parameters were written since."""
-        layer = self.layer
-        version = layer.version  # another thread may write while this one packs; then these are soon out of date
+        version = self.layer.version  # another thread may write while this one packs; then these are soon out of date
         if self.forward_version != version:
-            products.pack_forward(
-                ANY, threads, layer._writable.flat, self.places, ONE_SUM, products.parts_of(ONE_SUM),
-                layer.out_features, layer.in_features, 0, self.columns, self.panels, self.none, self.bias,
-            )  # fmt: skip
+            products.pack_forward(self.layer.dtype, threads, self.plan)
             self.forward_version = version
 
     def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
-        layer = self.layer
-        version = layer.version
+        version = self.layer.version
         if self.backward_version != version:
-            products.pack_backward(
-                ANY, threads, layer._writable.flat, self.places, ONE_SUM, products.parts_of(ONE_SUM),
-                layer.out_features, layer.in_features, 0, layer.out_features, self.panels_back, self.none,
-            )  # fmt: skip
+            products.pack_backward(self.layer.dtype, threads, self.plan)
             self.backward_version = version
 
 
@@ -81,6 +83,7 @@ class LinearTape(AnyTape):
         if rows != self.rows:
             self.rows = -1  # what follows may run out of memory
             self.y = aligned_zeros((rows, self.packs.columns), self.layer.dtype)
+            self.ones, self.active = np.ones(rows, np.int64), np.array([rows])
             self.rows, self.index = rows, np.arange(rows)
 
     def given_out(self) -> list[np.ndarray]:
@@ -94,13 +97,25 @@ class LinearTape(AnyTape):
             dtype, packs = self.layer.dtype, self.packs
             self.dy = aligned_zeros((self.rows, packs.columns), dtype)
             self.dx = aligned_zeros((self.rows, packs.columns_back), dtype)
-            self.sums = aligned_empty(sums_size(self.layer.in_features, packs.columns, self.lanes), dtype)
+            self.sums = aligned_empty(gradient.sums_size(self.layer.in_features, packs.columns, self.lanes), dtype)
             self.zeros = aligned_zeros(packs.columns_back, dtype)
             self.rows_back = self.rows
         # Threads come and go by `numba.set_num_threads`.
-        size = self.threads * scratch_size(self.rows, self.layer.in_features, self.lanes)
-        if len(self.scratch) != size:
-            self.scratch = aligned_empty(size, self.layer.dtype)
+        each = gradient.scratch_size(self.rows, self.layer.in_features, self.lanes)
+        if len(self.scratch) != self.threads * each:
+            self.scratch = aligned_empty(self.threads * each, self.layer.dtype)
+            self.integers = np.empty(self.threads * gradient.integers_size(self.rows), np.int64)
+
+    def plan(self, grads: np.ndarray) -> np.ndarray:
+        """What is to be known for the gradients: all rows are sequences of one step."""
+        plan, (row, feature) = self.packs.plan.copy(), strides(self.x)
+        fill(
+            plan, T=1, B=self.rows, first=0, last=1, order=address(self.index), lengths=address(self.ones),
+            active=address(self.active), x=address(self.x), x_batch=row, x_feature=feature, gates=address(self.dy),
+            flat=address(grads), gradient_sums=address(self.sums), gradient_integers=address(self.integers),
+            scratch=address(self.scratch), scratch_each=len(self.scratch) // self.threads,
+        )  # fmt: skip
+        return plan
 
 
 class Linear(Layer):
@@ -214,11 +229,7 @@ class Linear(Layer):
         tape.awaits_backward = False
         tape.dy.reshape(*tape.shape, packs.columns)[..., :O] = dy
         threads, index = tape.threads, tape.index
-        row, feature = strides(tape.x)
-        weight_gradient(
-            ANY, threads, tape.rows, address(tape.x), index * row, feature, I, tape.dy.reshape(-1), index,
-            packs.columns, ONE_SUM, O, tape.scratch, tape.sums, grads.flat, packs.places,
-        )  # fmt: skip
+        weight_gradients(self.dtype, threads, tape.plan(grads.flat))
         if not need_dx:
             return None
         packs.refresh_backward(threads)

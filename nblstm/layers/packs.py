@@ -27,7 +27,7 @@ class PackedTrack:
     """
 
     def __init__(self, layer: Engine, number: int, plan: np.ndarray) -> None:
-        self.layer, self.places = layer, np.array(layer.places[number])
+        self.places = np.array(layer.places[number])
         self.suffix, self.inputs = layer.tracks[number]
         H, P, G, cell, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.cell, layer.dtype
         self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((len(cell.peepholes), P), dtype)
@@ -38,29 +38,12 @@ class PackedTrack:
         )
         code = compiled(cell, dtype)
         fill(
-            plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, x_feature=1,
+            plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, depth=G, hiddens=H,
+            x_feature=1, weights=address(layer._writable.flat), blocks=address(cell.rows),
             forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
             passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
             input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
             hidden_back=address(self.hidden_back), places=address(self.places),
-        )  # fmt: skip
-
-    def refresh_forward(self, threads: int) -> None:
-        """Pack what the forward pass reads."""
-        layer, H = self.layer, self.layer.hidden_size
-        products.pack_forward(
-            ANY, threads, layer._writable.flat, self.places, layer.cell.rows, parts_of(layer.cell.rows), H,
-            self.inputs, H, layer.gate_columns, self.input, self.hidden, self.bias,
-        )  # fmt: skip
-        if layer.cell.peepholes:
-            self.peephole[:, :H] = layer._writable["weight_peephole" + self.suffix]
-
-    def refresh_backward(self, threads: int) -> None:
-        """Pack what the backward pass reads."""
-        layer, H = self.layer, self.layer.hidden_size
-        products.pack_backward(
-            ANY, threads, layer._writable.flat, self.places, layer.cell.rows, parts_of(layer.cell.rows), H,
-            self.inputs, H, layer.gate_columns, self.input_back, self.hidden_back,
         )  # fmt: skip
 
 
@@ -91,16 +74,16 @@ class Packs:
         """Pack for the forward pass if the parameters were written since."""
         version = self._layer.version  # another thread may write while this one packs; then these are soon out of date
         if self.forward_version != version:
-            for track in self.tracks:
-                track.refresh_forward(threads)
+            products.pack_forward(self._layer.dtype, threads, self.plans)
+            for track in self.tracks if self._layer.cell.peepholes else ():
+                track.peephole[:, : self._layer.hidden_size] = self._layer._writable["weight_peephole" + track.suffix]
             self.forward_version = version
 
     def refresh_backward(self, threads: int) -> None:
         """Pack for the backward pass if the parameters were written since."""
         version = self._layer.version
         if self.backward_version != version:
-            for track in self.tracks:
-                track.refresh_backward(threads)
+            products.pack_backward(self._layer.dtype, threads, self.plans)
             self.backward_version = version
 
 

@@ -56,7 +56,7 @@ def plan_backward(tape: Tape, dy: np.ndarray | None, dstates: list[np.ndarray | 
         fill(
             plans, dh=address(gradients.dh), dc=address(gradients.dc), zeros=address(gradients.zeros),
             dgiven=address(gradients.given), dinitial=address(gradients.found), dx_add=[0, 1][:D] * (len(plans) // D),
-            blocks=address(tape.layer.cell.rows), gradient_sums=address(gradients.sums),
+            gradient_sums=address(gradients.sums),
             gradient_integers=address(gradients.integers), scratch=address(gradients.scratch),
             scratch_each=gradients.scratch.size // tape.threads,
         )  # fmt: skip

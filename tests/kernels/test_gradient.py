@@ -14,11 +14,9 @@ from nblstm.kernels.gradient import (
     integers_size,
     scratch_size,
     sums_size,
-    weight_gradient,
     weight_gradients,
 )
 from nblstm.kernels.plan import PLAN, fill
-from nblstm.kernels.tag import ANY
 
 
 def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) -> None:
@@ -54,40 +52,45 @@ def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) 
 
     L, places = lanes(dtype), np.array(weights.places)
     sums_ = np.full(sums_size(inputs + units, G, L), UNTOUCHED, dtype)
-    scratch = np.full(threads * scratch_size(T * B, inputs + units, L), UNTOUCHED, dtype)
+    each, blocks = scratch_size(T * B, inputs + units, L), alike(gates)
+    scratch = np.full(threads * each, UNTOUCHED, dtype)
     integers, plan = np.zeros(threads * integers_size(B), np.int64), np.zeros(1, PLAN)
     fill(
-        plan, T=T, B=B, I=inputs, H=units, P=P, G=G, x=address(x_memory), x_time=2 * inputs * (B + 1),
-        x_batch=2 * inputs, x_feature=2, h=address(h_memory), order=address(order), lengths=address(lengths),
+        plan, T=T, B=B, I=inputs, H=units, P=P, G=G, hiddens=units, blocks=address(blocks), flat=address(found),
+        gradient_sums=address(sums_), gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
+        x=address(x_memory), x_time=2 * inputs * (B + 1), x_batch=2 * inputs, x_feature=2, h=address(h_memory), order=address(order), lengths=address(lengths),
         active=address(active), reverse=reverse, places=address(places),
     )  # fmt: skip
     bounds = [T * n // pieces for n in range(pieces + 1)]
     for first, last in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):
         own = b[first:last].copy()
         fill(plan, first=first, last=last, gates=address(own))
-        weight_gradients(ANY, threads, plan, alike(gates), integers, scratch, sums_, found)
+        weight_gradients(np.dtype(dtype), threads, plan)
     assert found.tobytes() == expected.tobytes(), f"{layer=} {lengths=} {pieces=} {threads=}"
 
 
 def check_linear(rng, numbers, outputs, inputs, rows, threads, dtype, fused) -> None:
-    """A weight without a recurrent part, whose rows lie anywhere."""
-    columns, x_feature, x_row = padded(outputs, dtype), 2, 2 * inputs + 1
+    """A weight without a recurrent part: each row is a sequence of one step."""
+    columns, L = padded(outputs, dtype), lanes(dtype)
     x, b = numbers(rng, (rows, inputs), dtype), numbers(rng, (rows, columns), dtype)
-    x_index, b_index = (rng.permutation(rows + 1)[:rows] for _ in range(2))
-    x_memory, b_memory = np.full((rows + 1) * x_row, UNTOUCHED, dtype), np.full((rows + 1, columns), UNTOUCHED, dtype)
-    x_memory[x_index[:, None] * x_row + np.arange(inputs) * x_feature] = x
-    b_memory[b_index] = b
+    order, ones, active = rng.permutation(rows), np.ones(rows, np.int64), np.array([rows])
+    x_memory = np.full((rows + 1, inputs, 3), UNTOUCHED, dtype)
+    x_memory[order, :, 0] = x
     found = numbers(rng, outputs * inputs + outputs, dtype)
     taken, zeros = np.hstack([x, np.ones((rows, 1), dtype)]), np.zeros((inputs + 1, columns), dtype)
     sums = taken.T @ b if numbers is whole else accumulated(zeros, np.ascontiguousarray(taken.T), b, fused)
     expected = found + np.concatenate([sums[:-1, :outputs].T.ravel(), sums[-1, :outputs]])
-    L = lanes(dtype)
-    weight_gradient(
-        ANY, threads, rows, address(x_memory), x_index * x_row, x_feature, inputs, b_memory.reshape(-1), b_index,
-        columns, alike(1), outputs, np.full(threads * scratch_size(rows, inputs, L), UNTOUCHED, dtype),
-        np.full(sums_size(inputs, columns, L), UNTOUCHED, dtype), found,
-        np.array([0, inputs, 0, 0, outputs * inputs, -1]),
+    plan, blocks, places = np.zeros(1, PLAN), alike(1), np.array([0, inputs, 0, 0, outputs * inputs, -1])
+    sums_ = np.full(sums_size(inputs, columns, L), UNTOUCHED, dtype)
+    each, integers = scratch_size(rows, inputs, L), np.zeros(threads * integers_size(rows), np.int64)
+    scratch = np.full(threads * each, UNTOUCHED, dtype)
+    fill(
+        plan, T=1, B=rows, I=inputs, H=outputs, P=columns, G=columns, last=1, x=address(x_memory), x_batch=3 * inputs,
+        x_feature=3, order=address(order), lengths=address(ones), active=address(active), gates=address(b),
+        places=address(places), blocks=address(blocks), flat=address(found), gradient_sums=address(sums_),
+        gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
     )  # fmt: skip
+    weight_gradients(np.dtype(dtype), threads, plan)
     assert found.tobytes() == expected.tobytes(), f"{outputs=} {inputs=} {rows=} {threads=}"
 
 

@@ -12,6 +12,7 @@ from support.sums import DTYPES, UNTOUCHED, accumulated, between, is_fused, whol
 
 from nblstm.kernels import products
 from nblstm.kernels.dropout import dropout, scramble
+from nblstm.kernels.plan import PLAN, fill
 from nblstm.kernels.products import ROW_BLOCK, rows_times_panels
 from nblstm.kernels.simd import pointer, shift
 from nblstm.kernels.sweeps import copy_units
@@ -31,9 +32,13 @@ def test_panels_hold_every_weight_in_its_place(dtype: Dtype, rng: np.random.Gene
         of_x, of_h = (in_gate_order(flat[at], gates, units, dtype) for at in (weights.of_x, weights.of_h))
 
         for_x, for_h, bias = (np.full(size, UNTOUCHED, dtype) for size in (G * inputs, G * units, G))
-        blocks = alike(gates)
-        parts = products.parts_of(blocks)
-        products.pack_forward(ANY, threads, flat, places, blocks, parts, units, inputs, units, G, for_x, for_h, bias)
+        blocks, plan = alike(gates), np.zeros(1, PLAN)
+        fill(
+            plan, I=inputs, H=units, P=padded(units, dtype), G=G, depth=G, hiddens=units, weights=address(flat),
+            places=address(places), blocks=address(blocks), parts=products.parts_of(blocks), bias=address(bias),
+            input_panels=address(for_x), hidden_panels=address(for_h),
+        )  # fmt: skip
+        products.pack_forward(np.dtype(dtype), threads, plan)
         summed = sum((flat[at] for at in weights.of_biases), np.zeros(gates * units, dtype))
         assert for_x.tobytes() == in_panels(of_x.T, dtype).tobytes(), said
         assert for_h.tobytes() == in_panels(of_h.T, dtype).tobytes(), said
@@ -41,7 +46,8 @@ def test_panels_hold_every_weight_in_its_place(dtype: Dtype, rng: np.random.Gene
 
         widths = padded(inputs, dtype), padded(units, dtype)
         back_x, back_h = (np.full(width * G, UNTOUCHED, dtype) for width in widths)
-        products.pack_backward(ANY, threads, flat, places, blocks, parts, units, inputs, units, G, back_x, back_h)
+        fill(plan, input_back=address(back_x), hidden_back=address(back_h))
+        products.pack_backward(np.dtype(dtype), threads, plan)
         for found, rows, width in ((back_x, of_x, widths[0]), (back_h, of_h, widths[1])):
             wide = np.zeros((G, width), dtype)
             wide[:, : rows.shape[1]] = rows

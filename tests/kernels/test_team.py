@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from types import SimpleNamespace
 
 import naive
 import numba
@@ -104,7 +103,10 @@ def test_an_interrupt_leaves_teams_to_the_next_caller(monkeypatch):
     """After any of the calls that it makes, which is where Python lets one in."""
     monkeypatch.setattr(driver, "_threading_layer", lambda: "omp")
     monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
-    kernel = SimpleNamespace(parallel=lambda tag, threads, note: note.fill(1))
+
+    def kernel(dtype, threads, plans, note):
+        note.fill(1)
+
     done = 0
     for nth in itertools.count():
         calls = itertools.count()
@@ -115,7 +117,7 @@ def test_an_interrupt_leaves_teams_to_the_next_caller(monkeypatch):
 
         sys.setprofile(interrupt)
         try:
-            assert driver.run_as_team(kernel, None, 2)
+            assert driver.run_as_team(kernel, None, 2, None)
             done += 1
         except KeyboardInterrupt:
             pass

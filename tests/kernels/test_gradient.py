@@ -58,8 +58,9 @@ def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) 
     fill(
         plan, T=T, B=B, I=inputs, H=units, P=P, G=G, hiddens=units, blocks=address(blocks), flat=address(found),
         gradient_sums=address(sums_), gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
-        x=address(x_memory), x_time=2 * inputs * (B + 1), x_batch=2 * inputs, x_feature=2, h=address(h_memory), order=address(order), lengths=address(lengths),
-        active=address(active), reverse=reverse, places=address(places),
+        x=address(x_memory), x_time=2 * inputs * (B + 1), x_batch=2 * inputs, x_feature=2, h=address(h_memory),
+        order=address(order), lengths=address(lengths), active=address(active), reverse=reverse,
+        places=address(places),
     )  # fmt: skip
     bounds = [T * n // pieces for n in range(pieces + 1)]
     for first, last in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):

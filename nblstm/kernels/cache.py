@@ -77,7 +77,10 @@ class Files:
             return None
         with contextlib.suppress(OSError):  # where nothing can be written, nothing is removed either
             os.utime(path)
-        return _Reader(io.BytesIO(content)).load()
+        try:
+            return _Reader(io.BytesIO(content)).load()
+        except Exception:  # it names something that is no longer there
+            return None
 
     def save(self, key: Any, data: Any) -> None:
         """Write a file in one piece: another process sees all of it or nothing."""

@@ -103,8 +103,8 @@ class LinearTape(AnyTape):
         # Threads come and go by `numba.set_num_threads`.
         each = gradient.scratch_size(self.rows, self.layer.in_features, self.lanes)
         if len(self.scratch) != self.threads * each:
-            self.scratch = aligned_empty(self.threads * each, self.layer.dtype)
             self.integers = np.empty(self.threads * gradient.integers_size(self.rows), np.int64)
+            self.scratch = aligned_empty(self.threads * each, self.layer.dtype)
 
     def plan(self, grads: np.ndarray) -> np.ndarray:
         """What is to be known for the gradients: all rows are sequences of one step."""

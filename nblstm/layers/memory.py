@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,17 @@ def strides(array: np.ndarray) -> tuple[int, ...]:
 
 def apart_from(array: np.ndarray, buffers: Iterable[np.ndarray]) -> np.ndarray:
     """The array, or, where it may lie in one of `buffers`, which are about to be written, a copy."""
-    return array.copy() if any(np.may_share_memory(array, buffer) for buffer in buffers) else array
+    memory = _memory(array)
+    if type(memory) is np.ndarray and memory.flags.owndata:  # all other arrays in it are views of this one
+        shared = any(memory is _memory(buffer) for buffer in buffers)
+    else:
+        shared = any(np.may_share_memory(array, buffer) for buffer in buffers)
+    return array.copy() if shared else array
+
+
+def _memory(array: np.ndarray) -> Any:
+    """What the array is a view of, or itself: NumPy keeps no chain of views of views."""
+    return array if array.base is None else array.base
 
 
 def in_whole_numbers(array: np.ndarray) -> np.ndarray:

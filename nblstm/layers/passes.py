@@ -128,7 +128,7 @@ def backward(
     dy = None if dy is None else apart_from(dy, written)
     dstates = [None if each is None else np.ascontiguousarray(apart_from(each, written)) for each in dstates]
     tape.packs.refresh_backward(tape.threads)
-    plans, D = plan_backward(tape, dy, dstates, need_dx), layer.directions
+    plans, D = plan_backward(tape, dy, dstates, need_dx, grads.flat), layer.directions
     tape.awaits_backward = False
     if tape.schedule.ragged:
         for dx in tape.gradients.dx:
@@ -166,7 +166,6 @@ def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Bl
 
 def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: Block) -> None:
     """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over the plans' steps."""
-    fill(plans, flat=address(grads.flat))
     weight_gradients(layer.dtype, tape.threads, plans)
     if layer.cell.peepholes:
         for plan in np.split(plans, len(plans)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nblstm.kernels.plan import FIELDS, PLACES, fill
-from nblstm.layers.memory import address, addresses, strides
+from nblstm.layers.memory import address, strides
 from nblstm.layers.tape import Tape
 
 
@@ -22,7 +22,7 @@ def plan_forward(
     _place(tape.place_of_x, x)
     if out is not None:
         _place(_places(tape.plans[-tape.layer.directions :], "y", 3), out, tape.layer.hidden_size)
-    tape.given[:] = addresses(states)
+    _give(tape.given, states)
     return [x, *tape.between_layers]
 
 
@@ -47,7 +47,9 @@ def _plan_what_stays(tape: Tape) -> None:
     tape.place_of_x = _places(plans[:D], "x", 4)
 
 
-def plan_backward(tape: Tape, dy: np.ndarray | None, dstates: list[np.ndarray | None], need_dx: bool) -> np.ndarray:
+def plan_backward(
+    tape: Tape, dy: np.ndarray | None, dstates: list[np.ndarray | None], need_dx: bool, grads: np.ndarray
+) -> np.ndarray:
     """The tape's plans for the way back, in the order in which they are run; otherwise as `plan_forward`."""
     gradients, D, H = tape.gradients, tape.layer.directions, tape.layer.hidden_size
     if not tape.has_plans_back:
@@ -64,14 +66,17 @@ def plan_backward(tape: Tape, dy: np.ndarray | None, dstates: list[np.ndarray | 
             fill(plans[n * D : (n + 1) * D], dx=address(dx), dx_width=dx.shape[2])
             _place(_places(plans[(n + 1) * D : (n + 2) * D], "dy", 3), dx, H)
         gradients.place_of_dy, gradients.place_of_x = _places(plans[:D], "dy", 3), _places(plans[-D:], "x", 4)
-        tape.has_plans_back = True
+        tape.has_plans_back, gradients.flat = True, None
     if dy is None:
         gradients.place_of_dy[:] = 0
     else:
         _place(gradients.place_of_dy, dy, H)
     gradients.place_of_x[:] = tape.place_of_x
     gradients.plans["dx_width"][-D:] = gradients.dx[0].shape[2] if need_dx else 0
-    gradients.given[:] = addresses(dstates)
+    if gradients.flat is not grads:
+        fill(gradients.plans, flat=address(grads))
+        gradients.flat = grads
+    _give(gradients.given, dstates)
     return gradients.plans
 
 
@@ -79,6 +84,11 @@ def _places(plans: np.ndarray, first: str, count: int) -> np.ndarray:
     """Some fields of plans, as integers (plans, count) that can be written: the address of an array and its strides."""
     start = PLACES[first]
     return plans.view(np.int64).reshape(len(plans), len(FIELDS))[:, start : start + count]
+
+
+def _give(given: np.ndarray, states: list[np.ndarray | None]) -> None:
+    for k, state in enumerate(states):
+        given[k] = 0 if state is None else address(state)
 
 
 def _place(place: np.ndarray, array: np.ndarray, apart: int = 0) -> None:

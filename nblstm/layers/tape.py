@@ -46,6 +46,7 @@ class Gradients:
     """
 
     plans: np.ndarray
+    flat: np.ndarray | None
     place_of_dy: np.ndarray
     place_of_x: np.ndarray
     dx: list[np.ndarray]

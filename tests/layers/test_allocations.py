@@ -47,14 +47,21 @@ def loop(case: Case, rng: np.random.Generator) -> Callable[[int], None]:
 @pytest.mark.parametrize("case", LOOPS, ids=str)
 def test_kernels_allocate_nothing(case, rng, monkeypatch):
     """Numba's counters move by one for each array handed to a kernel (a note that it is in use), or by less."""
-    train, call, handed_over = loop(case, rng), driver.Driver.__call__, 0
+    train, handed_over = loop(case, rng), 0
 
-    def counting(*arguments: object) -> None:
-        nonlocal handed_over
-        handed_over += sum(isinstance(argument, np.ndarray) for argument in arguments)
-        call(*arguments)
+    def count(owner: object, name: str) -> None:
+        call = getattr(owner, name)
 
-    monkeypatch.setattr(driver.Driver, "__call__", counting)
+        def counting(*arguments: object) -> None:
+            nonlocal handed_over
+            handed_over += sum(isinstance(argument, np.ndarray) for argument in arguments)
+            call(*arguments)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(driver.Driver, "__call__")
+    count(driver, "take_shares")
+    count(driver, "share_out")
     _nrt_python.memsys_enable_stats()
     try:
         before = rtsys.get_allocation_stats()

@@ -136,6 +136,8 @@ KNOWN = {  # where such a thing stands all the same, and why it is none
     "kernels/cache.py: pickle": "machine code compiled here, as in a .pyc; behind a digest, in the user's own cache",
     "kernels/units.py: exec": "a few lines about each of a cell's functions, whose arguments' names are identifiers",
     "kernels/units.py: compile": "the same",
+    "cells/derivative.py: exec": "the backward that is derived from a cell's forward, whose names are identifiers",
+    "cells/derivative.py: compile": "the same, with a name of its own for tracebacks",
     "bench/peers.py: importlib": "the libraries of a table in the source, and their versions",
     "environment.py: importlib": "importlib.metadata: version numbers",
     "course/lesson.py: importlib": "importlib.metadata: version numbers",

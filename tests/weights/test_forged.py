@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 import nblstm
-from nblstm import CharLM, weights
+from nblstm import CharLM, files, weights
 from nblstm.cli import main
 from nblstm.jobs import TextJob, TextSettings
 from nblstm.models import Network
@@ -130,7 +130,7 @@ def test_json_that_is_none_or_too_much(run: Path, text: str) -> None:
     ):
         tensors = weights.load(run / name)
         sealed = weights.seal(None, tensors).split()[0]
-        digest = weights.files._digest(text, tensors)
+        digest = files._digest(text, tensors)
         assert len(digest) == len(sealed)
         weights.save(run / name, tensors, {form: f"{digest} {text}"})
         with pytest.raises(ValueError, match=f"{name} is a damaged "):

@@ -10,6 +10,7 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_number, as_seed, as_size, as_text, check_array
 from nblstm.cells import Cell
+from nblstm.cells.recorded import name_or_cell
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
@@ -117,7 +118,7 @@ class LanguageModel(Network, ABC):
                 "embedding_size": self.embedding.embedding_dim,
                 "hidden_size": self.recurrent.hidden_size,
                 "num_layers": self.recurrent.num_layers,
-                "cell": self.recurrent.cell.name,
+                "cell": name_or_cell(self.recurrent.cell),
                 "formulation": self.recurrent.formulation,
                 "dropout": self.recurrent.dropout,
                 "dtype": str(self.embedding.dtype),

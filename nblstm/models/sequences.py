@@ -10,6 +10,7 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.cells import Cell
+from nblstm.cells.recorded import name_or_cell
 from nblstm.layers.linear import Linear
 from nblstm.losses.loss_functions import cross_entropy, mse_loss
 from nblstm.models.labels import Label, as_classes, decoded
@@ -60,7 +61,7 @@ class SequenceModel(Network, ABC):
                 "hidden_size": self.recurrent.hidden_size,
                 "num_layers": self.recurrent.num_layers,
                 name: self.linear.out_features,
-                "cell": self.recurrent.cell.name,
+                "cell": name_or_cell(self.recurrent.cell),
                 "bidirectional": self.recurrent.bidirectional,
                 "formulation": self.recurrent.formulation,
                 "dropout": self.recurrent.dropout,

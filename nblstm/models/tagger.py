@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array, check_integers, shown
+from nblstm.cells import Cell
+from nblstm.cells.recorded import name_or_cell
 from nblstm.datasets.tagged import as_sentences
 from nblstm.datasets.words_of_text import UNKNOWN
 from nblstm.layers.embedding import Embedding
@@ -81,7 +83,7 @@ class SequenceTagger(Network):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *,
-        classes: Sequence[Label] | None = None, vocabulary: Sequence[str] | None = None, cell: str = "lstm",
+        classes: Sequence[Label] | None = None, vocabulary: Sequence[str] | None = None, cell: Cell | str = "lstm",
         bidirectional: bool = True, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
         dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
@@ -109,7 +111,7 @@ class SequenceTagger(Network):
                 "num_layers": self.recurrent.num_layers,
                 "num_classes": num_classes,
                 **{name: value for name, value in named.items() if value is not None},
-                "cell": self.recurrent.cell.name,
+                "cell": name_or_cell(self.recurrent.cell),
                 "bidirectional": self.recurrent.bidirectional,
                 "formulation": self.recurrent.formulation,
                 "dropout": self.recurrent.dropout,

@@ -14,7 +14,7 @@ from nblstm import files
 from nblstm.arguments import as_float, as_rate, as_size, check_kind
 from nblstm.cells import Cell, gru, lstm, rnn
 from nblstm.cells.recorded import as_cell, as_record, cell_of, name_or_cell, record_of
-from nblstm.layers import checks, parameters
+from nblstm.layers import parameters
 from nblstm.layers.composed import Composed
 from nblstm.layers.engine import as_formulation
 from nblstm.layers.layer import Layer
@@ -149,19 +149,6 @@ def _damage_named(path: str | Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is a damaged model file: {error}") from error
-
-
-def check_tape(tape: Any, kind: type) -> None:
-    """`tape` is of the kind that the network's forward returns."""
-    if not isinstance(tape, kind):
-        raise TypeError(f"tape must be one that forward of such a network returned, got {type(tape).__name__}")
-
-
-def check_backward(network: Network, tape: Any, kind: type) -> None:
-    """All layers may go back: one that refused after another had gone would leave half of the gradients."""
-    check_tape(tape, kind)
-    for layer, part in zip(network.layers, tape, strict=True):
-        checks.check_backward(layer, part, None)
 
 
 def no_effect(dropout: float) -> str:

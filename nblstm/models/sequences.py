@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,19 +12,13 @@ from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.cells import Cell
 from nblstm.cells.recorded import name_or_cell
 from nblstm.layers.linear import Linear
+from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy, mse_loss
 from nblstm.models.labels import Label, as_classes, decoded
-from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-
-class Tape(NamedTuple):
-    """What the two layers of a `SequenceModel` keep between forward and backward."""
-
-    recurrent: Any
-    linear: Any
 
 
 class SequenceModel(Network, ABC):
@@ -41,6 +35,8 @@ class SequenceModel(Network, ABC):
         What the subclass calls the number of answers, and this number. All other parameters are those of
         `SequenceClassifier`.
     """
+
+    reads_lengths = pools = True
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, outputs: tuple[str, int], *, cell: Cell | str,
@@ -87,46 +83,43 @@ class SequenceModel(Network, ABC):
         return self.linear(self._top(state))
 
     def forward(
-        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Tape | None = None
-    ) -> tuple[np.ndarray, Tape]:
+        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Record | None = None
+    ) -> tuple[np.ndarray, Record]:
         """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
 
         The answers are a view into the tape, valid until its next forward. x must not change before `backward`.
         """
-        if tape is not None:
-            check_tape(tape, Tape)
-        recurrent, linear = tape or (None, None)
+        recurrent, linear = self.rewind(tape, 2)
         _, state, recurrent = self.recurrent.forward(x, lengths=lengths, tape=recurrent)
         z, linear = self.linear.forward(self._top(state), tape=linear)
-        return z, Tape(recurrent, linear)
+        return self.record(tape, z, (recurrent, linear))
 
-    def backward(self, dz: np.ndarray, tape: Tape, need_dx: bool = False) -> np.ndarray | None:
+    def backward(self, dz: np.ndarray, tape: Record, need_dx: bool = True) -> np.ndarray | None:
         """Add the gradients of all parameters to each layer's `grads`.
 
         Parameters
         ----------
         dz : numpy.ndarray in the form of the answers
             Gradient of the loss by the answers.
-        tape : Tape
+        tape : Record
             From the forward pass.
         need_dx : bool
-            Whether the gradient of x is wanted too: it says which steps the answer hangs on.
+            False leaves out the gradient of x, which says which steps the answer hangs on.
 
         Returns
         -------
         numpy.ndarray in the form of x, or None
             The gradient of x.
         """
-        check_backward(self, tape, Tape)
         need_dx = as_flag("need_dx", need_dx)
-        check_array("dz", dz, self.dtype, (*tape.linear.shape, self.linear.out_features))
-        dtop: Any = self.linear.backward(dz, tape.linear)
-        layer, batch = self.recurrent, tape.linear.shape
+        dz, (recurrent, linear) = self.replay(tape, dz, "dz")
+        dtop: Any = self.linear.backward(dz, linear)
+        layer, batch = self.recurrent, linear.shape
         dh_n = np.zeros((layer.num_layers * layer.directions, *batch, layer.hidden_size), self.dtype)
         dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(*batch, layer.directions, layer.hidden_size), -2, 0)
         others = [None] * (len(layer.cell.states) - 1)
         dstate: Any = (dh_n, *others) if others else dh_n
-        dx, _ = layer.backward(None, tape.recurrent, dstate, need_dx=need_dx)
+        dx, _ = layer.backward(None, recurrent, dstate, need_dx=need_dx)
         return dx
 
     @abstractmethod

@@ -15,19 +15,16 @@ from nblstm.datasets.words_of_text import UNKNOWN
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
+from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy
 from nblstm.models.labels import Label, as_classes, decoded
-from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 IGNORED = -100
 """The target of a step that does not count, unless another is named; PyTorch's, too."""
-
-
-class Tape(tuple[Any, ...]):
-    """What the layers of a `SequenceTagger` keep between forward and backward, in their order."""
 
 
 class SequenceTagger(Network):
@@ -80,6 +77,8 @@ class SequenceTagger(Network):
     >>> z.shape
     (7, 5, 2)
     """
+
+    reads_lengths = True
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *,
@@ -139,48 +138,43 @@ class SequenceTagger(Network):
         -------
         numpy.ndarray, shape (T, B, K), or (T, K) without a batch
         """
-        y, _ = self.recurrent(x if self.embedding is None else self.embedding(x), lengths=lengths)
+        vectors = x if self.embedding is None else self.embedding(self.embedding.check("x", x))
+        y, _ = self.recurrent(vectors, lengths=lengths)
         return self.linear(y)
 
     def forward(
-        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Tape | None = None
-    ) -> tuple[np.ndarray, Tape]:
+        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Record | None = None
+    ) -> tuple[np.ndarray, Record]:
         """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
 
         The answers are a view into the tape, valid until its next forward. x must not change before `backward`.
         """
-        if tape is not None:
-            check_tape(tape, Tape)
-        *embedding, recurrent, linear = tape or (None,) * len(self.layers)
+        *embedding, recurrent, linear = self.rewind(tape, len(self.layers))
         if self.embedding is not None:
-            x, *embedding = self.embedding.forward(x, tape=embedding[0])
+            x, *embedding = self.embedding.forward(self.embedding.check("x", x), tape=embedding[0])
         y, _, recurrent = self.recurrent.forward(x, lengths=lengths, tape=recurrent)
         z, linear = self.linear.forward(y, tape=linear)
-        return z, Tape([*embedding, recurrent, linear])
+        return self.record(tape, z, (*embedding, recurrent, linear))
 
-    def backward(self, dz: np.ndarray, tape: Tape, need_dx: bool = False) -> np.ndarray | None:
+    def backward(self, dz: np.ndarray, tape: Record, need_dx: bool = True) -> np.ndarray | None:
         """Add the gradients of all parameters to each layer's `grads`.
 
         Parameters
         ----------
         dz : numpy.ndarray in the form of the answers
             Gradient of the loss by the answers.
-        tape : Tape
+        tape : Record
             From the forward pass.
         need_dx : bool
-            Whether the gradient of x is wanted too; tokens have none.
+            False leaves out the gradient of x.
 
         Returns
         -------
         numpy.ndarray in the form of x, or None
-            The gradient of x.
+            The gradient of x; tokens have none.
         """
-        check_backward(self, tape, Tape)
         need_dx = as_flag("need_dx", need_dx)
-        if need_dx and self.embedding is not None:
-            raise ValueError("need_dx must be False for tokens, which have no gradient, got True")
-        *embedding, recurrent, linear = tape
-        check_array("dz", dz, self.dtype, (*linear.shape, self.linear.out_features))
+        dz, (*embedding, recurrent, linear) = self.replay(tape, dz, "dz")
         dy: Any = self.linear.backward(dz, linear)
         dx: Any
         dx, _ = self.recurrent.backward(dy, recurrent, need_dx=need_dx or self.embedding is not None)

@@ -114,7 +114,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Layer.__init__": lambda: call(nblstm.Layer, shapes={"weight": (2, 3), "bias": (2,)}, dtype="float64"),
     "Composed.__init__": lambda: call(nblstm.Composed, parts={"a": linear(), "b": nblstm.Tanh()}),
     "Recorder.record": lambda: call((tanh := nblstm.Tanh()).record, tape=tanh.forward(X)[1], y=numbers(B), kept=3),
-    "Recorder.replay": lambda: call((tanh := nblstm.Tanh()).replay, tape=tanh.forward(X)[1], dy=numbers(T, B, I)),
+    "Recorder.replay": lambda: call(
+        (tanh := nblstm.Tanh()).replay, tape=tanh.forward(X)[1], dy=numbers(T, B, I), name="dy"
+    ),
     "Recorder.rewind": lambda: call(
         (net := nblstm.Composed({"a": linear()})).rewind, tape=net.record(None, X, (None, None))[1], count=2
     ),

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array, check_kind
+from nblstm.arguments import as_size, as_text, check_array, check_kind
 
 Outputs = TypeVar("Outputs", np.ndarray, tuple[np.ndarray, ...])
 """What a forward pass returns: one array, or several."""
@@ -124,6 +124,7 @@ class Recorder:
         TypeError, ValueError
             dy of another dtype or shape; a tape of another layer. The tape is as it was then.
         """
+        name = as_text("name", name)
         check_awaits(self, tape)
         check_kind("tape", tape, Record)
         for part in tape.kept if isinstance(tape.kept, (tuple, list)) else [tape.kept]:

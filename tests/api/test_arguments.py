@@ -40,7 +40,7 @@ MODULES = (
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {
     "Engine.inference_packs", "Pooling.__init__",
-    "Linear.inference_packs", "Embedding.check", "version_of", "check_layers", "Network.__init__",
+    "Linear.inference_packs", "Embedding.check", "version_of", "Network.__init__",
     "SequenceModel.__init__", "SequenceModel.loss", "SequenceTagger.check_input", "TaggingJob.pictures",
     "Optimizer.__init__", "Trainer.__init__", "Job.__init__",
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",

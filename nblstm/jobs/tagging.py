@@ -185,6 +185,13 @@ class TaggedTextJob(TaggingJob):
             cut, held_out = len(sentences), datasets.read_tagged(settings.validation_file, settings.encoding)
         if not cut:
             raise ValueError(f"{settings.file} must have at least two sentences, as a tenth is for validation, got one")
+        known = {tag for each in tags[:cut] for tag in each}
+        new = next((tag for each in held_out[1] for tag in each if tag not in known), None)
+        if new is not None:
+            raise ValueError(
+                f"{settings.validation_file or settings.file} has the tag {new!r} in its part for validation, which no "
+                "sentence to train on has"
+            )
         vocabulary = datasets.token_vocabulary(sentences[:cut], settings.vocabulary_size)
         training = _as_arrays(sentences[:cut], tags[:cut], vocabulary)
         super().__init__(settings, training, _as_arrays(*held_out, vocabulary), vocabulary)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from nblstm.arguments import as_size, check_kind, shown
 from nblstm.datasets.text import STANDARD_INPUT, read_text
@@ -76,6 +78,15 @@ def token_vocabulary(sentences: Sequence[Sequence[str]], size: int = 10_000) -> 
     """
     counts = Counter(token for sentence in as_sentences(sentences) for token in sentence if token != UNKNOWN)
     return UNKNOWN, *(token for token, count in counts.most_common(as_size("size", size, least=2) - 1) if count > 1)
+
+
+def token_places(sentences: Sequence[Sequence[str]], places: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each token (T, N), 0 past the ends and for tokens that have none; and the lengths (N,)."""
+    lengths = np.array([len(sentence) for sentence in sentences])
+    found = np.zeros((max(1, lengths.max()), len(sentences)), np.int64)
+    for n, sentence in enumerate(sentences):
+        found[: len(sentence), n] = [places.get(token, 0) for token in sentence]
+    return found, lengths
 
 
 def as_sentences(sentences: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nblstm import datasets
 from nblstm.arguments import check_array, check_integers
+from nblstm.datasets.tagged import token_places
 from nblstm.jobs.job import Job, form, optimizer
 from nblstm.jobs.sequences import CLASS_METRICS, Sequences, check_finite, digest_of
 from nblstm.jobs.settings import TaggedTextSettings, TaggingSettings
@@ -205,13 +206,10 @@ class TaggedTextJob(TaggingJob):
 
 def _as_arrays(sentences: list[list[str]], tags: list[list[str]], vocabulary: Sequence[str]) -> Sequences:
     """Places of tokens and tags, both (T, N), and lengths."""
-    places = {token: place for place, token in enumerate(vocabulary)}
-    lengths = np.array([len(sentence) for sentence in sentences])
-    shape = (int(lengths.max()), len(sentences))
-    x, targets = np.zeros(shape, np.int64), np.full(shape, "", object)
-    for n, (sentence, named) in enumerate(zip(sentences, tags, strict=True)):
-        x[: len(sentence), n] = [places.get(token, 0) for token in sentence]
-        targets[: len(sentence), n] = named
+    x, lengths = token_places(sentences, {token: place for place, token in enumerate(vocabulary)})
+    targets = np.full(x.shape, "", object)
+    for n, named in enumerate(tags):
+        targets[: len(named), n] = named
     return Sequences(x, targets.astype(str), lengths)
 
 

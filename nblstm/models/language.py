@@ -10,14 +10,13 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_number, as_seed, as_size, as_text, check_array, check_kind
 from nblstm.cells import Cell
-from nblstm.cells.recorded import name_or_cell
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
 from nblstm.layers.checks import check_backward
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.models.network import Network, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 INTERRUPTIBLE = 200  # tokens drawn in one go, during which Ctrl-C has to wait
 
@@ -117,12 +116,7 @@ class LanguageModel(Network, ABC):
             {
                 "vocabulary": self.vocabulary,
                 "embedding_size": self.embedding.embedding_dim,
-                "hidden_size": self.recurrent.hidden_size,
-                "num_layers": self.recurrent.num_layers,
-                "cell": name_or_cell(self.recurrent.cell),
-                "formulation": self.recurrent.formulation,
-                "dropout": self.recurrent.dropout,
-                "dtype": str(self.embedding.dtype),
+                **settings_of(self.recurrent),
             },
         )
 

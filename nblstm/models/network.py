@@ -177,6 +177,18 @@ def recurrent_layer(
     return make(input_size, hidden_size, num_layers, dropout=dropout, **options)
 
 
+def settings_of(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, Any]:
+    """The arguments that every model has for its recurrent layer, as its config keeps them."""
+    return {
+        "hidden_size": layer.hidden_size,
+        "num_layers": layer.num_layers,
+        "cell": name_or_cell(layer.cell),
+        "formulation": layer.formulation,
+        "dropout": layer.dropout,
+        "dtype": str(layer.dtype),
+    }
+
+
 def part_name(layer: LSTM | GRU | RNN | Recurrent) -> str:
     """What stands before the names of its parameters: lstm, gru, rnn or recurrent."""
     return type(layer).__name__.lower()

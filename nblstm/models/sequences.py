@@ -10,12 +10,11 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.cells import Cell
-from nblstm.cells.recorded import name_or_cell
 from nblstm.layers.linear import Linear
 from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy, mse_loss
 from nblstm.models.labels import Label, as_classes, decoded
-from nblstm.models.network import Network, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,14 +53,9 @@ class SequenceModel(Network, ABC):
             {part_name(self.recurrent): self.recurrent, "linear": self.linear},
             {
                 "input_size": self.recurrent.input_size,
-                "hidden_size": self.recurrent.hidden_size,
-                "num_layers": self.recurrent.num_layers,
                 name: self.linear.out_features,
-                "cell": name_or_cell(self.recurrent.cell),
                 "bidirectional": self.recurrent.bidirectional,
-                "formulation": self.recurrent.formulation,
-                "dropout": self.recurrent.dropout,
-                "dtype": str(self.recurrent.dtype),
+                **settings_of(self.recurrent),
             },
         )
 
@@ -189,7 +183,7 @@ class SequenceClassifier(SequenceModel):
     >>> images = np.zeros((8, 5, 8), "float32")  # 8 rows of 5 images
     >>> logits, tape = model.forward(images)
     >>> loss, dlogits = model.loss(logits, np.array([3, 1, 4, 1, 5]))
-    >>> model.backward(dlogits, tape)
+    >>> dx = model.backward(dlogits, tape)
     >>> logits.shape, model.num_parameters
     ((5, 10), 19594)
     """
@@ -251,7 +245,7 @@ class SequenceRegressor(SequenceModel):
     >>> twelve_days = np.zeros((12, 30, 1), "float32")
     >>> z, tape = model.forward(twelve_days)
     >>> loss, dz = model.loss(z, np.ones((30, 1), "float32"))
-    >>> model.backward(dz, tape)
+    >>> dx = model.backward(dz, tape)
     >>> z.shape
     (30, 1)
     """

@@ -9,8 +9,7 @@ import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array, check_integers, shown
 from nblstm.cells import Cell
-from nblstm.cells.recorded import name_or_cell
-from nblstm.datasets.tagged import as_sentences
+from nblstm.datasets.tagged import as_sentences, token_places
 from nblstm.datasets.words_of_text import UNKNOWN
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.layer import Layer
@@ -18,7 +17,7 @@ from nblstm.layers.linear import Linear
 from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy
 from nblstm.models.labels import Label, as_classes, decoded
-from nblstm.models.network import Network, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -73,7 +72,7 @@ class SequenceTagger(Network):
     >>> z, tape = model.forward(x, lengths)
     >>> targets = np.where(np.arange(7)[:, None] < lengths, 1, -100)  # what stands past an end does not count
     >>> loss, dz = model.loss(z, targets)
-    >>> model.backward(dz, tape)
+    >>> dx = model.backward(dz, tape)
     >>> z.shape
     (7, 5, 2)
     """
@@ -106,15 +105,10 @@ class SequenceTagger(Network):
             parts,
             {
                 "input_size": input_size,
-                "hidden_size": self.recurrent.hidden_size,
-                "num_layers": self.recurrent.num_layers,
                 "num_classes": num_classes,
                 **{name: value for name, value in named.items() if value is not None},
-                "cell": name_or_cell(self.recurrent.cell),
                 "bidirectional": self.recurrent.bidirectional,
-                "formulation": self.recurrent.formulation,
-                "dropout": self.recurrent.dropout,
-                "dtype": str(self.recurrent.dtype),
+                **settings_of(self.recurrent),
             },
         )
         self._places = {token: place for place, token in enumerate(self.vocabulary or ())}
@@ -213,12 +207,7 @@ class SequenceTagger(Network):
         """
         if self.vocabulary is None:
             raise ValueError("sentences can be read by a model with a vocabulary alone, and this one reads vectors")
-        as_sentences(sentences)
-        lengths = np.array([len(sentence) for sentence in sentences])
-        x = np.zeros((max(1, lengths.max()), len(sentences)), np.int64)
-        for n, sentence in enumerate(sentences):
-            x[: len(sentence), n] = [self._places.get(token, 0) for token in sentence]
-        return x, lengths
+        return token_places(as_sentences(sentences), self._places)
 
     def tag(self, sentences: Sequence[Sequence[str]], batch_size: int = 100) -> list[list[Any]]:
         """The most probable class of every token, by its name in `classes` if there is one.

@@ -122,17 +122,18 @@ class _Writer:
         self._describe(f"x is {self._axes(layer.batch_first)}, y likewise; {STATE}")
 
     def _add_chain(self, model: Sequential) -> None:
-        self._check_chain(model)
-        timed = [layer for layer in model.layers if reads_steps(layer)]
+        layers = list(model.parts.values())
+        self._check_chain(layers)
+        timed = [layer for layer in layers if reads_steps(layer)]
         batch_first, pooled = any(layer.batch_first for layer in timed), False
-        if isinstance(model.layers[0], Embedding):
+        if isinstance(layers[0], Embedding):
             width, what = 0, f"the indices, {self._axes(batch_first, '')}"
             x = self._begin("x", np.dtype("int64"), (), batch_first)
         else:
-            width, what = self._width_of_input(model), self._axes(batch_first)
+            width, what = self._width_of_input(layers), self._axes(batch_first)
             x = self._begin("x", model.dtype, (width,), batch_first)
         lengths = self._lengths()
-        for k, layer in enumerate(model.layers):
+        for k, layer in enumerate(layers):
             prefix = f"layer{k}_"
             if isinstance(layer, SequenceLayer):
                 x, _ = self._recurrent(layer, x, states=True, lengths=lengths, prefix=prefix)
@@ -150,12 +151,12 @@ class _Writer:
         else:
             self._end(x, "y", model.dtype, width, batch_first)
         state = "; the states (layer0_h_0 and others) are zeros at first, then what came out as layer0_h_n and others"
-        state *= any(isinstance(layer, SequenceLayer) for layer in model.layers)
+        state *= any(isinstance(layer, SequenceLayer) for layer in layers)
         self._describe(f"x is {what}, y {'(batch, features)' if pooled else self._axes(batch_first)}{state}")
 
-    def _check_chain(self, model: Sequential) -> None:
+    def _check_chain(self, layers: list[Any]) -> None:
         """All of its layers can be written, in the way that is wanted."""
-        for k, layer in enumerate(model.layers):
+        for k, layer in enumerate(layers):
             if not isinstance(layer, SequenceLayer | Linear | Embedding) and type(layer) not in (*FEATURES, *POOLING):
                 others = ", ".join(kind.__name__ for kind in (*FEATURES, *POOLING))
                 raise TypeError(
@@ -167,15 +168,15 @@ class _Writer:
                     f"streaming must be left out for a chain that pools over time, got {type(layer).__name__} at "
                     f"position {k}"
                 )
-        if self.with_lengths and not any(map(reads_steps, model.layers)):
+        if self.with_lengths and not any(map(reads_steps, layers)):
             raise ValueError("lengths must be left out for layers none of which reads sequences")
 
-    def _width_of_input(self, model: Sequential) -> int:
+    def _width_of_input(self, layers: list[Any]) -> int:
         """What the first layer reads that does not take every width; those before it pass theirs on."""
-        for width in map(reads_width, model.layers):
+        for width in map(reads_width, layers):
             if width is not None and width != PASSED_ON:
                 return width
-        raise ValueError(f"model must have a layer of a fixed width to be written, got {model!r}")
+        raise ValueError(f"model must have a layer of a fixed width to be written, got {layers}")
 
     def _add_language(self, model: LanguageModel) -> None:
         if self.with_lengths:

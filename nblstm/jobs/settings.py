@@ -194,7 +194,8 @@ class SequenceSettings(Settings):
     bidirectional : bool
         Whether the sequences are read from their end to their beginning as well.
     class_weight : "balanced", dict, or as many numbers as there are classes; optional
-        Of a classifier alone: what each class weighs in the loss, see `nblstm.class_weights`.
+        Of a classifier or tagger: what each class weighs in the loss, see `nblstm.class_weights`. A dict may name
+        classes by their labels.
     target_scale : float
         Of a regressor alone: what 1 of the targets is in the data's own unit, in which the mean absolute error is
         said. For targets (celsius - mean) / std this is std.

@@ -86,7 +86,7 @@ class TaggingJob(Job):
         counted = targets[targets != IGNORED]
         self.weight = None
         if settings.class_weight is not None:
-            self.weight = class_weights(settings.class_weight, counted)
+            self.weight = class_weights(settings.class_weight, counted, labels)
         self.trainer = TagTrainer(
             self.model, optimizer(settings, self.model), x, targets, settings.batch_size, lengths=lengths,
             weight=self.weight, clip=settings.clip, seed=settings.seed,

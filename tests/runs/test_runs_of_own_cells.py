@@ -38,6 +38,12 @@ def test_a_run_of_an_own_cell_is_lengthened_to_the_bits_of_the_packages(tmp_path
     assert {name: tensor.tobytes() for name, tensor in own.items()} == {
         name: tensor.tobytes() for name, tensor in package.items()
     }
+    for folder in (tmp_path / "own", None):
+        run = Run.create(folder, RegressionJob(OWN, *DATA), numbered=True)
+        assert run.train(progress=False)
+        best = run.best_model
+        assert best is not None
+        assert best.recurrent.cell is COUPLED
     assert SequenceRegressor.load(tmp_path / "own" / "best.safetensors", cell=COUPLED).recurrent.cell is COUPLED
     report = json.loads((tmp_path / "own" / "run.json").read_text())
     assert report["settings"]["cell"]["name"] == "my_coupled"

@@ -267,6 +267,13 @@ def test_what_cannot_be_written_so_is_refused(tmp_path: Path) -> None:
         weights.to_onnx(LSTM(I, H), path, streaming=True, lengths=True)
     with pytest.raises(TypeError, match="to be written, got SequenceClassifier at position 1"):
         weights.to_onnx(Sequential(Linear(I, I), SequenceClassifier(I, H, 1, 2)), path)
+    own_classifier = type("OwnClassifier", (SequenceClassifier,), {"__call__": lambda self, x: x})(I, H, 1, 2)
+    own_layer = type("OwnLSTM", (LSTM,), {"__call__": lambda self, x: x})(I, H)
+    for own in (own_classifier, own_layer):
+        with pytest.raises(TypeError, match=r"compute as nblstm's own do, got Own\w+ with its own __call__"):
+            weights.to_onnx(own, path)
+    with pytest.raises(TypeError, match="to be written, got OwnLSTM at position 0"):
+        weights.to_onnx(Sequential(own_layer), path)
     with pytest.raises(TypeError, match="LastOverTime to be written, got AttentionOverTime at position 1"):
         weights.to_onnx(Sequential(GRU(I, H), AttentionOverTime(H)), path)
     with pytest.raises(ValueError, match=r"a layer of a fixed width to be written, got \[Tanh\(\)\]"):

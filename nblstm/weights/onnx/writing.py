@@ -24,6 +24,7 @@ from nblstm.weights.onnx.form import require_onnx
 from nblstm.weights.onnx.graph import Graph
 
 STATE = "the state (h_0, and c_0 of an LSTM) is zeros at first, then what came out as h_n and c_n"
+WRITTEN = SequenceLayer, Sequential, LanguageModel, SequenceModel, SequenceTagger
 
 
 def to_onnx(
@@ -98,6 +99,8 @@ class _Writer:
     def __init__(self, onnx: ModuleType, model: Any, lengths: bool, streaming: bool) -> None:
         self.graph = Graph(onnx, type(model).__name__)
         self.with_lengths, self.streaming = lengths, streaming
+        if isinstance(model, WRITTEN) and not _computes_as_written(model):
+            raise TypeError(f"model must compute as nblstm's own do, got {type(model).__name__} with its own __call__")
         if isinstance(model, SequenceLayer):
             self._add_layer(model)
         elif isinstance(model, Sequential):
@@ -157,7 +160,8 @@ class _Writer:
     def _check_chain(self, layers: list[Any]) -> None:
         """All of its layers can be written, in the way that is wanted."""
         for k, layer in enumerate(layers):
-            if not isinstance(layer, SequenceLayer | Linear | Embedding) and type(layer) not in (*FEATURES, *POOLING):
+            weighted = isinstance(layer, SequenceLayer | Linear | Embedding) and _computes_as_written(layer)
+            if not weighted and type(layer) not in (*FEATURES, *POOLING):
                 others = ", ".join(kind.__name__ for kind in (*FEATURES, *POOLING))
                 raise TypeError(
                     f"model must have layers LSTM, GRU, RNN, Recurrent, Linear, Embedding, {others} to be written, "
@@ -263,3 +267,8 @@ class _Writer:
         lengths = "; lengths are the steps of each sequence, 1 to T, whose x past its end is not read"
         begin = "one step a call: " * self.streaming
         self.graph.metadata["usage"] = begin + usage + lengths * self.with_lengths
+
+
+def _computes_as_written(part: Any) -> bool:
+    """Whether its call is nblstm's own: a subclass with another one computes something else."""
+    return type(part).__call__.__module__.startswith("nblstm.")

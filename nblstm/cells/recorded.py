@@ -19,10 +19,16 @@ def as_cell(cell: Cell | str) -> Cell:
     return cell if isinstance(cell, Cell) else CELLS[as_choice("cell", cell, CELLS)]
 
 
-def record_of(cell: Cell) -> Record:
+def name_or_cell(cell: Cell) -> Cell | str:
+    """The name of a cell that comes with the package; one of your own as it is."""
+    return cell.name if CELLS.get(cell.name) is cell else cell
+
+
+def record_of(cell: Cell | str) -> Record:
     """What a file says of it, as plain data."""
-    if CELLS.get(cell.name) is cell:
-        return cell.name
+    cell = name_or_cell(as_cell(cell))
+    if isinstance(cell, str):
+        return cell
     return {
         "name": cell.name,
         "sums": [*cell.sums],
@@ -74,8 +80,8 @@ def cell_of(record: Record, given: Cell | None, what: str, how: str) -> Cell:
         raise ValueError(
             f"{what} has a cell that is none of nblstm's, {_described(record)}: hand it in from Python, as {how}"
         )
-    if record_of(given) != record:
-        found = record_of(given)
+    found = record_of(given)
+    if found != record:
         got = f"nblstm's {found!r}" if isinstance(found, str) else _described(found)
         raise ValueError(f"cell must be that of {what}, {_described(record)}, got {got}")
     return given

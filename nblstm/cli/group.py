@@ -14,20 +14,18 @@ from nblstm.environment import version_of
 POSITIVE, NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
 EXAMPLES = """\b
 Examples:
-  nblstm train                                 the default text, about three minutes
+  nblstm train                                 the default text, three minutes
   nblstm train novel.txt --layers 3            any UTF-8 file
-  nblstm train --resume runs/python-reference  after Ctrl-C; with --steps 5000, say, also after its end
-  nblstm sample runs/python-reference --prompt "The " --temperature 0.5
-  nblstm classify digits                       images of digits, read row by row
-  nblstm tag tagged.txt                        a token and its tag on each line, a blank line between sentences
+  nblstm train --resume runs/python-reference  after Ctrl-C, or --steps 5000
+  nblstm sample runs/python-reference --prompt "The "
+  nblstm classify digits                       images, read row by row
+  nblstm tag tagged.txt                        tokens and tags, one a line
   nblstm predict runs/tagged new.txt           the tags of other tokens
-  nblstm check                                 gradients, accuracy and more, on this machine
-  nblstm compile                               all kernels beforehand, for an image or a classroom
-  nblstm course                                a copy of the lessons, opened in JupyterLab
-  nblstm bench                                 beside PyTorch, ONNX Runtime and JAX, about twenty minutes
+  nblstm check                                 gradients and more, right here
+  nblstm compile                               all kernels beforehand
+  nblstm course                                the lessons, in JupyterLab
+  nblstm bench                                 beside PyTorch; twenty minutes
 """
-
-
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
 WORDS = {
     "TextJob": "nblstm train",

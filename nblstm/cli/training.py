@@ -104,12 +104,10 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
 
     ONNX Runtime and other tools run such a file without nblstm. Needs the package onnx.
     """
-    from nblstm.models import Network, SequenceTagger
+    from nblstm.models import Network
     from nblstm.weights import to_onnx
 
     model = Network.load(model_file(run))
-    if isinstance(model, SequenceTagger):
-        raise ValueError(f"RUN must be a model of texts or a classifier, as taggers are not exported, got {run}")
     to_onnx(model, out, lengths=lengths, streaming=streaming)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 

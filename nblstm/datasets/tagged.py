@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nblstm.arguments import as_size, check_kind, shown
-from nblstm.datasets.text import load_text
+from nblstm.datasets.text import STANDARD_INPUT, read_text
 from nblstm.datasets.words_of_text import UNKNOWN
+from nblstm.files import check_file
 
 
 def read_tagged(source: str | Path, encoding: str = "utf-8") -> tuple[list[list[str]], list[list[str]]]:
@@ -20,7 +23,7 @@ def read_tagged(source: str | Path, encoding: str = "utf-8") -> tuple[list[list[
     Parameters
     ----------
     source : str or Path
-        As for `load_text`: a file, may be packed by gzip, or ``"-"`` for standard input.
+        A file, may be packed by gzip, or ``"-"`` for standard input.
     encoding : str
 
     Returns
@@ -30,7 +33,9 @@ def read_tagged(source: str | Path, encoding: str = "utf-8") -> tuple[list[list[
     Raises
     ------
     ValueError
-        What `load_text` refuses, a line of other than two columns, which is named, or no sentences.
+        What `read_text` refuses, a line of other than two columns, which is named, or no sentences.
+    OSError
+        No such file, or a folder, a pipe or a device.
 
     Examples
     --------
@@ -75,6 +80,15 @@ def token_vocabulary(sentences: Sequence[Sequence[str]], size: int = 10_000) -> 
     return UNKNOWN, *(token for token, count in counts.most_common(as_size("size", size, least=2) - 1) if count > 1)
 
 
+def token_places(sentences: Sequence[Sequence[str]], places: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each token (T, N), 0 past the ends and for tokens that have none; and the lengths (N,)."""
+    lengths = np.array([len(sentence) for sentence in sentences])
+    found = np.zeros((max(1, lengths.max()), len(sentences)), np.int64)
+    for n, sentence in enumerate(sentences):
+        found[: len(sentence), n] = [places.get(token, 0) for token in sentence]
+    return found, lengths
+
+
 def as_sentences(sentences: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
     """`sentences`, if they are one or more lists of tokens."""
     if isinstance(sentences, str) or not isinstance(sentences, Sequence) or not sentences:
@@ -89,7 +103,9 @@ def as_sentences(sentences: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
 def _sentences(source: str | Path, encoding: str) -> Iterator[list[tuple[int, list[str]]]]:
     """Number and columns of the lines of each sentence."""
     check_kind("source", source, str, Path)
-    text, rows = load_text(source, encoding), list[tuple[int, list[str]]]()
+    if str(source) != STANDARD_INPUT:
+        check_file(source, "a file with a token on each line")
+    text, rows = read_text(source, encoding), list[tuple[int, list[str]]]()
     for number, line in enumerate([*text.split("\n"), ""], 1):
         if line.strip():
             rows.append((number, line.strip().split("\t") if "\t" in line.strip() else line.split()))

@@ -120,7 +120,7 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         raise ValueError(f"{refused}: it has half of a character, U+{ord(half[0]):04X}, at position {half.start()}")
     text = text.removeprefix("\ufeff")  # which codecs without a mark of their own leave there
     if not text:
-        raise ValueError(f"{name} is empty: there is nothing to learn from")
+        raise ValueError(f"{name} is empty: there is nothing to read")
     return text
 
 

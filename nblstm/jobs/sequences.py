@@ -190,7 +190,7 @@ class ClassificationJob(SequenceJob):
     def _weights(self, part: Sequences) -> np.ndarray | None:
         if self.settings.class_weight is None:
             return part.sample_weight
-        weights = class_weights(self.settings.class_weight, self.training.targets)[part.targets]
+        weights = class_weights(self.settings.class_weight, self.training.targets, self.model.classes)[part.targets]
         return weights if part.sample_weight is None else weights * part.sample_weight
 
     def evaluate(self) -> dict[str, float]:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nblstm.arguments import as_choice, as_flag, as_integer, as_number, as_rate, as_size, as_text, shown
-from nblstm.cells import CELLS, Cell
-from nblstm.cells.recorded import as_cell, record_of
+from nblstm.cells import Cell
+from nblstm.cells.recorded import as_cell, name_or_cell, record_of
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
 from nblstm.layers.engine import as_formulation
@@ -94,7 +94,7 @@ class Settings:
                 self._keep(name, as_size(name, getattr(self, name)))
         self._keep("seed", as_integer("seed", self.seed, least=0))
         cell = as_cell(self.cell)
-        self._keep("cell", cell.name if CELLS.get(cell.name) is cell else cell)
+        self._keep("cell", name_or_cell(cell))
         self._keep("formulation", as_formulation(self.formulation, cell))
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
@@ -117,7 +117,7 @@ class Settings:
 
     def record(self) -> dict[str, Any]:
         """All of them as the plain data that files hold."""
-        return asdict(self) | {"cell": record_of(as_cell(self.cell))}
+        return asdict(self) | {"cell": record_of(self.cell)}
 
     def _keep(self, name: str, value: Any) -> None:
         """Python's own value in place of the one given, which may be NumPy's: the run's files hold no such thing."""
@@ -194,7 +194,8 @@ class SequenceSettings(Settings):
     bidirectional : bool
         Whether the sequences are read from their end to their beginning as well.
     class_weight : "balanced", dict, or as many numbers as there are classes; optional
-        Of a classifier alone: what each class weighs in the loss, see `nblstm.class_weights`.
+        Of a classifier or tagger: what each class weighs in the loss, see `nblstm.class_weights`. A dict may name
+        classes by their labels.
     target_scale : float
         Of a regressor alone: what 1 of the targets is in the data's own unit, in which the mean absolute error is
         said. For targets (celsius - mean) / std this is std.

@@ -9,6 +9,7 @@ import numpy as np
 
 from nblstm import datasets
 from nblstm.arguments import check_array, check_integers
+from nblstm.datasets.tagged import token_places
 from nblstm.jobs.job import Job, form, optimizer
 from nblstm.jobs.sequences import CLASS_METRICS, Sequences, check_finite, digest_of
 from nblstm.jobs.settings import TaggedTextSettings, TaggingSettings
@@ -85,7 +86,7 @@ class TaggingJob(Job):
         counted = targets[targets != IGNORED]
         self.weight = None
         if settings.class_weight is not None:
-            self.weight = class_weights(settings.class_weight, counted)
+            self.weight = class_weights(settings.class_weight, counted, labels)
         self.trainer = TagTrainer(
             self.model, optimizer(settings, self.model), x, targets, settings.batch_size, lengths=lengths,
             weight=self.weight, clip=settings.clip, seed=settings.seed,
@@ -185,6 +186,13 @@ class TaggedTextJob(TaggingJob):
             cut, held_out = len(sentences), datasets.read_tagged(settings.validation_file, settings.encoding)
         if not cut:
             raise ValueError(f"{settings.file} must have at least two sentences, as a tenth is for validation, got one")
+        known = {tag for each in tags[:cut] for tag in each}
+        new = next((tag for each in held_out[1] for tag in each if tag not in known), None)
+        if new is not None:
+            raise ValueError(
+                f"{settings.validation_file or settings.file} has the tag {new!r} in its part for validation, which no "
+                "sentence to train on has"
+            )
         vocabulary = datasets.token_vocabulary(sentences[:cut], settings.vocabulary_size)
         training = _as_arrays(sentences[:cut], tags[:cut], vocabulary)
         super().__init__(settings, training, _as_arrays(*held_out, vocabulary), vocabulary)
@@ -198,13 +206,10 @@ class TaggedTextJob(TaggingJob):
 
 def _as_arrays(sentences: list[list[str]], tags: list[list[str]], vocabulary: Sequence[str]) -> Sequences:
     """Places of tokens and tags, both (T, N), and lengths."""
-    places = {token: place for place, token in enumerate(vocabulary)}
-    lengths = np.array([len(sentence) for sentence in sentences])
-    shape = (int(lengths.max()), len(sentences))
-    x, targets = np.zeros(shape, np.int64), np.full(shape, "", object)
-    for n, (sentence, named) in enumerate(zip(sentences, tags, strict=True)):
-        x[: len(sentence), n] = [places.get(token, 0) for token in sentence]
-        targets[: len(sentence), n] = named
+    x, lengths = token_places(sentences, {token: place for place, token in enumerate(vocabulary)})
+    targets = np.full(x.shape, "", object)
+    for n, named in enumerate(tags):
+        targets[: len(named), n] = named
     return Sequences(x, targets.astype(str), lengths)
 
 

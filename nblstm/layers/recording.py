@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from nblstm.arguments import as_size, check_array, check_kind
+from nblstm.arguments import as_size, as_text, check_array, check_kind
 
 Outputs = TypeVar("Outputs", np.ndarray, tuple[np.ndarray, ...])
 """What a forward pass returns: one array, or several."""
@@ -105,7 +105,7 @@ class Recorder:
         found: Any = tuple(outputs) if tape.several else outputs[0]
         return found, tape
 
-    def replay(self, tape: Record, dy: Outputs) -> tuple[Outputs, Any]:
+    def replay(self, tape: Record, dy: Outputs, name: str = "dy") -> tuple[Outputs, Any]:
         """The begin of a backward: dy after its check, and what forward kept; the tape is used up then.
 
         Parameters
@@ -114,6 +114,8 @@ class Recorder:
             Of the forward to go back through; each forward allows one backward.
         dy : numpy.ndarray or tuple of numpy.ndarray
             The gradient by y, in its form.
+        name : str
+            What the caller calls it.
 
         Raises
         ------
@@ -122,6 +124,7 @@ class Recorder:
         TypeError, ValueError
             dy of another dtype or shape; a tape of another layer. The tape is as it was then.
         """
+        name = as_text("name", name)
         check_awaits(self, tape)
         check_kind("tape", tape, Record)
         for part in tape.kept if isinstance(tape.kept, (tuple, list)) else [tape.kept]:
@@ -130,10 +133,10 @@ class Recorder:
         given: Sequence[Any] = [dy]
         if tape.several:
             if not isinstance(dy, (tuple, list)) or len(dy) != len(tape.forms):
-                raise TypeError(f"dy must be a tuple of {len(tape.forms)} arrays, as y is, got {type(dy).__name__}")
+                raise TypeError(f"{name} must be a tuple of {len(tape.forms)} arrays, as y is, got {type(dy).__name__}")
             given = dy
         checked = [
-            check_array(f"dy[{k}]" if tape.several else "dy", array, dtype, shape)
+            check_array(f"{name}[{k}]" if tape.several else name, array, dtype, shape)
             for k, (array, (shape, dtype)) in enumerate(zip(given, tape.forms, strict=True))
         ]
         tape.awaits_backward = False

@@ -8,14 +8,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from nblstm.arguments import as_flag, as_number, as_seed, as_size, as_text, check_array
+from nblstm.arguments import as_flag, as_number, as_seed, as_size, as_text, check_array, check_kind
 from nblstm.cells import Cell
 from nblstm.kernels import sampling
 from nblstm.kernels.sweeps import TILE_VECTORS
 from nblstm.kernels.tag import ANY
+from nblstm.layers.checks import check_backward
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
-from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 INTERRUPTIBLE = 200  # tokens drawn in one go, during which Ctrl-C has to wait
 
@@ -115,12 +116,7 @@ class LanguageModel(Network, ABC):
             {
                 "vocabulary": self.vocabulary,
                 "embedding_size": self.embedding.embedding_dim,
-                "hidden_size": self.recurrent.hidden_size,
-                "num_layers": self.recurrent.num_layers,
-                "cell": self.recurrent.cell.name,
-                "formulation": self.recurrent.formulation,
-                "dropout": self.recurrent.dropout,
-                "dtype": str(self.embedding.dtype),
+                **settings_of(self.recurrent),
             },
         )
 
@@ -195,7 +191,7 @@ class LanguageModel(Network, ABC):
         """
         self._check(tokens, state)
         if tape is not None:
-            check_tape(tape, Tape)
+            check_kind("tape", tape, Tape)
         embedding, recurrent, linear = tape or (None, None, None)
         x, embedding = self.embedding.forward(tokens, tape=embedding)
         y, state, recurrent = self.recurrent.forward(x, state, tape=recurrent)
@@ -214,7 +210,9 @@ class LanguageModel(Network, ABC):
         tape : Tape
             From the forward pass.
         """
-        check_backward(self, tape, Tape)
+        check_kind("tape", tape, Tape)
+        for layer, part in zip(self.layers, tape, strict=True):  # all may go back, or none goes
+            check_backward(layer, part, None)
         check_array("dlogits", dlogits, self.dtype, (*tape.linear.shape, len(self.vocabulary)))
         dy = self.linear.backward(dlogits, tape.linear)
         dx: Any

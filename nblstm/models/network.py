@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from nblstm import files
-from nblstm.arguments import as_float, as_rate, as_size
+from nblstm.arguments import as_float, as_rate, as_size, check_kind
 from nblstm.cells import Cell, gru, lstm, rnn
-from nblstm.cells.recorded import as_cell, as_record, cell_of, record_of
-from nblstm.layers import checks, parameters
+from nblstm.cells.recorded import as_cell, as_record, cell_of, name_or_cell, record_of
+from nblstm.layers import parameters
 from nblstm.layers.composed import Composed
 from nblstm.layers.engine import as_formulation
 from nblstm.layers.layer import Layer
@@ -34,12 +35,31 @@ class Network(Composed):
     parts : mapping of str to Layer
         The layers under the names that stand before those of their parameters.
     config : mapping of str to object
-        Arguments, as plain data, with which the subclass makes a network of the same form.
+        The arguments with which the subclass makes a network of the same form: `load` calls it with them. Plain data,
+        as JSON has it, but for a `Cell` or its name under "cell".
 
     Attributes
     ----------
     layers : list of Layer
         What an optimiser takes.
+    config : dict of str to object
+        As given. A subclass of a network that comes with nblstm, with arguments of its own, writes them here.
+
+    Examples
+    --------
+    >>> import os
+    >>> from nblstm import GRU, Linear
+    >>> from nblstm.models import Network
+    >>> class Forecast(Network):
+    ...     def __init__(self, units, days, seed=None):
+    ...         self.gru, self.linear = GRU(1, units, seed=seed), Linear(units, days, seed=seed)
+    ...         super().__init__({"gru": self.gru, "linear": self.linear}, {"units": units, "days": days})
+    ...     def __call__(self, x):
+    ...         return self.linear(self.gru(x)[1][-1])
+    >>> Forecast(8, 6, seed=0).save("forecast.safetensors")
+    >>> Forecast.load("forecast.safetensors")
+    Forecast(units=8, days=6)
+    >>> os.remove("forecast.safetensors")
     """
 
     recurrent: LSTM | GRU | RNN | Recurrent
@@ -52,9 +72,26 @@ class Network(Composed):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
 
     def save(self, path: str | Path) -> None:
-        """Write weights and settings to one safetensors file, atomically."""
-        tensors = self.state_dict()
-        config = self.config | {"cell": record_of(self.recurrent.cell)}
+        """Write weights and settings to one safetensors file, atomically.
+
+        Raises
+        ------
+        TypeError
+            `config` has not the arguments that the class takes, or something that JSON does not have.
+        OSError
+            `path` cannot be written.
+        """
+        name = type(self).__name__
+        try:
+            inspect.signature(type(self)).bind(**self.config)
+        except TypeError as error:
+            raise TypeError(
+                f"config must be the arguments with which {name} makes this network again, got "
+                f"{', '.join(self.config) or 'none'} ({error}): write them to self.config in {name}.__init__"
+            ) from error
+        config, tensors = dict(self.config), self.state_dict()
+        if "cell" in config:
+            config["cell"] = record_of(config["cell"])
         files.save(path, tensors, {self._format(): files.seal(config, tensors)})
 
     @classmethod
@@ -79,10 +116,15 @@ class Network(Composed):
         ((form, kind),) = kinds.items()
         with _damage_named(path):
             config = files.unseal(metadata[form], tensors)
-            record = as_record(config["cell"])
-        config["cell"] = cell_of(record, cell, str(path), "cell=...")
+            check_kind("config", config, dict)
+            record = as_record(config["cell"]) if "cell" in config else None
+        if record is not None:
+            config["cell"] = name_or_cell(cell_of(record, cell, str(path), "cell=..."))
+        elif cell is not None:
+            raise ValueError(f"cell must be left out for {path}, which names none, got {cell!r}")
         with _damage_named(path):
-            with parameters.no_more_parameters_than(tensors, config["num_layers"]):
+            num_layers = config["num_layers"] if "num_layers" in inspect.signature(kind).parameters else 1
+            with parameters.no_more_parameters_than(tensors, num_layers):
                 model = kind(**config)
             model.load_state_dict(tensors)
         return model
@@ -109,19 +151,6 @@ def _damage_named(path: str | Path) -> Iterator[None]:
         raise ValueError(f"{path} is a damaged model file: {error}") from error
 
 
-def check_tape(tape: Any, kind: type) -> None:
-    """`tape` is of the kind that the network's forward returns."""
-    if not isinstance(tape, kind):
-        raise TypeError(f"tape must be one that forward of such a network returned, got {type(tape).__name__}")
-
-
-def check_backward(network: Network, tape: Any, kind: type) -> None:
-    """All layers may go back: one that refused after another had gone would leave half of the gradients."""
-    check_tape(tape, kind)
-    for layer, part in zip(network.layers, tape, strict=True):
-        checks.check_backward(layer, part, None)
-
-
 def no_effect(dropout: float) -> str:
     """What is said of dropout where there is nothing between layers to drop."""
     return f"dropout={dropout} has no effect with one layer: it acts between layers"
@@ -146,6 +175,18 @@ def recurrent_layer(
         options["forget_bias"] = forget_bias
     make = CLASSES.get(declared, partial(Recurrent, declared))
     return make(input_size, hidden_size, num_layers, dropout=dropout, **options)
+
+
+def settings_of(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, Any]:
+    """The arguments that every model has for its recurrent layer, as its config keeps them."""
+    return {
+        "hidden_size": layer.hidden_size,
+        "num_layers": layer.num_layers,
+        "cell": name_or_cell(layer.cell),
+        "formulation": layer.formulation,
+        "dropout": layer.dropout,
+        "dtype": str(layer.dtype),
+    }
 
 
 def part_name(layer: LSTM | GRU | RNN | Recurrent) -> str:

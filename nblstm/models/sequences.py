@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array
 from nblstm.cells import Cell
 from nblstm.layers.linear import Linear
+from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy, mse_loss
 from nblstm.models.labels import Label, as_classes, decoded
-from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-
-class Tape(NamedTuple):
-    """What the two layers of a `SequenceModel` keep between forward and backward."""
-
-    recurrent: Any
-    linear: Any
 
 
 class SequenceModel(Network, ABC):
@@ -41,6 +35,8 @@ class SequenceModel(Network, ABC):
         `SequenceClassifier`.
     """
 
+    reads_lengths = pools = True
+
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, outputs: tuple[str, int], *, cell: Cell | str,
         bidirectional: bool, dropout: float, forget_bias: float, formulation: str, dtype: str, seed: int | None,
@@ -57,14 +53,9 @@ class SequenceModel(Network, ABC):
             {part_name(self.recurrent): self.recurrent, "linear": self.linear},
             {
                 "input_size": self.recurrent.input_size,
-                "hidden_size": self.recurrent.hidden_size,
-                "num_layers": self.recurrent.num_layers,
                 name: self.linear.out_features,
-                "cell": self.recurrent.cell.name,
                 "bidirectional": self.recurrent.bidirectional,
-                "formulation": self.recurrent.formulation,
-                "dropout": self.recurrent.dropout,
-                "dtype": str(self.recurrent.dtype),
+                **settings_of(self.recurrent),
             },
         )
 
@@ -86,46 +77,43 @@ class SequenceModel(Network, ABC):
         return self.linear(self._top(state))
 
     def forward(
-        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Tape | None = None
-    ) -> tuple[np.ndarray, Tape]:
+        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Record | None = None
+    ) -> tuple[np.ndarray, Record]:
         """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
 
         The answers are a view into the tape, valid until its next forward. x must not change before `backward`.
         """
-        if tape is not None:
-            check_tape(tape, Tape)
-        recurrent, linear = tape or (None, None)
+        recurrent, linear = self.rewind(tape, 2)
         _, state, recurrent = self.recurrent.forward(x, lengths=lengths, tape=recurrent)
         z, linear = self.linear.forward(self._top(state), tape=linear)
-        return z, Tape(recurrent, linear)
+        return self.record(tape, z, (recurrent, linear))
 
-    def backward(self, dz: np.ndarray, tape: Tape, need_dx: bool = False) -> np.ndarray | None:
+    def backward(self, dz: np.ndarray, tape: Record, need_dx: bool = True) -> np.ndarray | None:
         """Add the gradients of all parameters to each layer's `grads`.
 
         Parameters
         ----------
         dz : numpy.ndarray in the form of the answers
             Gradient of the loss by the answers.
-        tape : Tape
+        tape : Record
             From the forward pass.
         need_dx : bool
-            Whether the gradient of x is wanted too: it says which steps the answer hangs on.
+            False leaves out the gradient of x, which says which steps the answer hangs on.
 
         Returns
         -------
         numpy.ndarray in the form of x, or None
             The gradient of x.
         """
-        check_backward(self, tape, Tape)
         need_dx = as_flag("need_dx", need_dx)
-        check_array("dz", dz, self.dtype, (*tape.linear.shape, self.linear.out_features))
-        dtop: Any = self.linear.backward(dz, tape.linear)
-        layer, batch = self.recurrent, tape.linear.shape
+        dz, (recurrent, linear) = self.replay(tape, dz, "dz")
+        dtop: Any = self.linear.backward(dz, linear)
+        layer, batch = self.recurrent, linear.shape
         dh_n = np.zeros((layer.num_layers * layer.directions, *batch, layer.hidden_size), self.dtype)
         dh_n[-layer.directions :] = np.moveaxis(dtop.reshape(*batch, layer.directions, layer.hidden_size), -2, 0)
         others = [None] * (len(layer.cell.states) - 1)
         dstate: Any = (dh_n, *others) if others else dh_n
-        dx, _ = layer.backward(None, tape.recurrent, dstate, need_dx=need_dx)
+        dx, _ = layer.backward(None, recurrent, dstate, need_dx=need_dx)
         return dx
 
     @abstractmethod
@@ -195,7 +183,7 @@ class SequenceClassifier(SequenceModel):
     >>> images = np.zeros((8, 5, 8), "float32")  # 8 rows of 5 images
     >>> logits, tape = model.forward(images)
     >>> loss, dlogits = model.loss(logits, np.array([3, 1, 4, 1, 5]))
-    >>> model.backward(dlogits, tape)
+    >>> dx = model.backward(dlogits, tape)
     >>> logits.shape, model.num_parameters
     ((5, 10), 19594)
     """
@@ -257,7 +245,7 @@ class SequenceRegressor(SequenceModel):
     >>> twelve_days = np.zeros((12, 30, 1), "float32")
     >>> z, tape = model.forward(twelve_days)
     >>> loss, dz = model.loss(z, np.ones((30, 1), "float32"))
-    >>> model.backward(dz, tape)
+    >>> dx = model.backward(dz, tape)
     >>> z.shape
     (30, 1)
     """

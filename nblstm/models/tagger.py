@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblstm.arguments import as_flag, as_seed, as_size, check_array, check_integers, shown
-from nblstm.datasets.tagged import as_sentences
+from nblstm.cells import Cell
+from nblstm.datasets.tagged import as_sentences, token_places
 from nblstm.datasets.words_of_text import UNKNOWN
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
+from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy
 from nblstm.models.labels import Label, as_classes, decoded
-from nblstm.models.network import Network, check_backward, check_tape, part_name, recurrent_layer
+from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 IGNORED = -100
 """The target of a step that does not count, unless another is named; PyTorch's, too."""
-
-
-class Tape(tuple[Any, ...]):
-    """What the layers of a `SequenceTagger` keep between forward and backward, in their order."""
 
 
 class SequenceTagger(Network):
@@ -74,14 +72,16 @@ class SequenceTagger(Network):
     >>> z, tape = model.forward(x, lengths)
     >>> targets = np.where(np.arange(7)[:, None] < lengths, 1, -100)  # what stands past an end does not count
     >>> loss, dz = model.loss(z, targets)
-    >>> model.backward(dz, tape)
+    >>> dx = model.backward(dz, tape)
     >>> z.shape
     (7, 5, 2)
     """
 
+    reads_lengths = True
+
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *,
-        classes: Sequence[Label] | None = None, vocabulary: Sequence[str] | None = None, cell: str = "lstm",
+        classes: Sequence[Label] | None = None, vocabulary: Sequence[str] | None = None, cell: Cell | str = "lstm",
         bidirectional: bool = True, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
         dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
@@ -105,15 +105,10 @@ class SequenceTagger(Network):
             parts,
             {
                 "input_size": input_size,
-                "hidden_size": self.recurrent.hidden_size,
-                "num_layers": self.recurrent.num_layers,
                 "num_classes": num_classes,
                 **{name: value for name, value in named.items() if value is not None},
-                "cell": self.recurrent.cell.name,
                 "bidirectional": self.recurrent.bidirectional,
-                "formulation": self.recurrent.formulation,
-                "dropout": self.recurrent.dropout,
-                "dtype": str(self.recurrent.dtype),
+                **settings_of(self.recurrent),
             },
         )
         self._places = {token: place for place, token in enumerate(self.vocabulary or ())}
@@ -137,48 +132,43 @@ class SequenceTagger(Network):
         -------
         numpy.ndarray, shape (T, B, K), or (T, K) without a batch
         """
-        y, _ = self.recurrent(x if self.embedding is None else self.embedding(x), lengths=lengths)
+        vectors = x if self.embedding is None else self.embedding(self.embedding.check("x", x))
+        y, _ = self.recurrent(vectors, lengths=lengths)
         return self.linear(y)
 
     def forward(
-        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Tape | None = None
-    ) -> tuple[np.ndarray, Tape]:
+        self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None, tape: Record | None = None
+    ) -> tuple[np.ndarray, Record]:
         """The training pass: as `__call__`, and a tape for `backward`; a tape handed in is used again.
 
         The answers are a view into the tape, valid until its next forward. x must not change before `backward`.
         """
-        if tape is not None:
-            check_tape(tape, Tape)
-        *embedding, recurrent, linear = tape or (None,) * len(self.layers)
+        *embedding, recurrent, linear = self.rewind(tape, len(self.layers))
         if self.embedding is not None:
-            x, *embedding = self.embedding.forward(x, tape=embedding[0])
+            x, *embedding = self.embedding.forward(self.embedding.check("x", x), tape=embedding[0])
         y, _, recurrent = self.recurrent.forward(x, lengths=lengths, tape=recurrent)
         z, linear = self.linear.forward(y, tape=linear)
-        return z, Tape([*embedding, recurrent, linear])
+        return self.record(tape, z, (*embedding, recurrent, linear))
 
-    def backward(self, dz: np.ndarray, tape: Tape, need_dx: bool = False) -> np.ndarray | None:
+    def backward(self, dz: np.ndarray, tape: Record, need_dx: bool = True) -> np.ndarray | None:
         """Add the gradients of all parameters to each layer's `grads`.
 
         Parameters
         ----------
         dz : numpy.ndarray in the form of the answers
             Gradient of the loss by the answers.
-        tape : Tape
+        tape : Record
             From the forward pass.
         need_dx : bool
-            Whether the gradient of x is wanted too; tokens have none.
+            False leaves out the gradient of x.
 
         Returns
         -------
         numpy.ndarray in the form of x, or None
-            The gradient of x.
+            The gradient of x; tokens have none.
         """
-        check_backward(self, tape, Tape)
         need_dx = as_flag("need_dx", need_dx)
-        if need_dx and self.embedding is not None:
-            raise ValueError("need_dx must be False for tokens, which have no gradient, got True")
-        *embedding, recurrent, linear = tape
-        check_array("dz", dz, self.dtype, (*linear.shape, self.linear.out_features))
+        dz, (*embedding, recurrent, linear) = self.replay(tape, dz, "dz")
         dy: Any = self.linear.backward(dz, linear)
         dx: Any
         dx, _ = self.recurrent.backward(dy, recurrent, need_dx=need_dx or self.embedding is not None)
@@ -217,12 +207,7 @@ class SequenceTagger(Network):
         """
         if self.vocabulary is None:
             raise ValueError("sentences can be read by a model with a vocabulary alone, and this one reads vectors")
-        as_sentences(sentences)
-        lengths = np.array([len(sentence) for sentence in sentences])
-        x = np.zeros((max(1, lengths.max()), len(sentences)), np.int64)
-        for n, sentence in enumerate(sentences):
-            x[: len(sentence), n] = [self._places.get(token, 0) for token in sentence]
-        return x, lengths
+        return token_places(as_sentences(sentences), self._places)
 
     def tag(self, sentences: Sequence[Sequence[str]], batch_size: int = 100) -> list[list[Any]]:
         """The most probable class of every token, by its name in `classes` if there is one.

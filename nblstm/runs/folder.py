@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblstm import files
+from nblstm.cells import Cell
 from nblstm.models import Network
 from nblstm.runs import checkpoints
 from nblstm.runs.checkpoints import CHECKPOINT
@@ -88,9 +89,9 @@ class RunFolder:
         """The model as it is now is the best so far."""
         model.save(self.path / BEST)
 
-    def best(self) -> Network | None:
-        """The best model so far."""
-        return Network.load(self.path / BEST) if (self.path / BEST).exists() else None
+    def best(self, cell: Cell | None) -> Network | None:
+        """The best model so far; `cell` is its cell, if it is one of the user's own."""
+        return Network.load(self.path / BEST, cell) if (self.path / BEST).exists() else None
 
     def begin_anew(self) -> None:
         """The picture there is of the run as it was shorter."""
@@ -120,6 +121,6 @@ class NoFolder:
         """The model as it is now is the best so far."""
         self._best = copy.deepcopy(model)
 
-    def best(self) -> Network | None:
+    def best(self, cell: Cell | None) -> Network | None:
         """The best model so far."""
         return copy.deepcopy(self._best)

@@ -14,6 +14,7 @@ import numpy as np
 
 from nblstm import environment
 from nblstm.arguments import as_flag, as_number, as_path, check_kind
+from nblstm.cells import Cell
 from nblstm.jobs import Job
 from nblstm.jobs.settings import Settings
 from nblstm.layers import parameters
@@ -202,7 +203,8 @@ class Run:
     @property
     def best_model(self) -> Network | None:
         """A copy of the network as it was at the evaluation with the lowest validation loss; None before the first."""
-        return self.files.best()
+        cell = self.settings.cell
+        return self.files.best(cell if isinstance(cell, Cell) else None)
 
     @property
     def summary(self) -> str:

@@ -103,7 +103,7 @@ class BatchTrainer(ShuffledTrainer):
         z, self._tape = self.model.forward(self.x[:, chosen], lengths, self._tape)
         sample_weight = None if self.sample_weight is None else self.sample_weight[chosen]
         loss, dz = self.model.loss(z, self.targets[chosen], sample_weight)
-        self.model.backward(dz, self._tape)
+        self.model.backward(dz, self._tape, need_dx=False)
         return loss
 
     def _batch(self) -> Iterator[tuple[str, np.ndarray]]:

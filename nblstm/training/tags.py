@@ -85,7 +85,7 @@ class TagTrainer(ShuffledTrainer):
         lengths = None if self.lengths is None else self.lengths[chosen]
         z, self._tape = self.model.forward(self.x[:, chosen], lengths, self._tape)
         loss, dz = self.model.loss(z, self.targets[:, chosen], weight=self.weight)
-        self.model.backward(dz, self._tape)
+        self.model.backward(dz, self._tape, need_dx=False)
         return loss
 
     def _batch(self) -> Iterator[tuple[str, np.ndarray]]:

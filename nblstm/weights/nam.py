@@ -65,9 +65,9 @@ def to_nam(model: Sequential, path: str | os.PathLike[str], states: Sequence[Sta
     """
     layers, head = _parts(model)
     I, H = layers[0].input_size, layers[0].hidden_size
-    states = [None] * len(model.layers) if states is None else states
-    if not isinstance(states, (list, tuple)) or len(states) != len(model.layers):
-        raise TypeError(f"states must be a list with one member for each of the {len(model.layers)} layers")
+    states = [None] * len(model.parts) if states is None else states
+    if not isinstance(states, (list, tuple)) or len(states) != len(model.parts):
+        raise TypeError(f"states must be a list with one member for each of the {len(model.parts)} layers")
     if states[-1] is not None:
         raise TypeError(f"states[{len(layers)}] must be None, for a Linear has no state")
     pieces: list[np.ndarray] = []
@@ -153,8 +153,8 @@ def _parts(model: Any) -> tuple[list[LSTM], Linear]:
     """The LSTMs and the head of a net that the format has."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential of LSTMs and a Linear, got {type(model).__name__}")
-    *layers, head = model.layers
-    names = ", ".join(type(layer).__name__ for layer in model.layers)
+    *layers, head = model.parts.values()
+    names = ", ".join(type(layer).__name__ for layer in model.parts.values())
     if not layers or not isinstance(head, Linear) or not all(isinstance(layer, SequenceLayer) for layer in layers):
         raise TypeError(f"model must be a Sequential of LSTMs and a Linear, got one of {names}")
     for layer in layers:

@@ -53,7 +53,7 @@ def to_rtneural(model: LSTM | GRU | Recurrent | Linear | Sequential, path: str |
     ['LSTM', 'Linear']
     >>> os.remove("amp.json")
     """
-    layers = model.layers if isinstance(model, Sequential) else [model]
+    layers = list(model.parts.values()) if isinstance(model, Sequential) else [model]
     entries = [entry for layer in layers for entry in _entries(layer)]
     write_json(path, {"in_shape": [None, None, len(entries[0]["weights"][0])], "layers": entries})
 

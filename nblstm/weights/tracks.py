@@ -9,6 +9,7 @@ import numpy as np
 
 from nblstm.arguments import DTYPES
 from nblstm.cells import gru, lstm, rnn
+from nblstm.layers.composed import Composed
 from nblstm.layers.parameters import as_found
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 from nblstm.layers.sequence import SequenceLayer
@@ -38,7 +39,10 @@ class Track(NamedTuple):
 def tracks_of(layer: LSTM | GRU | RNN | Recurrent) -> list[Track]:
     """The tracks of a layer, in PyTorch's order: by layer, the forward direction first."""
     if not isinstance(layer, SequenceLayer):
-        raise TypeError(f"layer must be an LSTM, GRU or RNN, got {type(layer).__name__}")
+        raise TypeError(
+            f"layer must be an LSTM, GRU or RNN, got {type(layer).__name__}"
+            + ": convert its layers one by one, those in .layers" * isinstance(layer, Composed)
+        )
     if layer.cell not in SHARED:
         raise ValueError(
             f"layer must be of a cell that other libraries have, {', '.join(cell.name for cell in SHARED)}, "

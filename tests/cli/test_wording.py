@@ -148,11 +148,12 @@ def test_the_help_of_cell_has_every_name_that_it_takes(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
-def test_help_has_a_short_name_and_is_never_cut(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_has_a_short_name_and_fits_a_terminal(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     short, long = call(*command, "-h"), call(*command, "--help")
     assert (short.exit_code, short.output) == (0, long.output)
     assert "..." not in short.output.replace("[OPTIONS]", "").replace("]...", "").replace("[ARGS]...", "")
+    assert max(map(len, short.output.splitlines())) <= 80
 
 
 def test_options_have_the_names_of_settings(text: Path) -> None:

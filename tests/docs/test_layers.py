@@ -21,7 +21,7 @@ def test_the_code_runs_as_printed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    chain, layer, composed = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    chain, layer, composed, network = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     exec(compile(chain, "docs/layers.md", "exec"), names)
     assert "lstm.weight_ih_l0_reverse" in capsys.readouterr().out
     assert names["loss"] < 0.8 < np.log(3)
@@ -32,6 +32,8 @@ def test_the_code_runs_as_printed(
     assert all(gradient.any() for name, gradient in names["net"].grads.items() if name != "0.weight_hh_l0")
     exec(compile(composed, "docs/layers.md", "exec"), names)
     assert names["losses"][-1] < names["losses"][0] / 4
+    exec(compile(network, "docs/layers.md", "exec"), names)
+    assert capsys.readouterr().out.endswith("Forecast(units=8, days=6)\n")
 
 
 def test_every_layer_is_in_the_table() -> None:

@@ -185,6 +185,17 @@ def test_a_job_weighs_classes_and_sequences_in_loss_and_baseline(given: Any) -> 
     np.testing.assert_array_equal(job.trainer.sample_weight, weights)
 
 
+def test_weights_of_classes_go_by_their_labels() -> None:
+    plain = sequences(ClassificationJob, 20, seed=0)
+    named = plain._replace(targets=np.where(plain.targets == 1, "up", "down"))
+    by_number, by_label = (
+        ClassificationJob(replace(QUICK, class_weight=given), data, data)
+        for given, data in (({1: 3.0}, plain), ({"up": 3.0}, named))
+    )
+    assert by_label.baselines == by_number.baselines
+    np.testing.assert_array_equal(by_label.trainer.sample_weight, by_number.trainer.sample_weight)
+
+
 def test_with_balanced_classes_frequencies_know_nothing() -> None:
     good = sequences(ClassificationJob, 20, seed=0)
     assert len(set(np.bincount(good.targets))) == 2

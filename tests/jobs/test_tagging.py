@@ -132,7 +132,7 @@ def test_sentences_of_a_file_are_learned(tmp_path: Path) -> None:
         assert told in TaggedTextJob(replace(settings, validation_file=own)).describe()
     other = tmp_path / "other.txt"
     other.write_text("rose ADJ\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"validation\.targets must be labels that the training part has, got 'ADJ'"):
+    with pytest.raises(ValueError, match=r"other\.txt has the tag 'ADJ' in its part for validation, which no sen"):
         TaggedTextJob(replace(settings, validation_file=str(other)))
 
 
@@ -158,6 +158,11 @@ def test_columns(tmp_path: Path) -> None:
     for read in (read_tagged, read_tokens):
         with pytest.raises(ValueError, match="must have at least one sentence, got none"):
             read(path)
+    for read in (read_tagged, read_tokens):
+        with pytest.raises(FileNotFoundError, match="tinyshakespeare does not exist; a file with a token on each line"):
+            read("tinyshakespeare")
+        with pytest.raises(IsADirectoryError, match="cannot be read: it is a folder"):
+            read(tmp_path)
     path.write_text("one ADJ\n")
     with pytest.raises(ValueError, match="must have at least two sentences"):
         TaggedTextJob(TaggedTextSettings(file=str(path)))

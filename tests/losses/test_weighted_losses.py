@@ -226,6 +226,19 @@ def test_targets_that_are_no_classes_are_refused(targets: list, message: str) ->
         class_weights("balanced", targets)
 
 
+@pytest.mark.parametrize(
+    ("classes", "given"), [(["a", "b"], {"b": 3.0}), ([False, True], {True: 3.0}), ([7, 9], {9: 3.0})]
+)
+def test_class_weights_go_by_labels(classes: list[Any], given: dict[Any, float]) -> None:
+    for each in (given, json.loads(json.dumps(as_class_weight(given)))):
+        assert class_weights(each, [0, 1, 0], classes).tolist() == [1.0, 3.0]
+    assert class_weights(given, [0, 0], classes).tolist() == [1.0, 3.0], "of a class without targets"
+    with pytest.raises(ValueError, match=f"class_weight must be of classes {classes[0]}, {classes[1]}, got one of x"):
+        class_weights({"x": 2.0}, [0, 1], classes)
+    with pytest.raises(ValueError, match="classes must be a list of 3 labels or more, got"):
+        class_weights(given, [0, 2], classes)
+
+
 @pytest.mark.parametrize("given", ["balanced", {0: 2.0, 3: 0.5}, [1, 2.5]])
 def test_class_weights_come_back_from_json(given: Any) -> None:
     plain = as_class_weight(given)

@@ -12,7 +12,7 @@ import pytest
 from support import own_cells
 
 import nblstm
-from nblstm import Cell, CharLM, Recurrent, SequenceClassifier, SequenceRegressor, WordLM, weights
+from nblstm import Cell, CharLM, Recurrent, SequenceClassifier, SequenceRegressor, SequenceTagger, WordLM, weights
 from nblstm.cells import CELLS
 from nblstm.models import Network
 
@@ -21,13 +21,18 @@ MODELS = {
     "characters": lambda cell: CharLM("abc", 3, 5, 2, cell=cell, seed=1),
     "words": lambda cell: WordLM(["<unk>", "a", " b"], 3, 5, 1, cell=cell, seed=1),
     "classes": lambda cell: SequenceClassifier(2, 5, 1, 3, cell=cell, bidirectional=True, seed=1),
+    "tags": lambda cell: SequenceTagger(2, 5, 1, 3, classes=["a", "b", "c"], cell=cell, seed=1),
+    "tags of tokens": lambda cell: SequenceTagger(2, 5, 1, 3, vocabulary=["<unk>", "a", "b"], cell=cell, seed=1),
     "numbers": lambda cell: SequenceRegressor(2, 5, 1, 2, cell=cell, seed=1),
 }
 
 
 def answers(model: Any) -> np.ndarray:
+    tokens = np.array([[0, 1], [2, 0], [1, 1]])
     if isinstance(model, CharLM | WordLM):
-        return model(np.array([[0, 1], [2, 0], [1, 1]]))[0]
+        return model(tokens)[0]
+    if model.config.get("vocabulary"):
+        return model(tokens)
     return model(np.linspace(-1, 1, 24, dtype="float32").reshape(4, 3, 2))
 
 
@@ -35,7 +40,7 @@ def answers(model: Any) -> np.ndarray:
 def test_a_model_of_an_own_cell_is_saved_and_opened_with_it(make: Any, tmp_path: Path) -> None:
     model = make(COUPLED)
     assert isinstance(model.recurrent, Recurrent)
-    assert "cell='my_coupled'" in repr(model)
+    assert "cell=Cell('my_coupled')" in repr(model)
     model.save(tmp_path / "model.safetensors")
     for kind in (type(model), Network):
         same = kind.load(tmp_path / "model.safetensors", cell=COUPLED)
@@ -43,6 +48,13 @@ def test_a_model_of_an_own_cell_is_saved_and_opened_with_it(make: Any, tmp_path:
         np.testing.assert_array_equal(answers(same), answers(model))
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         np.testing.assert_array_equal(answers(other), answers(model))
+
+
+def test_a_language_model_of_an_own_cell_takes_another_vocabulary() -> None:
+    model = MODELS["characters"](COUPLED)
+    more = model.with_vocabulary("abcd", seed=1)
+    assert more.recurrent.cell is COUPLED
+    np.testing.assert_array_equal(answers(more)[..., :3], answers(model))
 
 
 def test_it_computes_what_the_cell_of_the_package_does() -> None:

@@ -9,7 +9,8 @@ import naive
 import numpy as np
 import pytest
 
-from nblstm import CharLM, SequenceClassifier, SequenceRegressor
+import nblstm
+from nblstm import CharLM, SequenceClassifier, SequenceRegressor, SequenceTagger
 from nblstm.cells import CELLS
 from nblstm.models import Network, SequenceModel
 
@@ -128,11 +129,20 @@ def test_a_tape_is_used_again_for_other_sizes(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("tape", [5, (1, 2), CharLM("ab", 2, 3, 1).forward(np.zeros((2, 1), int))[2]])
 def test_what_is_no_tape_of_such_a_network_is_refused(tape: Any) -> None:
     model, x = made(SequenceClassifier), np.zeros((T, B, I))
-    message = "tape must be one that forward of such a network returned, got"
+    message = "tape must be a tape that forward returned, got"
     with pytest.raises(TypeError, match=message):
         model.forward(x, tape=tape)
     with pytest.raises(TypeError, match=message):
         model.backward(np.zeros((B, OUTPUTS)), tape)
+
+
+@pytest.mark.parametrize("kind", [SequenceClassifier, SequenceRegressor, SequenceTagger])
+def test_gradcheck_takes_it_and_so_does_a_chain(rng: np.random.Generator, kind: Any) -> None:
+    model, x = kind(3, 4, 1, 2, dtype="float64", seed=1), rng.normal(size=(5, 2, 3))
+    rows = nblstm.gradcheck(model, x, lengths=[5, 2]).rows
+    assert {"x", "lstm.weight_ih_l0", "linear.bias"} <= {row.name for row in rows}
+    chain = nblstm.Sequential(nblstm.Linear(3, 3, dtype="float64", seed=2), model)
+    assert {row.name for row in nblstm.gradcheck(chain, x, lengths=[5, 2]).rows} >= {"0.weight", "1.lstm.weight_ih_l0"}
 
 
 def test_names_shapes_and_count() -> None:

@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from support import own_cells
 from support.small_jobs import QUICK, sequences
 
-from nblstm import Cell, Recurrent, SequenceRegressor, weights
+from nblstm import Cell, Recurrent, SequenceRegressor, SequenceTagger, weights
 from nblstm.cells import CELLS
 from nblstm.cli import main
-from nblstm.jobs import RegressionJob, SequenceSettings, TextJob, TextSettings
+from nblstm.jobs import RegressionJob, Sequences, SequenceSettings, TaggingJob, TaggingSettings, TextJob, TextSettings
 from nblstm.runs import Run
 
 COUPLED = own_cells.COUPLED
@@ -37,10 +38,29 @@ def test_a_run_of_an_own_cell_is_lengthened_to_the_bits_of_the_packages(tmp_path
     assert {name: tensor.tobytes() for name, tensor in own.items()} == {
         name: tensor.tobytes() for name, tensor in package.items()
     }
+    for folder in (tmp_path / "own", None):
+        run = Run.create(folder, RegressionJob(OWN, *DATA), numbered=True)
+        assert run.train(progress=False)
+        best = run.best_model
+        assert best is not None
+        assert best.recurrent.cell is COUPLED
     assert SequenceRegressor.load(tmp_path / "own" / "best.safetensors", cell=COUPLED).recurrent.cell is COUPLED
     report = json.loads((tmp_path / "own" / "run.json").read_text())
     assert report["settings"]["cell"]["name"] == "my_coupled"
     assert json.loads((tmp_path / "package" / "run.json").read_text())["settings"]["cell"] == "coupled"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_so_is_a_run_of_a_tagger(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 3, (5, 24))
+    training, held_out = Sequences(x[:, :16], x[:, :16] % 2), Sequences(x[:, 16:], x[:, 16:] % 2)
+    data = training, held_out, ["<unk>", "a", "b"]
+    settings = TaggingSettings(hidden_size=3, embedding_size=2, epochs=1, batch_size=8, cell=COUPLED)
+    Run.create(tmp_path / "run", TaggingJob(settings, *data)).train()
+    longer = Run.resume(tmp_path / "run", TaggingJob, *data, given={"cell": COUPLED, "epochs": 2})
+    assert longer.train()
+    same = SequenceTagger.load(tmp_path / "run" / "model.safetensors", cell=COUPLED)
+    assert same.tag([["a", "b", "a"]]) == longer.model.tag([["a", "b", "a"]])
 
 
 def other(**changes: Any) -> Cell:

@@ -114,7 +114,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Layer.__init__": lambda: call(nblstm.Layer, shapes={"weight": (2, 3), "bias": (2,)}, dtype="float64"),
     "Composed.__init__": lambda: call(nblstm.Composed, parts={"a": linear(), "b": nblstm.Tanh()}),
     "Recorder.record": lambda: call((tanh := nblstm.Tanh()).record, tape=tanh.forward(X)[1], y=numbers(B), kept=3),
-    "Recorder.replay": lambda: call((tanh := nblstm.Tanh()).replay, tape=tanh.forward(X)[1], dy=numbers(T, B, I)),
+    "Recorder.replay": lambda: call(
+        (tanh := nblstm.Tanh()).replay, tape=tanh.forward(X)[1], dy=numbers(T, B, I), name="dy"
+    ),
     "Recorder.rewind": lambda: call(
         (net := nblstm.Composed({"a": linear()})).rewind, tape=net.record(None, X, (None, None))[1], count=2
     ),
@@ -222,7 +224,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "r2_score": lambda: call(
         metrics.r2_score, truth=numbers(B, 2), predicted=numbers(B, 2, seed=1), sample_weight=positive(B)
     ),
-    "class_weights": lambda: call(nblstm.class_weights, class_weight={0: 0.5, 2: 2.0}, targets=CLASSES),
+    "class_weights": lambda: call(
+        nblstm.class_weights, class_weight={"a": 0.5, "c": 2.0}, targets=CLASSES, classes=["a", "b", "c", "d", "e"]
+    ),
     "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
     "thread_policy": lambda: call(policy_in_force, serial_below=5, team_rows=4, team_above=3, team_patience=2),
     "pad_sequences": lambda: call(nblstm.pad_sequences, sequences=[numbers(3, 2), numbers(1, 2)], dtype="float64"),

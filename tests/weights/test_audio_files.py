@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nblstm import GRU, LSTM, RNN, Embedding, Linear, Recurrent, Sequential, weights
+from nblstm import GRU, LSTM, RNN, Embedding, Linear, Recurrent, SequenceRegressor, Sequential, weights
 
 I, H, T = 2, 5, 7
 
@@ -164,6 +164,11 @@ def test_what_the_formats_do_not_have_is_refused(tmp_path: Path) -> None:
     for wrong in (LSTM(I, H), Sequential(LSTM(I, H)), Sequential(Linear(I, 1))):
         with pytest.raises(TypeError, match="model must be a Sequential of LSTMs and a Linear, got"):
             weights.to_nam(wrong, tmp_path / "a")  # type: ignore[arg-type]
+    nested = Sequential(Linear(I, I), SequenceRegressor(I, H, 1, 1))  # has the layers of a chain, but is none
+    with pytest.raises(TypeError, match="model must be an LSTM, GRU, Linear or Sequential of them, got SequenceRegr"):
+        weights.to_rtneural(nested, tmp_path / "a")
+    with pytest.raises(TypeError, match="Sequential of LSTMs and a Linear, got one of SequenceRegressor"):
+        weights.to_nam(Sequential(SequenceRegressor(I, H, 1, 1)), tmp_path / "a")
     with pytest.raises(TypeError, match="model must be an LSTM, GRU, Linear or Sequential of them, got str"):
         weights.to_rtneural("net", tmp_path / "a")  # type: ignore[arg-type]
     model = Sequential(LSTM(I, H), Linear(H, 1))

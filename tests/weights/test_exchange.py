@@ -12,7 +12,7 @@ from support import record_exchange
 from support.forms import depths, directions, forms, made
 from support.record_exchange import GOLDEN, KERAS_CASES, B, H, I, T, drawn
 
-from nblstm import GRU, LSTM, RNN, Cell, Recurrent, weights
+from nblstm import GRU, LSTM, RNN, Cell, Recurrent, Sequential, weights
 from nblstm.cells import tanh
 
 
@@ -157,7 +157,12 @@ def test_pytorch_computes_the_same(
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: weights.to_pytorch({}), TypeError, "layer must be an LSTM, GRU or RNN, got dict"),
+        (lambda: weights.to_pytorch({}), TypeError, "layer must be an LSTM, GRU or RNN, got dict$"),
+        (
+            lambda: weights.to_keras(Sequential(LSTM(2, 3))),
+            TypeError,
+            "got Sequential: convert its layers one by one, those in .layers$",
+        ),
         (lambda: weights.from_pytorch({}), ValueError, "must hold names like weight_ih_l0"),
         (lambda: weights.from_pytorch({"weight_ih_l1": drawn(20, 3)}), ValueError, "lacks weight_ih_l0, weight_hh_l0"),
         (lambda: weights.from_pytorch({"weight_hr_l0": drawn(2, 3)}), ValueError, "without projections"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,24 @@ from nblstm import (
     GRU,
     LSTM,
     RNN,
+    AttentionOverTime,
     CharLM,
+    Dropout,
     Embedding,
+    LastOverTime,
+    LayerNorm,
     Linear,
+    MaxOverTime,
+    MeanOverTime,
     Recurrent,
+    ReLU,
     SequenceClassifier,
     SequenceRegressor,
+    SequenceTagger,
     Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
     weights,
 )
 
@@ -127,6 +139,72 @@ def test_layers_without_sequences_have_no_state(tmp_path: Path, rng: np.random.G
         weights.to_onnx(model, tmp_path / "a.onnx", lengths=True)
 
 
+FEATURES = {
+    "activations": lambda: Sequential(Tanh(), Linear(I, 4), ReLU(), LSTM(4, H), Dropout(0.5), Linear(H, 3), Softmax()),
+    "norm": lambda: Sequential(LSTM(I, H), LayerNorm(H, eps=1e-3), Sigmoid(), GRU(H, 2)),
+}
+
+
+@pytest.mark.parametrize("made", FEATURES.values(), ids=FEATURES)
+def test_layers_over_features_are_written(made: Any, tmp_path: Path, rng: np.random.Generator) -> None:
+    model = made()
+    for layer in model.layers:
+        with layer.editing() as p:
+            p.flat[:] = rng.uniform(-1, 1, p.flat.size)
+    x = taken(rng, model, T, B)
+    exported = Exported(tmp_path / "a.onnx", model)
+    near(exported(x=x, **exported.state(B))["y"], model(x)[0])
+    near(Exported(tmp_path / "b.onnx", model, streaming=True).steps("x", "y", x)[0], model(x)[0])
+
+
+POOLING = {
+    "mean": MeanOverTime, "max": MaxOverTime, "last": LastOverTime,
+    "last of both": lambda **o: LastOverTime(bidirectional=True, **o),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("pool", POOLING.values(), ids=POOLING)
+def test_pooling_over_time_is_written(pool: Any, batch_first: bool, tmp_path: Path, rng: np.random.Generator) -> None:
+    options: dict[str, Any] = {"batch_first": batch_first}
+    model = Sequential(GRU(I, H, bidirectional=True, **options), pool(**options), Linear(2 * H, 2), Tanh())
+    x, lengths = taken(rng, model, *((B, T) if batch_first else (T, B))), np.array([2, T, 1], "int32")
+    whole, ragged = Exported(tmp_path / "a.onnx", model), Exported(tmp_path / "b.onnx", model, lengths=True)
+    near(whole(x=x, **whole.state(B))["y"], model(x)[0])
+    near(ragged(x=x, lengths=lengths, **ragged.state(B))["y"], model(x, lengths=lengths)[0])
+    assert whole.usage.startswith(f"x is {'(batch, steps' if batch_first else '(steps, batch'}, features), y (batch, f")
+    with pytest.raises(ValueError, match=r"streaming must be left out for a chain that pools .* at position 1$"):
+        weights.to_onnx(model, tmp_path / "c.onnx", streaming=True)
+
+
+def test_a_chain_without_recurrent_layers_pools_too(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = Sequential(Embedding(V, 4), MeanOverTime(), Linear(4, 2))
+    x, lengths = taken(rng, model, T, B), np.array([2, T, 1], "int32")
+    near(Exported(tmp_path / "a.onnx", model, lengths=True)(x=x, lengths=lengths)["y"], model(x, lengths=lengths)[0])
+
+
+# ------------------------------------------------------------------------------------------------------------ taggers
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_tagger_is_written(tokens: bool, bidirectional: bool, tmp_path: Path, rng: np.random.Generator) -> None:
+    vocabulary, names = ["<unk>", "a", "b"] if tokens else None, ["noun", "verb", "\u96ea"]
+    model = SequenceTagger(I, H, 2, 3, classes=names, vocabulary=vocabulary, bidirectional=bidirectional, seed=1)
+    x = rng.integers(0, 3, (T, B)) if tokens else rng.standard_normal((T, B, I)).astype("float32")
+    name, lengths = "tokens" if tokens else "x", np.array([3, T, 1], "int32")
+    near(Exported(tmp_path / "a.onnx", model)(**{name: x})["z"], model(x))
+    ragged = Exported(tmp_path / "a.onnx", model, lengths=True)
+    within = np.arange(T)[:, None] < lengths
+    near(ragged(**{name: x}, lengths=lengths)["z"][within], model(x, lengths)[within])
+    metadata = ragged.session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["classes"]) == names
+    assert json.loads(metadata.get("vocabulary", "null")) == vocabulary
+    assert "z[t] are the logits of the classes at each step; lengths are" in ragged.usage
+    if not bidirectional:
+        near(Exported(tmp_path / "b.onnx", model, streaming=True).steps(name, "z", x)[0], model(x))
+
+
 # ---------------------------------------------------------------------------------------------------- one step a call
 
 
@@ -187,8 +265,17 @@ def test_what_cannot_be_written_so_is_refused(tmp_path: Path) -> None:
             weights.to_onnx(model, path, streaming=True)
     with pytest.raises(ValueError, match="lengths must be left out with streaming, which takes one step a call"):
         weights.to_onnx(LSTM(I, H), path, streaming=True, lengths=True)
-    strange = Sequential(Linear(I, H), Linear(H, 1))
-    strange.layers[0] = "a layer"  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match="to be written, got str at position 0"):
-        weights.to_onnx(strange, path)
+    with pytest.raises(TypeError, match="to be written, got SequenceClassifier at position 1"):
+        weights.to_onnx(Sequential(Linear(I, I), SequenceClassifier(I, H, 1, 2)), path)
+    own_classifier = type("OwnClassifier", (SequenceClassifier,), {"__call__": lambda self, x: x})(I, H, 1, 2)
+    own_layer = type("OwnLSTM", (LSTM,), {"__call__": lambda self, x: x})(I, H)
+    for own in (own_classifier, own_layer):
+        with pytest.raises(TypeError, match=r"compute as nblstm's own do, got Own\w+ with its own __call__"):
+            weights.to_onnx(own, path)
+    with pytest.raises(TypeError, match="to be written, got OwnLSTM at position 0"):
+        weights.to_onnx(Sequential(own_layer), path)
+    with pytest.raises(TypeError, match="LastOverTime to be written, got AttentionOverTime at position 1"):
+        weights.to_onnx(Sequential(GRU(I, H), AttentionOverTime(H)), path)
+    with pytest.raises(ValueError, match=r"a layer of a fixed width to be written, got \[Tanh\(\)\]"):
+        weights.to_onnx(Sequential(Tanh()), path)
     assert not path.exists()

@@ -149,6 +149,8 @@ def test_the_metadata_say_how_to_call_a_model(tmp_path: Path) -> None:
     assert metadata(classifier) == {
         "usage": "x is (steps, batch, features); z[b] are the logits of the classes for sequence b"
     }
+    named = SequenceClassifier(I, H, 1, 2, classes=[True, False], seed=0)
+    assert json.loads(metadata(named)["classes"]) == [True, False]
     assert "z[b] are the numbers for sequence b; lengths are the steps" in metadata(regressor, lengths=True)["usage"]
     assert metadata(layer)["usage"].startswith("x is (batch, steps, features), y likewise; the state")
 
@@ -156,7 +158,7 @@ def test_the_metadata_say_how_to_call_a_model(tmp_path: Path) -> None:
 @pytest.mark.peers
 def test_models_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
-    which = "model must be an LSTM, GRU, RNN, Sequential, CharLM, WordLM, SequenceClassifier or SequenceRegressor, got"
+    which = "model must be an LSTM, GRU, .*SequenceClassifier, SequenceRegressor or SequenceTagger, got"
     with pytest.raises(TypeError, match=f"{which} dict$"):
         weights.to_onnx({}, tmp_path / "c.onnx")  # type: ignore[arg-type]
     cell = LSTMCell(2, 3, seed=0)

@@ -43,9 +43,18 @@ class Graph:
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
         return output
 
+    def cast(self, value: str, dtype: np.dtype, output: str) -> str:
+        """The same numbers in another type."""
+        return self.node("Cast", [value], output, to=self.onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+    def split(self, whole: str, sizes: str, parts: list[str], axis: int) -> list[str]:
+        """Parts of these sizes along an axis."""
+        self.nodes.append(self.onnx.helper.make_node("Split", [whole, sizes], parts, axis=axis))
+        return parts
+
     def weight(self, name: str, array: np.ndarray) -> str:
         """A tensor that the file stores."""
-        self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.weights.append(self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def input(self, name: str, dtype: np.dtype, shape: tuple[str | int, ...]) -> str:
@@ -138,9 +147,7 @@ class Graph:
     def _split(self, whole: str, name: str, L: int, D: int) -> list[str]:
         """The states of each of L layers, from those of all."""
         sizes = self.weight(f"layers_of_{name}", np.full(L, D))
-        parts = [f"{name}_0_l{k}" for k in range(L)]
-        self.nodes.append(self.onnx.helper.make_node("Split", [whole, sizes], parts, axis=0))
-        return parts
+        return self.split(whole, sizes, [f"{name}_0_l{k}" for k in range(L)], axis=0)
 
     def _value(self, name: str, dtype: np.dtype, shape: tuple[str | int, ...]) -> Any:
         helper = self.onnx.helper

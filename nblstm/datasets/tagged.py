@@ -75,14 +75,14 @@ def token_vocabulary(sentences: Sequence[Sequence[str]], size: int = 10_000) -> 
     return UNKNOWN, *(token for token, count in counts.most_common(as_size("size", size, least=2) - 1) if count > 1)
 
 
-def as_sentences(sentences: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    """`sentences`, if they are one or more lists of tokens."""
+def as_sentences(sentences: Sequence[Sequence[str]], name: str = "sentences") -> Sequence[Sequence[str]]:
+    """`sentences`, if they are one or more lists of tokens; `name` is what the caller calls them."""
     if isinstance(sentences, str) or not isinstance(sentences, Sequence) or not sentences:
-        raise TypeError(f"sentences must be one or more lists of tokens, got {shown(sentences)}")
+        raise TypeError(f"{name} must be one or more lists of tokens, got {shown(sentences)}")
     for sentence in sentences:
         plain = isinstance(sentence, Sequence) and not isinstance(sentence, str)
         if not plain or not all(isinstance(token, str) for token in sentence):
-            raise TypeError(f"sentences must be lists of tokens, got {shown(sentence)}")
+            raise TypeError(f"{name} must be lists of tokens, got {shown(sentence)}")
     return sentences
 
 

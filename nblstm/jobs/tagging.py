@@ -10,6 +10,7 @@ import numpy as np
 from nblstm import datasets
 from nblstm.arguments import check_array, check_integers
 from nblstm.jobs.job import Job, form, optimizer
+from nblstm.jobs.sentences import tagged_sequences
 from nblstm.jobs.sequences import CLASS_METRICS, Sequences, check_finite, digest_of
 from nblstm.jobs.settings import TaggedTextSettings, TaggingSettings
 from nblstm.layers.checks import check_lengths
@@ -186,26 +187,14 @@ class TaggedTextJob(TaggingJob):
         if not cut:
             raise ValueError(f"{settings.file} must have at least two sentences, as a tenth is for validation, got one")
         vocabulary = datasets.token_vocabulary(sentences[:cut], settings.vocabulary_size)
-        training = _as_arrays(sentences[:cut], tags[:cut], vocabulary)
-        super().__init__(settings, training, _as_arrays(*held_out, vocabulary), vocabulary)
+        training = tagged_sequences(sentences[:cut], tags[:cut], vocabulary)
+        super().__init__(settings, training, tagged_sequences(*held_out, vocabulary), vocabulary)
         self.facts |= {"vocabulary": list(vocabulary), "classes": list(self.model.classes or ())}
 
     def describe(self) -> str:
         """The file, and how many there are."""
         known = len(self.model.vocabulary or ()) - 1
         return f"{self.settings.file}: {super().describe()}; {known:,} tokens are known"
-
-
-def _as_arrays(sentences: list[list[str]], tags: list[list[str]], vocabulary: Sequence[str]) -> Sequences:
-    """Places of tokens and tags, both (T, N), and lengths."""
-    places = {token: place for place, token in enumerate(vocabulary)}
-    lengths = np.array([len(sentence) for sentence in sentences])
-    shape = (int(lengths.max()), len(sentences))
-    x, targets = np.zeros(shape, np.int64), np.full(shape, "", object)
-    for n, (sentence, named) in enumerate(zip(sentences, tags, strict=True)):
-        x[: len(sentence), n] = [places.get(token, 0) for token in sentence]
-        targets[: len(sentence), n] = named
-    return Sequences(x, targets.astype(str), lengths)
 
 
 def _within(sequences: Sequences) -> np.ndarray:

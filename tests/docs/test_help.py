@@ -19,7 +19,7 @@ def test_every_public_name_is_in_the_help() -> None:
     names = [name for name in nblstm.__all__ if name != "weights"]
     assert [name for name in names if not re.search(rf"\b{name}\b", listed)] == []
     modules = re.findall(r"nblstm\.(\w+)", listed)
-    assert {"runs", "jobs", "settings", "training", "weights", "datasets", "plot"} <= set(modules)
+    assert {"runs", "jobs", "training", "weights", "datasets", "plot"} <= set(modules)
     for module in modules:
         assert importlib.import_module(f"nblstm.{module}").__doc__
 

@@ -38,7 +38,8 @@ class TaggingJob(Job):
     training, validation : Sequences
         Of x (T, N, I), float32, or, with a vocabulary, places in it (T, N); targets (T, N), integers from 0 to the
         largest of the training part, or strings or booleans, whose sorted values are then the model's `classes`; and
-        lengths (N,), if they differ: what stands past an end does not count.
+        lengths (N,), if they differ: what stands past an end does not count. Of sentences in lists,
+        `nblstm.jobs.tagged_sequences` makes them.
     vocabulary : sequence of str, optional
         ``"<unk>"`` and then the distinct tokens, where the steps are tokens.
 

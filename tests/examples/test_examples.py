@@ -43,8 +43,13 @@ def test_it_learns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", LEARNED)
 def test_its_like_in_pytorch_learns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
-    with torch.random.fork_rng():
-        runpy.run_path(str(EXAMPLES / "pytorch" / f"{name}.py"), run_name="__main__")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine two take several times as long for nets as small as these
+    try:
+        with torch.random.fork_rng():
+            runpy.run_path(str(EXAMPLES / "pytorch" / f"{name}.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
     check_output(name, capsys.readouterr().out)
 
 

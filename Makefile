@@ -3,6 +3,7 @@
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+PIP := $(RUN) pip install --quiet
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python)
 ARGS ?=
@@ -18,7 +19,7 @@ export PIP_USER := 0
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minutes 1"
 	@echo '== nblstm train $(ARGS)'
@@ -37,9 +38,9 @@ load: $(VENV)/.test ## run all tests three times beside four busy processes, the
 	@$(VENV)/bin/python tools/test_under_load.py $(ARGS)
 
 GUARDED := tests/cells tests/layers tests/models tests/test_naive.py tests/losses tests/optim \
-    $(patsubst %,tests/kernels/test_%.py,functions gradient products simd streaming sweeps tile together)
+    $(patsubst %,tests/kernels/test_%.py,functions gradient products simd streaming sweeps team tile)
 
-guard: $(VENV)/.test ## run the tests of kernels and layers with a page without access after every array, then before it (Linux)
+guard: $(VENV)/.test ## run the tests of kernels and layers so that a kernel that leaves its arrays crashes (Linux; minutes)
 	@NBLSTM_GUARD=after $(RUN) pytest $(or $(ARGS),$(GUARDED))
 	@NBLSTM_GUARD=before $(RUN) pytest $(or $(ARGS),$(GUARDED))
 
@@ -67,8 +68,9 @@ arm: $(VENV)/.made ## run the tests of cells, kernels and layers on an ARM proce
 
 oldest: $(VENV)/.made ## run all tests with the oldest versions that pyproject.toml allows this Python; options as for test
 	@$(RUN) venv --clear $(VENV)/oldest
-	@$(RUN) pip install uv
-	@$(RUN) uv pip install --python $(VENV)/oldest/bin/python --resolution lowest-direct --only-binary :all: --editable '.[test]'
+	@echo '== installing the oldest versions allowed into $(VENV)/oldest (a minute or two)'
+	@$(PIP) uv
+	@$(RUN) uv pip install --quiet --python $(VENV)/oldest/bin/python --resolution lowest-direct --only-binary :all: --editable '.[test]'
 	@$(VENV)/oldest/bin/python -m pytest $(ARGS)
 
 wheel: $(VENV)/.wheel ## build wheel and sdist, install the wheel into an empty environment, run its commands, check its types
@@ -106,14 +108,17 @@ clean: ## remove .venv, caches and build folders; trained runs are kept
 
 # ---- the environment: each stamp in .venv says that its step is done, and is older than pyproject.toml once that has changed ----
 
+TAKES.peers := 1 GB to fetch; some minutes
+TAKES.bench := $(TAKES.peers)
+
 $(VENV)/.core: pyproject.toml $(VENV)/.made
-	@echo '== installing nblstm into $(VENV)'
-	@$(RUN) pip install --editable .
+	@echo '== installing nblstm into $(VENV) (105 MB to fetch; about half a minute)'
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.course $(VENV)/.test $(VENV)/.lessons $(VENV)/.wheel $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
-	@echo '== installing nblstm and its extra "$*" into $(VENV)'
-	@$(RUN) pip install --editable '.[$*]'
+	@echo '== installing nblstm and its extra "$*" into $(VENV) ($(or $(TAKES.$*),about a minute))'
+	@$(PIP) --editable '.[$*]'
 	@touch $(VENV)/.core $@
 
 # A Python of 3.11 or newer that can make environments: the one named by PYTHON=..., or else the first found here.

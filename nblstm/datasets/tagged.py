@@ -89,14 +89,14 @@ def token_places(sentences: Sequence[Sequence[str]], places: Mapping[str, int]) 
     return found, lengths
 
 
-def as_sentences(sentences: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    """`sentences`, if they are one or more lists of tokens."""
+def as_sentences(sentences: Sequence[Sequence[str]], name: str = "sentences") -> Sequence[Sequence[str]]:
+    """`sentences`, if they are one or more lists of tokens; `name` is what the caller calls them."""
     if isinstance(sentences, str) or not isinstance(sentences, Sequence) or not sentences:
-        raise TypeError(f"sentences must be one or more lists of tokens, got {shown(sentences)}")
+        raise TypeError(f"{name} must be one or more lists of tokens, got {shown(sentences)}")
     for sentence in sentences:
         plain = isinstance(sentence, Sequence) and not isinstance(sentence, str)
         if not plain or not all(isinstance(token, str) for token in sentence):
-            raise TypeError(f"sentences must be lists of tokens, got {shown(sentence)}")
+            raise TypeError(f"{name} must be lists of tokens, got {shown(sentence)}")
     return sentences
 
 

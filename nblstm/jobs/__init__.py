@@ -2,6 +2,7 @@
 
 from nblstm.jobs.images import ImageJob
 from nblstm.jobs.job import Job
+from nblstm.jobs.sentences import tagged_sequences
 from nblstm.jobs.sequences import ClassificationJob, RegressionJob, SequenceJob, Sequences
 from nblstm.jobs.settings import (
     ImageSettings,
@@ -17,5 +18,5 @@ from nblstm.jobs.text import TextJob
 __all__ = [
     "ClassificationJob", "ImageJob", "ImageSettings", "Job", "RegressionJob", "SequenceJob", "SequenceSettings",
     "Sequences", "Settings", "TaggedTextJob", "TaggedTextSettings", "TaggingJob", "TaggingSettings", "TextJob",
-    "TextSettings",
+    "TextSettings", "tagged_sequences",
 ]  # fmt: skip

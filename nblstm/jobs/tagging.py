@@ -9,8 +9,8 @@ import numpy as np
 
 from nblstm import datasets
 from nblstm.arguments import check_array, check_integers
-from nblstm.datasets.tagged import token_places
 from nblstm.jobs.job import Job, form, optimizer
+from nblstm.jobs.sentences import tagged_sequences
 from nblstm.jobs.sequences import CLASS_METRICS, Sequences, check_finite, digest_of
 from nblstm.jobs.settings import TaggedTextSettings, TaggingSettings
 from nblstm.layers.checks import check_lengths
@@ -38,7 +38,8 @@ class TaggingJob(Job):
     training, validation : Sequences
         Of x (T, N, I), float32, or, with a vocabulary, places in it (T, N); targets (T, N), integers from 0 to the
         largest of the training part, or strings or booleans, whose sorted values are then the model's `classes`; and
-        lengths (N,), if they differ: what stands past an end does not count.
+        lengths (N,), if they differ: what stands past an end does not count. Of sentences in lists,
+        `nblstm.jobs.tagged_sequences` makes them.
     vocabulary : sequence of str, optional
         ``"<unk>"`` and then the distinct tokens, where the steps are tokens.
 
@@ -194,23 +195,14 @@ class TaggedTextJob(TaggingJob):
                 "sentence to train on has"
             )
         vocabulary = datasets.token_vocabulary(sentences[:cut], settings.vocabulary_size)
-        training = _as_arrays(sentences[:cut], tags[:cut], vocabulary)
-        super().__init__(settings, training, _as_arrays(*held_out, vocabulary), vocabulary)
+        training = tagged_sequences(sentences[:cut], tags[:cut], vocabulary)
+        super().__init__(settings, training, tagged_sequences(*held_out, vocabulary), vocabulary)
         self.facts |= {"vocabulary": list(vocabulary), "classes": list(self.model.classes or ())}
 
     def describe(self) -> str:
         """The file, and how many there are."""
         known = len(self.model.vocabulary or ()) - 1
         return f"{self.settings.file}: {super().describe()}; {known:,} tokens are known"
-
-
-def _as_arrays(sentences: list[list[str]], tags: list[list[str]], vocabulary: Sequence[str]) -> Sequences:
-    """Places of tokens and tags, both (T, N), and lengths."""
-    x, lengths = token_places(sentences, {token: place for place, token in enumerate(vocabulary)})
-    targets = np.full(x.shape, "", object)
-    for n, named in enumerate(tags):
-        targets[: len(named), n] = named
-    return Sequences(x, targets.astype(str), lengths)
 
 
 def _within(sequences: Sequences) -> np.ndarray:

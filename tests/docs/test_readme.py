@@ -74,11 +74,25 @@ def test_links_to_files_resolve(document: str) -> None:
 
 
 def test_folders_exist() -> None:
-    named = re.findall(r"^\| `([\w/]+)/` \|", README, flags=re.MULTILINE)
-    assert "nblstm/kernels" in named
-    assert [folder for folder in named if not (ROOT / folder).is_dir()] == []
+    named = re.findall(r"^\| `(\w+)/` \|", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
+    assert {"docs", "examples"} <= set(named)
+    assert [folder for folder in named if not (ROOT / folder).is_dir() and not (ROOT / "tests" / folder).is_dir()] == []
 
 
 def test_commands_exist() -> None:
     named = set(re.findall(r"(?:^    |`)nblstm (\w+)", README, flags=re.MULTILINE))
     assert {"train", "sample", "course", "info"} <= named <= main.commands.keys()
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^    nblstm (\w+)", page, flags=re.MULTILINE)) == main.commands.keys()
+
+
+def test_every_page_is_linked() -> None:
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert pages <= set(re.findall(r"\]\((docs/\w+\.md)\)", README))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_package_index_is_told_to_have_it(document: str) -> None:
+    """Except for the extras of one that is installed already, as the page on wheels has them."""
+    told = re.findall(r"pip install \"?nblstm.*", (ROOT / document).read_text(encoding="utf-8"))
+    assert len(told) == (document == "docs/install.md")

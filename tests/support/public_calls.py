@@ -358,6 +358,9 @@ CALLS: dict[str, Callable[[], Call]] = {
         vocabulary_size=50,
     ),
     "TaggingJob.__init__": tagging_job,
+    "tagged_sequences": lambda: call(
+        jobs.tagged_sequences, sentences=[["a", "b"], ["b"]], tags=[["X", "Y"], ["X"]], vocabulary=["<unk>", "a"]
+    ),
     "TaggedTextJob.__init__": lambda: call(
         jobs.TaggedTextJob,
         settings=jobs.TaggedTextSettings(file=FILES["tagged"], hidden_size=2, batch_size=1),

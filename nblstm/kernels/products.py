@@ -8,6 +8,9 @@ past the last are zeros.
 Parameters and gradients are read and written where they lie, in a layer's flat array: `places` says where its weights
 begin and how long their rows are, (input weight, its row, hidden weight, its row, first bias, second bias), a bias that
 is not there being at -1. In the concatenated formulation both weights lie in the same rows.
+
+Where the units are divided in *heads*, the sums of each read the h of `head` units, its own, and rows of the hidden
+weight are so long. A panel has as its depth all units that any of its columns reads.
 """
 
 import numpy as np
@@ -34,19 +37,18 @@ def weight_row(column, part, blocks, units, lanes):
 def parts_of(blocks):
     """Which vectors of a panel the products with x and with h take, as a number; see `vectors_of_part`.
 
-    blocks as for `weight_row`. Where a unit has fewer than four sums, a panel holds several blocks of units, and both
-    products take all of it.
+    blocks as for `weight_row`. Where a unit has fewer than four sums, a panel holds several blocks of units, and a
+    product takes all of it or, if no sum has its part, nothing.
     """
     found = 0
     for part in range(2):
         taken = np.flatnonzero(blocks[:, part] >= 0)
-        first, count = (taken[0], len(taken)) if len(blocks) == VECTORS and len(taken) else (0, VECTORS)
-        found += (int(first) + 8 * int(count)) << (8 * part)
+        if len(blocks) == VECTORS and len(taken):
+            first, count = int(taken[0]), len(taken)
+        else:
+            first, count = 0, VECTORS * bool(len(taken))
+        found += (first + 8 * count) << (8 * part)
     return found
-
-
-WHOLE = parts_of(np.zeros((1, 2), np.int64))
-"""Both products take all of a panel, as only then one of them may be had for many steps at once."""
 
 
 @njit
@@ -54,6 +56,12 @@ def vectors_of_part(parts, part):
     """The first vector of a panel that the product with x (part 0) or h (part 1) takes, and how many it takes."""
     own = parts >> (8 * part)
     return own % 8, own // 8 % 32
+
+
+@njit
+def units_read(first, last, head, units):
+    """The units, from one to before the other, whose h the sums of the units first .. last - 1 read."""
+    return first // head * head, min(units, (last + head - 1) // head * head)
 
 
 @njit
@@ -82,12 +90,12 @@ def back_and_forth(n, first, last, turn):
 
 @Driver
 def pack_forward(
-    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, columns, input_panels, hidden_panels, bias
+    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, head, columns, input_panels, hidden_panels, bias
 ):
     """Weights of `inputs` and of `hiddens` features into panels over their rows in gate order; see `weight_row`.
 
     input_panels (columns inputs,), hidden_panels (columns hiddens,), bias (columns,): the sum of those there are. A
-    panel has the vectors of its part only, see `parts_of`.
+    panel has the vectors of its part only, see `parts_of`, and of h the units that it reads.
     """
     for thread in prange(threads):
         w, lanes = pointer(flat), lanes_of(pointer(bias))
@@ -98,11 +106,16 @@ def pack_forward(
                 first, count = vectors_of_part(parts, part)
                 wide = width - (VECTORS - count) * lanes
                 o = shift(panels, panel * count * lanes * features)
+                low, high = 0, features
+                if part == 1:
+                    low, high = units_read(start // len(blocks), (start + width) // len(blocks), head, hiddens)
                 for column in range(wide):
                     row = weight_row(start + first * lanes + column, part, blocks, units, lanes)
                     weights = shift(w, places[2 * part] + row * places[2 * part + 1])
-                    for k in range(features):
-                        o[k * wide + column] = weights[k] if row >= 0 else 0.0
+                    begin = row % units // head * head if part == 1 else 0
+                    count_of_row = head if part == 1 else features
+                    for k in range(low - begin, high - begin):
+                        o[(k + begin - low) * wide + column] = weights[k] if row >= 0 and 0 <= k < count_of_row else 0.0
             for column in range(start, start + width):
                 bias[column] = 0.0
                 for part in range(2):
@@ -113,28 +126,33 @@ def pack_forward(
 
 @Driver
 def pack_backward(
-    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, depth, input_panels, hidden_panels
+    tag, threads, flat, places, blocks, parts, units, inputs, hiddens, head, depth, input_panels, hidden_panels
 ):
     """The same weights into panels over their columns, padded to whole vectors, with the gates in gate order as depth.
 
     input_panels (inputs padded, times depth), hidden_panels (hiddens padded, times depth). Where a part takes some
-    vectors of four gates only, there are panels for each four, see `gates_times_panels`.
+    vectors of four gates only, there are panels for each four, see `gates_times_panels`; a panel of h has the gates
+    that read its units.
     """
     for thread in prange(threads):
         lanes = lanes_of(pointer(input_panels))
         for part in range(2):
             features, panels = (inputs, pointer(input_panels)) if part == 0 else (hiddens, pointer(hidden_panels))
             columns = (features + lanes - 1) // lanes * lanes
-            gates, first, count = gates_at_once(parts, part, depth, lanes)
             for panel in range(thread, panel_count(columns, lanes), threads):
                 width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-                for gate in range(0, depth, gates):
-                    own = shift(panels, gate // gates * count * columns + start * count)
+                low, high = gates_reading(start, start + width, part, head, units, depth, lanes * len(blocks), lanes)
+                gates, first, count = gates_at_once(parts, part, high - low, lanes)
+                for gate in range(low, high, gates):
+                    own = shift(panels, place_of_panel(gate, start, part, parts, depth, columns, lanes))
                     for m in range(count):
                         row = weight_row(gate + first + m, part, blocks, units, lanes)
-                        weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1] + start)
+                        begin = row % units // head * head if part == 1 else 0
+                        end = begin + head if part == 1 else features
+                        weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1] - begin)
                         for column in range(width):
-                            own[m * width + column] = weights[column] if row >= 0 and start + column < features else 0.0
+                            k = start + column
+                            own[m * width + column] = weights[k] if row >= 0 and begin <= k < end else 0.0
 
 
 # ----------------------------------------------------------------------------------------------------------- products
@@ -167,27 +185,59 @@ def rows_times_panels(count, a, a_index, a_scale, a_k, panels, depth, columns, s
 def gates_at_once(parts, part, depth, lanes):
     """How many gate columns one product takes, and of these the first one that its part has, and how many it has.
 
-    All of them, or four vectors of which the part has some, see `parts_of`.
+    All of them, or four vectors of which the part has some, see `parts_of`; or all, of which it has none.
     """
     first, count = vectors_of_part(parts, part)
-    return (depth, 0, depth) if count == VECTORS else (VECTORS * lanes, first * lanes, count * lanes)
+    if count == VECTORS or count == 0:
+        return depth, 0, depth * count // VECTORS
+    return VECTORS * lanes, first * lanes, count * lanes
+
+
+@njit
+def gates_reading(first, last, part, head, units, G, once, lanes):
+    """The gate columns, from one to before the other, whose sums read the features first .. last - 1 of a part.
+
+    `once` is how many there are for a vector of units.
+    """
+    if part == 0 or head == units:
+        return 0, G
+    low, high = units_read(first, last, head, units)
+    return low // lanes * once, (high + lanes - 1) // lanes * once
+
+
+@njit
+def place_of_panel(gate, column, part, parts, G, columns, lanes):
+    """Where the panel of these gates, on from `gate`, for the columns on from `column` begins; see `pack_backward`."""
+    _, count = vectors_of_part(parts, part)
+    if count == VECTORS or count == 0:
+        return column * G
+    return gate // VECTORS * count * columns + column * count * lanes
 
 
 @njit(error_model="numpy")
 def gates_times_panels(
-    count, gates, index, G, parts, part, panels, at, columns, all_columns, start, add, c, c_index, c_scale
+    count, gates, index, G, per_unit, parts, part, units, head, panels, at, columns, all_columns, start, add, c,
+    c_index, c_scale,
 ):  # fmt: skip
     """`rows_times_panels` for rows of gates, of which the part has some columns; see `pack_backward`.
 
-    Of the panels' columns, all_columns in number, those from `at` on, in whole panels.
+    Of the panels' columns, all_columns in number, those from `at` on, in whole panels: all at once, or, where they are
+    read by their own head only, one after the other.
     """
-    once, first, taken = gates_at_once(parts, part, G, lanes_of(gates))
-    for gate in range(0, G, once):
-        rows_times_panels(
-            count, shift(gates, gate + first), index, G, 1,
-            shift(panels, gate // once * taken * all_columns + at * taken), taken, columns, start, add or gate > 0, c,
-            c_index, c_scale,
-        )  # fmt: skip
+    lanes = lanes_of(gates)
+    wide = columns if part == 0 or head == units else VECTORS * lanes
+    for own in range(0, columns, wide):
+        width = min(wide, columns - own)
+        low, high = gates_reading(at + own, at + own + width, part, head, units, G, per_unit * lanes, lanes)
+        once, first, taken = gates_at_once(parts, part, high - low, lanes)
+        if add and taken == 0:
+            continue
+        for gate in range(low, high, once):
+            rows_times_panels(
+                count, shift(gates, gate + first), index, G, 1,
+                shift(panels, place_of_panel(gate, at + own, part, parts, G, all_columns, lanes)), taken, width,
+                shift(start, own), add or gate > low, shift(c, own), c_index, c_scale,
+            )  # fmt: skip
 
 
 @Driver

@@ -38,11 +38,11 @@ class PackedTrack:
         )
         code = compiled(cell, dtype)
         fill(
-            plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, x_feature=1,
-            forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
-            passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
-            input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
-            hidden_back=address(self.hidden_back), places=address(self.places),
+            plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, head=layer.head,
+            x_feature=1, forward=code.forward, backward=code.backward, parts=parts_of(cell.rows),
+            others=len(cell.states) - 1, passes_h=cell.returns_h, bias=address(self.bias),
+            peephole=address(self.peephole), input_panels=address(self.input), hidden_panels=address(self.hidden),
+            input_back=address(self.input_back), hidden_back=address(self.hidden_back), places=address(self.places),
         )  # fmt: skip
 
     def refresh_forward(self, threads: int) -> None:
@@ -50,7 +50,7 @@ class PackedTrack:
         layer, H = self.layer, self.layer.hidden_size
         products.pack_forward(
             ANY, threads, layer._writable.flat, self.places, layer.cell.rows, parts_of(layer.cell.rows), H,
-            self.inputs, H, layer.gate_columns, self.input, self.hidden, self.bias,
+            self.inputs, H, layer.head, layer.gate_columns, self.input, self.hidden, self.bias,
         )  # fmt: skip
         if layer.cell.peepholes:
             self.peephole[:, :H] = layer._writable["weight_peephole" + self.suffix]
@@ -60,7 +60,7 @@ class PackedTrack:
         layer, H = self.layer, self.layer.hidden_size
         products.pack_backward(
             ANY, threads, layer._writable.flat, self.places, layer.cell.rows, parts_of(layer.cell.rows), H,
-            self.inputs, H, layer.gate_columns, self.input_back, self.hidden_back,
+            self.inputs, H, layer.head, layer.gate_columns, self.input_back, self.hidden_back,
         )  # fmt: skip
 
 

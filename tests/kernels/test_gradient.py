@@ -18,6 +18,7 @@ from nblstm.kernels.gradient import (
     weight_gradients,
 )
 from nblstm.kernels.plan import PLAN, fill
+from nblstm.kernels.products import parts_of
 from nblstm.kernels.tag import ANY
 
 
@@ -59,7 +60,7 @@ def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) 
     fill(
         plan, T=T, B=B, I=inputs, H=units, P=P, G=G, x=address(x_memory), x_time=2 * inputs * (B + 1),
         x_batch=2 * inputs, x_feature=2, h=address(h_memory), order=address(order), lengths=address(lengths),
-        active=address(active), reverse=reverse, places=address(places),
+        active=address(active), reverse=reverse, places=address(places), head=units, parts=parts_of(alike(gates)),
     )  # fmt: skip
     bounds = [T * n // pieces for n in range(pieces + 1)]
     for first, last in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):

@@ -33,7 +33,9 @@ def test_panels_hold_every_weight_in_its_place(dtype: Dtype, rng: np.random.Gene
         for_x, for_h, bias = (np.full(size, UNTOUCHED, dtype) for size in (G * inputs, G * units, G))
         blocks = alike(gates)
         parts = products.parts_of(blocks)
-        products.pack_forward(ANY, threads, flat, places, blocks, parts, units, inputs, units, G, for_x, for_h, bias)
+        products.pack_forward(
+            ANY, threads, flat, places, blocks, parts, units, inputs, units, units, G, for_x, for_h, bias
+        )
         summed = sum((flat[at] for at in weights.of_biases), np.zeros(gates * units, dtype))
         assert for_x.tobytes() == in_panels(of_x.T, dtype).tobytes(), said
         assert for_h.tobytes() == in_panels(of_h.T, dtype).tobytes(), said
@@ -41,7 +43,9 @@ def test_panels_hold_every_weight_in_its_place(dtype: Dtype, rng: np.random.Gene
 
         widths = padded(inputs, dtype), padded(units, dtype)
         back_x, back_h = (np.full(width * G, UNTOUCHED, dtype) for width in widths)
-        products.pack_backward(ANY, threads, flat, places, blocks, parts, units, inputs, units, G, back_x, back_h)
+        products.pack_backward(
+            ANY, threads, flat, places, blocks, parts, units, inputs, units, units, G, back_x, back_h
+        )
         for found, rows, width in ((back_x, of_x, widths[0]), (back_h, of_h, widths[1])):
             wide = np.zeros((G, width), dtype)
             wide[:, : rows.shape[1]] = rows

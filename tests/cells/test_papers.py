@@ -92,7 +92,7 @@ def test_the_papers_equations(name: str, dtype: str, tolerance: float, rng: np.r
 @pytest.mark.gradients
 @pytest.mark.parametrize("name", PAPERS)
 def test_gradients(name: str, rng: np.random.Generator) -> None:
-    """From a state that has read something, where that of an sLSTM is smooth; with these numbers no relu is near its kink."""
+    """From a state that has read something, where an sLSTM is smooth; with these numbers no relu is near its kink."""
     for layers, bidirectional, bias, ragged, batch_first in product((1, 2), *((False, True),) * 4):
         layer = nblstm.Recurrent(
             name, I, H, layers, bias, batch_first, bidirectional=bidirectional, dtype="float64", seed=1,

@@ -12,7 +12,7 @@ from numba.extending import register_jitable
 
 from nblstm.kernels.driver import Driver
 from nblstm.kernels.plan import find_rows
-from nblstm.kernels.products import units_read, vectors_of_part, weight_row
+from nblstm.kernels.products import units_of_row, units_read, vectors_of_part, weight_row
 from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 
@@ -51,8 +51,10 @@ def rows_of_vector(column, blocks, units, lanes):
 @njit
 def is_wanted(first, count, of_x, of_h, rows, inputs, hiddens, units, head):
     """Whether the rows of a vector have a place for any of the features first .. first + count - 1."""
-    low, high = units_read(of_h % units, of_h % units + rows, head, hiddens)
-    return (of_x >= 0 and first < inputs) or (of_h >= 0 and first < inputs + high and first + count > inputs + low)
+    if (of_x >= 0 and first < inputs) or of_h < 0:
+        return of_x >= 0 and first < inputs
+    low, high = (0, hiddens) if head >= hiddens else units_read(of_h % units, of_h % units + rows, head, hiddens)
+    return first < inputs + high and first + count > inputs + low
 
 
 @njit(error_model="numpy")
@@ -108,7 +110,7 @@ def weight_gradient(
             size = min(STEP_BLOCK, steps - first)
             add_steps(
                 thread, threads, size, pointer_at(x, b_), shift(pointer(x_index), first), x_feature, inputs, b_,
-                pointer(b_index), 0, 0, 1, b_, shift(pointer(b_index), first), b_scale, blocks, units, first == 0,
+                pointer(b_index), 0, 0, units, b_, shift(pointer(b_index), first), b_scale, blocks, units, first == 0,
                 first + size >= steps, block, shift(pointer(scratch), thread * (len(scratch) // threads)),
                 pointer(sums), pointer(flat), pointer(places),
             )  # fmt: skip
@@ -302,10 +304,10 @@ def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, units,
     x_count = min(count, inputs - first)
     if x_count > 0 and of_x >= 0:
         add_part(x_count, source, shift(flat, places[0] + (of_x + lane) * places[1] + first))
-    low, high = units_read((of_h + lane) % units, (of_h + lane) % units + 1, head, hiddens)
-    at, last = max(first, inputs + low), min(first + count, inputs + high)
-    if at < last and of_h >= 0:
-        row = shift(flat, places[2] + (of_h + lane) * places[3] + at - inputs - low)
+    begin, own = units_of_row(of_h + lane if of_h >= 0 else -1, 1, hiddens, units, head)
+    at, last = max(first, inputs + begin), min(first + count, inputs + begin + own)
+    if at < last:
+        row = shift(flat, places[2] + (of_h + lane) * places[3] + at - inputs - begin)
         add_part(last - at, shift(source, at - first), row)
 
 
@@ -316,6 +318,6 @@ def add_feature(feature, value, of_x, of_h, lane, inputs, units, head, flat, pla
         if of_x >= 0:
             flat[places[0] + (of_x + lane) * places[1] + feature] += value
     elif of_h >= 0:
-        k = feature - inputs - (of_h + lane) % units // head * head
-        if 0 <= k < head:
-            flat[places[2] + (of_h + lane) * places[3] + k] += value
+        begin, own = units_of_row(of_h + lane, 1, feature - inputs + 1, units, head)
+        if 0 <= feature - inputs - begin < own:
+            flat[places[2] + (of_h + lane) * places[3] + feature - inputs - begin] += value

@@ -61,7 +61,17 @@ def vectors_of_part(parts, part):
 @njit
 def units_read(first, last, head, units):
     """The units, from one to before the other, whose h the sums of the units first .. last - 1 read."""
+    if head >= units:
+        return 0, units
     return first // head * head, min(units, (last + head - 1) // head * head)
+
+
+@njit
+def units_of_row(row, part, features, units, head):
+    """The first feature of a part that a row of its weights has, and how many it has; none if the row is -1."""
+    if row < 0:
+        return 0, 0
+    return (row % units // head * head, head) if part == 1 and head < units else (0, features)
 
 
 @njit
@@ -112,10 +122,14 @@ def pack_forward(
                 for column in range(wide):
                     row = weight_row(start + first * lanes + column, part, blocks, units, lanes)
                     weights = shift(w, places[2 * part] + row * places[2 * part + 1])
-                    begin = row % units // head * head if part == 1 else 0
-                    count_of_row = head if part == 1 else features
-                    for k in range(low - begin, high - begin):
-                        o[(k + begin - low) * wide + column] = weights[k] if row >= 0 and 0 <= k < count_of_row else 0.0
+                    begin, own = units_of_row(row, part, features, units, head)
+                    begin = begin if own > 0 else low
+                    for k in range(own):
+                        o[(begin - low + k) * wide + column] = weights[k]
+                    for k in range(begin - low):
+                        o[k * wide + column] = 0.0
+                    for k in range(begin - low + own, high - low):
+                        o[k * wide + column] = 0.0
             for column in range(start, start + width):
                 bias[column] = 0.0
                 for part in range(2):
@@ -147,12 +161,11 @@ def pack_backward(
                     own = shift(panels, place_of_panel(gate, start, part, parts, depth, columns, lanes))
                     for m in range(count):
                         row = weight_row(gate + first + m, part, blocks, units, lanes)
-                        begin = row % units // head * head if part == 1 else 0
-                        end = begin + head if part == 1 else features
-                        weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1] - begin)
+                        begin, read = units_of_row(row, part, features, units, head)
+                        weights = shift(pointer(flat), places[2 * part] + row * places[2 * part + 1])
                         for column in range(width):
-                            k = start + column
-                            own[m * width + column] = weights[k] if row >= 0 and begin <= k < end else 0.0
+                            k = start + column - begin
+                            own[m * width + column] = weights[k] if 0 <= k < read else 0.0
 
 
 # ----------------------------------------------------------------------------------------------------------- products

@@ -38,7 +38,8 @@ class LinearPacks:
         if self.forward_version != version:
             products.pack_forward(
                 ANY, threads, layer._writable.flat, self.places, ONE_SUM, products.parts_of(ONE_SUM),
-                layer.out_features, layer.in_features, 0, 1, self.columns, self.panels, self.none, self.bias,
+                layer.out_features, layer.in_features, 0, layer.out_features, self.columns, self.panels, self.none,
+                self.bias,
             )  # fmt: skip
             self.forward_version = version
 
@@ -49,7 +50,8 @@ class LinearPacks:
         if self.backward_version != version:
             products.pack_backward(
                 ANY, threads, layer._writable.flat, self.places, ONE_SUM, products.parts_of(ONE_SUM),
-                layer.out_features, layer.in_features, 0, 1, layer.out_features, self.panels_back, self.none,
+                layer.out_features, layer.in_features, 0, layer.out_features, layer.out_features, self.panels_back,
+                self.none,
             )  # fmt: skip
             self.backward_version = version
 

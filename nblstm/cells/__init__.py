@@ -1,12 +1,17 @@
-"""The equations: each cell in a file, and what a cell of one's own is declared with and written in."""
+"""The equations: each cell in a file, and what a cell of one's own is declared with and written in.
 
-from nblstm.cells import gru, lstm, minimal, rnn, xlstm
+A `Cell` that a file here has is one of `CELLS`, by its name; nobody lists them.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
 from nblstm.cells.cell import CELLS, Cell
-from nblstm.cells.variants import VARIANTS
 from nblstm.kernels.functions import exp, gate_positive, maximum, minimum, relu, sigmoid, tanh, where
 
-CELLS |= {cell.name: cell for cell in (lstm.LSTM, lstm.PEEPHOLE, rnn.RNN_TANH, rnn.RNN_RELU, gru.GRU, *VARIANTS)}
-CELLS |= {cell.name: cell for cell in (minimal.JANET, minimal.MGU, minimal.UGRNN, xlstm.SLSTM)}
+_files = [import_module(f"{__name__}.{name}") for _, name, _ in iter_modules(__path__)]
+_found = {cell.name: cell for file in _files for cell in vars(file).values() if isinstance(cell, Cell)}
+CELLS.update(sorted(_found.items()))
 
 __all__ = [
     "CELLS", "Cell", "exp", "gate_positive", "maximum", "minimum", "relu", "sigmoid", "tanh", "where",

@@ -16,6 +16,7 @@ from nblstm.cells.declaration import (
     as_names,
     as_peepholes,
     check_distinct,
+    check_parts,
     check_taken,
     check_values,
     names_read_by,
@@ -74,9 +75,11 @@ class Cell:
         `forward` leaves, and computes again what it needs of the step, which takes longer.
     apart : sequence of str
         Sums whose parts :math:`W_s x_t + b` and :math:`U_s h_{t-1} + b'` stay apart, as in the candidate of a GRU.
+    inputs_only, hidden_only : sequence of str
+        Sums that are but the one part or the other: without a row in ``weight_hh_l{k}``, or in ``weight_ih_l{k}``.
     peepholes : mapping of str to (str, str)
         Weights of one number per unit, which `forward` multiplies with a state before it adds them to a sum: for each
-        its name, that of the sum, and ``c_prev`` or ``c``. Together they are ``weight_peephole_l{k}``.
+        its name, that of the sum, and ``h_prev``, ``c_prev`` or ``c``. Together they are ``weight_peephole_l{k}``.
     forget : str, optional
         The sum that `forget_bias` of a layer is added to.
     check : bool
@@ -84,6 +87,8 @@ class Cell:
 
     Attributes
     ----------
+    sums_of_x, sums_of_h : tuple of str
+        Those that have a part from x, and those that have one from h, in the order of their blocks of rows.
     columns : list of Column
         The weighted sums as the kernels take them: of one that is apart its part from x and its part from h.
     given : (function, function or None)
@@ -153,29 +158,32 @@ class Cell:
         forward: Callable[..., Any],
         backward: Callable[..., Any] | None = None,
         apart: Sequence[str] = (),
+        inputs_only: Sequence[str] = (),
+        hidden_only: Sequence[str] = (),
         peepholes: Mapping[str, tuple[str, str]] | None = None,
         forget: str | None = None,
         check: bool = True,
     ) -> None:
         self.name = as_text("name", name)
-        self.sums, self.states, self.apart = (
-            as_names("sums", sums),
-            as_names("states", states),
-            as_names("apart", apart, 0),
+        self.sums, self.states = as_names("sums", sums), as_names("states", states)
+        self.apart = as_names("apart", apart, 0)
+        self.inputs_only, self.hidden_only = (
+            as_names("inputs_only", inputs_only, 0),
+            as_names("hidden_only", hidden_only, 0),
         )
         self.peepholes = as_peepholes(peepholes)
         self.forget = None if forget is None else as_text("forget", forget)
         self.given = as_function("forward", forward), None if backward is None else as_function("backward", backward)
         if self.states[0] != "h":
             raise ValueError(f"states must begin with 'h', which the sums read, got {self.states[0]!r}")
-        for label, members in (("apart", self.apart), ("forget", (self.forget,) if self.forget is not None else ())):
-            for member in members:
-                if member not in self.sums:
-                    raise ValueError(f"{label} must name sums, {', '.join(self.sums)}, got {member!r}")
+        parts = {"apart": self.apart, "inputs_only": self.inputs_only, "hidden_only": self.hidden_only}
+        check_parts(self.sums, parts, self.forget)
+        self.sums_of_x = tuple(each for each in self.sums if each not in self.hidden_only)
+        self.sums_of_h = tuple(each for each in self.sums if each not in self.inputs_only)
         self.forward_arguments = arguments_of(self.given[0])
         previous = [f"{state}_prev" for state in self.states]
         self._check_peepholes(previous)
-        self.columns = _columns(self.sums, self.apart)
+        self.columns = self._columns()
         known = [column.name for column in self.columns]
         gradients = [f"d{state}" for state in self.states]
         check_distinct([*known, *self.states, *previous, *gradients, *self.peepholes])
@@ -194,7 +202,9 @@ class Cell:
         ):
             if count > SLOTS[-1]:
                 raise ValueError(f"a cell may have {SLOTS[-1]} {what} at most, got {count}")
-        self.slots = next(slots for slots in SLOTS if slots >= max(len(known), len(self.saved), 4 * bool(self.apart)))
+        # Products that take some columns only take them out of four.
+        some = any(column.of_x < 0 for column in self.columns) or len({c.of_h < 0 for c in self.columns}) > 1
+        self.slots = next(slots for slots in SLOTS if slots >= max(len(known), len(self.saved), SLOTS[-1] * some))
         # First the sums that have no part from h, last those that have none from x: either part lies in one piece.
         order = sorted(range(len(known)), key=lambda k: (self.columns[k].of_x < 0) - (self.columns[k].of_h < 0))
         self.places = tuple(order.index(k) for k in range(len(known)))
@@ -202,7 +212,8 @@ class Cell:
         self.rows = np.array(blocks + [(-1, -1)] * (self.slots - len(blocks)))
         self.returns_h = "h" in self.carried
         more = (*self.saved, *self.states[1:], *previous[1:])
-        self.reads_more_than_h = bool(self.peepholes) or not names_read_by(self.backward).isdisjoint(more)
+        seen = {state for _, state in self.peepholes.values()} - {"h_prev"}  # which their own gradient needs
+        self.reads_more_than_h = bool(seen) or not names_read_by(self.backward).isdisjoint(more)
         self.key = self._key()
         self._check_results()
         if as_flag("check", check):
@@ -224,15 +235,27 @@ class Cell:
         if CELLS.get(self.name) is self:
             return _named, (self.name,)
         arguments: dict[str, Any] = {
-            each: getattr(self, each) for each in ("sums", "states", "apart", "peepholes", "forget")
+            each: getattr(self, each)
+            for each in ("sums", "states", "apart", "inputs_only", "hidden_only", "peepholes", "forget")
         }
         arguments |= dict(zip(("forward", "backward"), self.given, strict=True))
         arguments["check"] = False  # which was looked at when it was declared
         return _made, (self.name, arguments)
 
     def _key(self) -> str:
-        declared = repr((self.sums, self.states, self.apart, list(self.peepholes.items()), self.forget))
+        parts = self.apart, self.inputs_only, self.hidden_only
+        declared = repr((self.sums, self.states, *parts, list(self.peepholes.items()), self.forget))
         return f"{self.name}-{digest(declared, self.forward, self.backward)}"
+
+    def _columns(self) -> list[Column]:
+        found = []
+        for each in self.sums:
+            of_x, of_h = (part.index(each) if each in part else -1 for part in (self.sums_of_x, self.sums_of_h))
+            if each in self.apart:
+                found += [Column(f"{each}_x", of_x, -1), Column(f"{each}_h", -1, of_h)]
+            else:
+                found.append(Column(each, of_x, of_h))
+        return found
 
     # --------------------------------------------------------------------------------------------------------- checks
 
@@ -253,8 +276,8 @@ class Cell:
         for each, target in self.peepholes.items():
             if target[0] not in self.sums or target[0] in self.apart:
                 raise ValueError(f"peepholes[{each!r}] must name a sum that is not apart, got {target[0]!r}")
-            if target[1] not in (*previous[1:], *self.states[1:]):
-                raise ValueError(f"peepholes[{each!r}] must name a state beside h, as c_prev or c, got {target[1]!r}")
+            if target[1] not in (*previous, *self.states[1:]):
+                raise ValueError(f"peepholes[{each!r}] must name a state, as h_prev, c_prev or c, got {target[1]!r}")
 
     def _functions(self) -> tuple[FunctionType, FunctionType, str | None]:
         """Both as they were given; or a forward that leaves the sums, the backward that is derived, and its text."""
@@ -290,16 +313,6 @@ class Cell:
         if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, tuple) for each in found)):
             raise TypeError(f"{label} must return two tuples, got {found!r}")
         return found
-
-
-def _columns(sums: Sequence[str], apart: Sequence[str]) -> list[Column]:
-    found = []
-    for block, each in enumerate(sums):
-        if each in apart:
-            found += [Column(f"{each}_x", block, -1), Column(f"{each}_h", -1, block)]
-        else:
-            found.append(Column(each, block, block))
-    return found
 
 
 def _named(name: str) -> Cell:

@@ -47,6 +47,20 @@ def as_peepholes(given: Mapping[str, tuple[str, str]] | None) -> dict[str, tuple
     return found
 
 
+def check_parts(sums: Sequence[str], parts: Mapping[str, Sequence[str]], forget: str | None) -> None:
+    """Which of the sums have their parts apart or lack one, each in one of these ways; x is read by some."""
+    for label, members in (*parts.items(), ("forget", () if forget is None else (forget,))):
+        for member in members:
+            if member not in sums:
+                raise ValueError(f"{label} must name sums, {', '.join(sums)}, got {member!r}")
+    every = [member for members in parts.values() for member in members]
+    for member in every:
+        if every.count(member) > 1:
+            raise ValueError(f"{', '.join(parts)} must have a sum in one of them at most, got {member!r} in two")
+    if len(parts["hidden_only"]) == len(sums):
+        raise ValueError("hidden_only must leave a sum that reads x, got all of them")
+
+
 def as_function(label: str, given: Callable[..., Any]) -> FunctionType:
     """A function written in Python."""
     if not isinstance(given, FunctionType):

@@ -29,13 +29,15 @@ def record_of(cell: Cell | str) -> Record:
     cell = name_or_cell(as_cell(cell))
     if isinstance(cell, str):
         return cell
-    return {
+    found = {
         "name": cell.name,
         "sums": [*cell.sums],
         "states": [*cell.states],
         "apart": [*cell.apart],
         "peepholes": [[name, *target] for name, target in cell.peepholes.items()],
     }
+    more = {"inputs_only": [*cell.inputs_only], "hidden_only": [*cell.hidden_only]}  # which older files do not have
+    return found | {name: members for name, members in more.items() if members}
 
 
 def as_record(data: Any) -> Record:
@@ -88,5 +90,7 @@ def cell_of(record: Record, given: Cell | None, what: str, how: str) -> Cell:
 
 
 def _described(record: dict[str, Any]) -> str:
-    more = "".join(f", {name} {record[name]}" for name in ("apart", "peepholes") if record.get(name))
+    more = "".join(
+        f", {name} {record[name]}" for name in ("apart", "inputs_only", "hidden_only", "peepholes") if record.get(name)
+    )
     return f"{record['name']!r} with sums {', '.join(record['sums'])} and states {', '.join(record['states'])}{more}"

@@ -3,6 +3,9 @@
 Each is `lstm` but for one line. ``i, f, g, o`` are as there; NIG, NFG, ... are the names that the paper gives them.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from nblstm.cells.cell import Cell
 from nblstm.kernels.functions import sigmoid, tanh
 
@@ -92,17 +95,23 @@ def coupled_backward(f, g, o, c_prev, c, dh, dc):
     return (dc * (c_prev - g) * f * (1 - f), dc * (1 - f) * (1 - g * g), dh * tanh_c * o * (1 - o)), (dc * f,)
 
 
-VARIANTS = tuple(
-    Cell(
+def _variant(name: str, sums: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Cell:
+    return Cell(
         name, sums=tuple(sums), states=("h", "c"), forward=forward, backward=backward,
         forget="f" if "f" in sums else None,
-    )
-    for name, sums, forward, backward in (
-        ("no_input_gate", "fgo", no_input_gate_forward, no_input_gate_backward),
-        ("no_forget_gate", "igo", no_forget_gate_forward, no_forget_gate_backward),
-        ("no_output_gate", "ifg", no_output_gate_forward, no_output_gate_backward),
-        ("no_input_activation", "ifgo", no_input_activation_forward, no_input_activation_backward),
-        ("no_output_activation", "ifgo", no_output_activation_forward, no_output_activation_backward),
-        ("coupled", "fgo", coupled_forward, coupled_backward),
-    )
-)  # fmt: skip
+    )  # fmt: skip
+
+
+NO_INPUT_GATE = _variant("no_input_gate", "fgo", no_input_gate_forward, no_input_gate_backward)
+
+NO_FORGET_GATE = _variant("no_forget_gate", "igo", no_forget_gate_forward, no_forget_gate_backward)
+
+NO_OUTPUT_GATE = _variant("no_output_gate", "ifg", no_output_gate_forward, no_output_gate_backward)
+
+NO_INPUT_ACTIVATION = _variant("no_input_activation", "ifgo", no_input_activation_forward, no_input_activation_backward)
+
+NO_OUTPUT_ACTIVATION = _variant(
+    "no_output_activation", "ifgo", no_output_activation_forward, no_output_activation_backward
+)
+
+COUPLED = _variant("coupled", "fgo", coupled_forward, coupled_backward)

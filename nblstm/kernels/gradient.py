@@ -12,7 +12,7 @@ from numba.extending import register_jitable
 
 from nblstm.kernels.driver import PlanKernel
 from nblstm.kernels.plan import find_rows, plan_at
-from nblstm.kernels.products import weight_row
+from nblstm.kernels.products import units_of_row, units_read, vectors_of_part, weight_row
 from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 
@@ -48,10 +48,19 @@ def rows_of_vector(column, blocks, units, lanes):
     return of_x, of_h, min(lanes, units - unit) if of_x >= 0 or of_h >= 0 else 0
 
 
+@njit
+def is_wanted(first, count, of_x, of_h, rows, inputs, hiddens, units, head):
+    """Whether the rows of a vector have a place for any of the features first .. first + count - 1."""
+    if (of_x >= 0 and first < inputs) or of_h < 0:
+        return of_x >= 0 and first < inputs
+    low, high = (0, hiddens) if head >= hiddens else units_read(of_h % units, of_h % units + rows, head, hiddens)
+    return first < inputs + high and first + count > inputs + low
+
+
 @njit(error_model="numpy")
 def add_steps(
-    thread, threads, size, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, b, b_index, b_scale, blocks,
-    units, begins, ends, block, scratch, sums, flat, places,
+    thread, threads, size, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, head, b, b_index, b_scale,
+    blocks, units, begins, ends, block, scratch, sums, flat, places,
 ):  # fmt: skip
     """A thread's share of the sums over `size` steps, `block` at most: it has its own columns of gates.
 
@@ -80,8 +89,8 @@ def add_steps(
         if ends:
             add_to_bias(start, width, biases, blocks, units, flat, places)
         add_to_weights(
-            size, scratch, inputs, hiddens, columns, panel, start, width, b_scale, turned, begins, ends, zeros, sums,
-            blocks, units, flat, places,
+            size, scratch, inputs, hiddens, head, columns, panel, start, width, b_scale, turned, begins, ends, zeros,
+            sums, blocks, units, flat, places,
         )  # fmt: skip
 
 
@@ -114,6 +123,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
         x_step = find_rows(p, 0, p.B, p.x_time, p.x_batch, x_rows)
         s, row, size, begins = p.last - 1, 0, 0, p.last == p.T
         block = min((p.last - p.first) * p.B, STEP_BLOCK)
+        _, from_h = vectors_of_part(p.parts, 1)
         while s >= p.first:
             rows = min(STEP_BLOCK - size, active[s] - row)
             for n in range(rows):
@@ -125,8 +135,9 @@ def weight_gradients(thread, threads, plans, count, note, like):
             over = s < p.first
             if size == STEP_BLOCK or over:
                 add_steps(
-                    thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.hiddens, gates, at_gates, p.G,
-                    blocks, p.H, begins, over and p.first == 0, block, scratch, sums, flat, places,
+                    thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.hiddens if from_h else 0,
+                    p.head, gates, at_gates, p.G, blocks, p.H, begins, over and p.first == 0, block, scratch, sums,
+                    flat, places,
                 )  # fmt: skip
                 size, begins = 0, False
 
@@ -202,8 +213,8 @@ def add_part(count, source, target):
 
 @njit(error_model="numpy")
 def add_to_weights(
-    steps, features, inputs, hiddens, columns, panel, start, width, all_gates, turned, starting, ending, zeros, sums,
-    blocks, units, flat, places,
+    steps, features, inputs, hiddens, head, columns, panel, start, width, all_gates, turned, starting, ending, zeros,
+    sums, blocks, units, flat, places,
 ):  # fmt: skip
     """The sums of features x panel (steps, width), whose first column is number `start`; in the end added to `flat`.
 
@@ -218,6 +229,8 @@ def add_to_weights(
             wide = min(most, columns - column)
             for at in range(0, width, lanes):
                 of_x, of_h, count = rows_of_vector(start + at, blocks, units, lanes)
+                if not is_wanted(column, wide, of_x, of_h, count, inputs, hiddens, units, head):
+                    continue
                 tiles = (count + ROWS - 1) // ROWS
                 for n in range(tiles):
                     low, high = count * n // tiles, count * (n + 1) // tiles
@@ -232,12 +245,16 @@ def add_to_weights(
                     if ending:
                         for r in range(high - low):
                             add_features(
-                                column, wide, shift(tile, r * wide), of_x, of_h, low + r, inputs, hiddens, flat, places
-                            )
+                                column, wide, shift(tile, r * wide), of_x, of_h, low + r, inputs, hiddens, units, head,
+                                flat, places,
+                            )  # fmt: skip
     else:
         for column in range(0, inputs + hiddens, lanes):
-            count = min(lanes, inputs + hiddens - column)
-            tiles = (count + ROWS - 1) // ROWS
+            count, wanted = min(lanes, inputs + hiddens - column), False
+            for at in range(0, width, lanes):
+                of_x, of_h, rows = rows_of_vector(start + at, blocks, units, lanes)
+                wanted = wanted or is_wanted(column, count, of_x, of_h, rows, inputs, hiddens, units, head)
+            tiles = (count + ROWS - 1) // ROWS if wanted else 0
             for n in range(tiles):
                 low, high = count * n // tiles, count * (n + 1) // tiles
                 own = shift(sums, (column + low) * all_gates + start)
@@ -253,34 +270,31 @@ def add_to_weights(
                         for lane in range(rows):
                             for r in range(high - low):
                                 add_feature(
-                                    column + low + r,
-                                    tile[r * width + at + lane],
-                                    of_x,
-                                    of_h,
-                                    lane,
-                                    inputs,
-                                    flat,
-                                    places,
-                                )
+                                    column + low + r, tile[r * width + at + lane], of_x, of_h, lane, inputs, units,
+                                    head, flat, places,
+                                )  # fmt: skip
 
 
 @njit(error_model="numpy")
-def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, flat, places):
+def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, units, head, flat, places):
     """The features first .. first + count - 1 go to the rows of_x + lane and of_h + lane, where there are such."""
-    x_count, last = min(count, inputs - first), min(first + count, inputs + hiddens)
+    x_count = min(count, inputs - first)
     if x_count > 0 and of_x >= 0:
         add_part(x_count, source, shift(flat, places[0] + (of_x + lane) * places[1] + first))
-    at = max(first, inputs)
-    if at < last and of_h >= 0:
-        row = shift(flat, places[2] + (of_h + lane) * places[3] + at - inputs)
+    begin, own = units_of_row(of_h + lane if of_h >= 0 else -1, 1, hiddens, units, head)
+    at, last = max(first, inputs + begin), min(first + count, inputs + begin + own)
+    if at < last:
+        row = shift(flat, places[2] + (of_h + lane) * places[3] + at - inputs - begin)
         add_part(last - at, shift(source, at - first), row)
 
 
 @njit(error_model="numpy")
-def add_feature(feature, value, of_x, of_h, lane, inputs, flat, places):
+def add_feature(feature, value, of_x, of_h, lane, inputs, units, head, flat, places):
     """One feature is added to the row of_x + lane or of_h + lane, where there is such."""
     if feature < inputs:
         if of_x >= 0:
             flat[places[0] + (of_x + lane) * places[1] + feature] += value
     elif of_h >= 0:
-        flat[places[2] + (of_h + lane) * places[3] + feature - inputs] += value
+        begin, own = units_of_row(of_h + lane, 1, feature - inputs + 1, units, head)
+        if 0 <= feature - inputs - begin < own:
+            flat[places[2] + (of_h + lane) * places[3] + feature - inputs - begin] += value

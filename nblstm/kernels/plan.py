@@ -17,6 +17,7 @@ FIELDS = {
     "T": "steps", "B": "sequences", "I": "inputs", "H": "units", "P": "units, padded to whole vectors",
     "G": "columns of weighted sums, P for each that a unit has", "depth": "how many of them lead back to x and h",
     "hiddens": "features of h that weights belong to, H or none",
+    "head": "units whose h a unit's sums read: all, H, or those of its head",
     # the cell
     "forward": "its machine code, see `units`", "backward": "the same for the way back",
     "parts": "a number: what the products with x and with h take, see `products.parts_of`",

@@ -8,6 +8,9 @@ past the last are zeros.
 Parameters and gradients are read and written where they lie, in a layer's flat array: `places` says where its weights
 begin and how long their rows are, (input weight, its row, hidden weight, its row, first bias, second bias), a bias that
 is not there being at -1. In the concatenated formulation both weights lie in the same rows.
+
+Where the units are divided in *heads*, the sums of each read the h of `head` units, its own, and rows of the hidden
+weight are so long. A panel has as its depth all units that any of its columns reads.
 """
 
 import numpy as np
@@ -36,19 +39,18 @@ def weight_row(column, part, blocks, units, lanes):
 def parts_of(blocks):
     """Which vectors of a panel the products with x and with h take, as a number; see `vectors_of_part`.
 
-    blocks as for `weight_row`. Where a unit has fewer than four sums, a panel holds several blocks of units, and both
-    products take all of it.
+    blocks as for `weight_row`. Where a unit has fewer than four sums, a panel holds several blocks of units, and a
+    product takes all of it or, if no sum has its part, nothing.
     """
     found = 0
     for part in range(2):
         taken = np.flatnonzero(blocks[:, part] >= 0)
-        first, count = (taken[0], len(taken)) if len(blocks) == VECTORS and len(taken) else (0, VECTORS)
-        found += (int(first) + 8 * int(count)) << (8 * part)
+        if len(blocks) == VECTORS and len(taken):
+            first, count = int(taken[0]), len(taken)
+        else:
+            first, count = 0, VECTORS * bool(len(taken))
+        found += (first + 8 * count) << (8 * part)
     return found
-
-
-WHOLE = parts_of(np.zeros((1, 2), np.int64))
-"""Both products take all of a panel, as only then one of them may be had for many steps at once."""
 
 
 @njit
@@ -56,6 +58,22 @@ def vectors_of_part(parts, part):
     """The first vector of a panel that the product with x (part 0) or h (part 1) takes, and how many it takes."""
     own = parts >> (8 * part)
     return own % 8, own // 8 % 32
+
+
+@njit
+def units_read(first, last, head, units):
+    """The units, from one to before the other, whose h the sums of the units first .. last - 1 read."""
+    if head >= units:
+        return 0, units
+    return first // head * head, min(units, (last + head - 1) // head * head)
+
+
+@njit
+def units_of_row(row, part, features, units, head):
+    """The first feature of a part that a row of its weights has, and how many it has; none if the row is -1."""
+    if row < 0:
+        return 0, 0
+    return (row % units // head * head, head) if part == 1 and head < units else (0, features)
 
 
 @njit
@@ -86,7 +104,7 @@ def back_and_forth(n, first, last, turn):
 def pack_forward(thread, threads, plans, count, note, like):
     """Weights of x and of h into panels over their rows in gate order, see `weight_row`, and the sum of the biases.
 
-    A panel has the vectors of its part only, see `parts_of`.
+    A panel has the vectors of its part only, see `parts_of`, and of h the units that it reads.
     """
     lanes = lanes_of(like)
     for k in range(count):
@@ -100,11 +118,20 @@ def pack_forward(thread, threads, plans, count, note, like):
                 first, taken = vectors_of_part(p.parts, part)
                 wide = width - (VECTORS - taken) * lanes
                 o = shift(pointer_at(panels, like), panel * taken * lanes * features)
+                low, high = 0, features
+                if part == 1:
+                    low, high = units_read(start // len(blocks), (start + width) // len(blocks), p.head, p.hiddens)
                 for column in range(wide):
                     row = weight_row(start + first * lanes + column, part, blocks, p.H, lanes)
                     weights = shift(w, places[2 * part] + row * places[2 * part + 1])
-                    for feature in range(features):
-                        o[feature * wide + column] = weights[feature] if row >= 0 else 0.0
+                    begin, own = units_of_row(row, part, features, p.H, p.head)
+                    begin = begin if own > 0 else low
+                    for n in range(own):
+                        o[(begin - low + n) * wide + column] = weights[n]
+                    for n in range(begin - low):
+                        o[n * wide + column] = 0.0
+                    for n in range(begin - low + own, high - low):
+                        o[n * wide + column] = 0.0
             for column in range(start, start + width):
                 bias[column] = 0.0
                 for part in range(2):
@@ -117,7 +144,8 @@ def pack_forward(thread, threads, plans, count, note, like):
 def pack_backward(thread, threads, plans, count, note, like):
     """The same weights into panels over their columns, padded to whole vectors, with the gates in gate order as depth.
 
-    Where a part takes some vectors of four gates only, there are panels for each four, see `gates_times_panels`.
+    Where a part takes some vectors of four gates only, there are panels for each four, see `gates_times_panels`. A
+    panel of h has the gates that read its units.
     """
     lanes = lanes_of(like)
     for k in range(count):
@@ -127,16 +155,21 @@ def pack_backward(thread, threads, plans, count, note, like):
         for part in range(2):
             features, panels = (p.I, p.input_back) if part == 0 else (p.hiddens, p.hidden_back)
             columns = (features + lanes - 1) // lanes * lanes
-            gates, first, taken = gates_at_once(p.parts, part, p.depth, lanes)
             for panel in range(thread, panel_count(columns, lanes), threads):
                 width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
-                for gate in range(0, p.depth, gates):
-                    own = shift(pointer_at(panels, like), gate // gates * taken * columns + start * taken)
+                low, high = gates_reading(start, start + width, part, p.head, p.H, p.depth, lanes * len(blocks), lanes)
+                gates, first, taken = gates_at_once(p.parts, part, high - low, lanes)
+                for gate in range(low, high, gates):
+                    own = shift(
+                        pointer_at(panels, like), place_of_panel(gate, start, part, p.parts, p.depth, columns, lanes)
+                    )
                     for m in range(taken):
                         row = weight_row(gate + first + m, part, blocks, p.H, lanes)
-                        weights = shift(w, places[2 * part] + row * places[2 * part + 1] + start)
+                        begin, read = units_of_row(row, part, features, p.H, p.head)
+                        weights = shift(w, places[2 * part] + row * places[2 * part + 1])
                         for column in range(width):
-                            own[m * width + column] = weights[column] if row >= 0 and start + column < features else 0.0
+                            n = start + column - begin
+                            own[m * width + column] = weights[n] if 0 <= n < read else 0.0
 
 
 # ----------------------------------------------------------------------------------------------------------- products
@@ -169,27 +202,59 @@ def rows_times_panels(count, a, a_index, a_scale, a_k, panels, depth, columns, s
 def gates_at_once(parts, part, depth, lanes):
     """How many gate columns one product takes, and of these the first one that its part has, and how many it has.
 
-    All of them, or four vectors of which the part has some, see `parts_of`.
+    All of them, or four vectors of which the part has some, see `parts_of`; or all, of which it has none.
     """
     first, count = vectors_of_part(parts, part)
-    return (depth, 0, depth) if count == VECTORS else (VECTORS * lanes, first * lanes, count * lanes)
+    if count == VECTORS or count == 0:
+        return depth, 0, depth * count // VECTORS
+    return VECTORS * lanes, first * lanes, count * lanes
+
+
+@njit
+def gates_reading(first, last, part, head, units, G, once, lanes):
+    """The gate columns, from one to before the other, whose sums read the features first .. last - 1 of a part.
+
+    `once` is how many there are for a vector of units.
+    """
+    if part == 0 or head == units:
+        return 0, G
+    low, high = units_read(first, last, head, units)
+    return low // lanes * once, (high + lanes - 1) // lanes * once
+
+
+@njit
+def place_of_panel(gate, column, part, parts, G, columns, lanes):
+    """Where the panel of these gates, on from `gate`, for the columns on from `column` begins; see `pack_backward`."""
+    _, count = vectors_of_part(parts, part)
+    if count == VECTORS or count == 0:
+        return column * G
+    return gate // VECTORS * count * columns + column * count * lanes
 
 
 @njit(error_model="numpy")
 def gates_times_panels(
-    count, gates, index, G, parts, part, panels, at, columns, all_columns, start, add, c, c_index, c_scale
+    count, gates, index, G, per_unit, parts, part, units, head, panels, at, columns, all_columns, start, add, c,
+    c_index, c_scale,
 ):  # fmt: skip
     """`rows_times_panels` for rows of gates, of which the part has some columns; see `pack_backward`.
 
-    Of the panels' columns, all_columns in number, those from `at` on, in whole panels.
+    Of the panels' columns, all_columns in number, those from `at` on, in whole panels: all at once, or, where they are
+    read by their own head only, one after the other.
     """
-    once, first, taken = gates_at_once(parts, part, G, lanes_of(gates))
-    for gate in range(0, G, once):
-        rows_times_panels(
-            count, shift(gates, gate + first), index, G, 1,
-            shift(panels, gate // once * taken * all_columns + at * taken), taken, columns, start, add or gate > 0, c,
-            c_index, c_scale,
-        )  # fmt: skip
+    lanes = lanes_of(gates)
+    wide = columns if part == 0 or head == units else VECTORS * lanes
+    for own in range(0, columns, wide):
+        width = min(wide, columns - own)
+        low, high = gates_reading(at + own, at + own + width, part, head, units, G, per_unit * lanes, lanes)
+        once, first, taken = gates_at_once(parts, part, high - low, lanes)
+        if add and taken == 0:
+            continue
+        for gate in range(low, high, once):
+            rows_times_panels(
+                count, shift(gates, gate + first), index, G, 1,
+                shift(panels, place_of_panel(gate, at + own, part, parts, G, all_columns, lanes)), taken, width,
+                shift(start, own), add or gate > low, shift(c, own), c_index, c_scale,
+            )  # fmt: skip
 
 
 @Driver

@@ -21,6 +21,7 @@ from nblstm.kernels.products import (
     panel_count,
     panel_width,
     rows_times_panels,
+    units_read,
     vectors_of_part,
 )
 from nblstm.kernels.simd import (
@@ -126,6 +127,8 @@ def forward_step(
         panel = back_and_forth(n, first_panel, last_panel, s)
         column, width = panel * VECTORS * lanes, panel_width(panel, G, lanes)
         first_unit, last_unit = column // per_unit, (column + width) // per_unit
+        first_read, last_read = units_read(first_unit, last_unit, p.head, H)
+        h_read, h_depth = shift(h_prev, first_read), last_read - first_read
         for tile in range(tiles):
             low, high = rows * tile // tiles, rows * (tile + 1) // tiles
             for row in range(low, high):
@@ -135,11 +138,11 @@ def forward_step(
                     for at in range(column, column + width, lanes):
                         prefetch(gates, row * G + at)
             here = shift(index, low)
-            if x_vectors + h_vectors == 2 * VECTORS:
+            if x_vectors == VECTORS and h_vectors % VECTORS == 0:
                 tile_rows(
                     high - low, width // lanes, x, shift(x_at, low), 1, p.x_feature, shift(input_panels, column * I), I,
-                    h_prev, here, P, shift(panels, column * H), H, shift(start, column), here, start_scale,
-                    sums, index, width,
+                    h_read, here, P, shift(panels, column * H), h_depth if h_vectors else 0, shift(start, column), here,
+                    start_scale, sums, index, width,
                 )  # fmt: skip
             else:
                 for row in range(high - low):  # each part adds to its own of them
@@ -152,7 +155,7 @@ def forward_step(
                     for_x, index, width,
                 )  # fmt: skip
                 tile_rows(
-                    high - low, h_vectors, h_prev, here, P, 1, shift(panels, panel * h_vectors * lanes * H), H, x,
+                    high - low, h_vectors, h_read, here, P, 1, shift(panels, panel * h_vectors * lanes * H), h_depth, x,
                     index, 0, x, 0, for_h, index, width, for_h, index, width,
                 )  # fmt: skip
             forward_cell(
@@ -286,15 +289,15 @@ def backward(thread, threads, plans, count, note, like):
                 )  # fmt: skip
                 meetings = meet_again(team, note, threads, meetings)
                 gates_times_panels(
-                    rows, step_gates, index, G, p.parts, 1, hidden_back, unit, end - unit, P, zeros, p.passes_h,
-                    shift(dh, low * P + unit), index, P,
+                    rows, step_gates, index, G, G // P, p.parts, 1, H, p.head, hidden_back, unit, end - unit, P, zeros,
+                    p.passes_h, shift(dh, low * P + unit), index, P,
                 )  # fmt: skip
             if p.dx_width:
                 taken = rows_of_steps(low, high, first, last, B, active, dx_rows, dx_step, at_dx, at_gates)
                 mine, beyond = (taken * thread // threads, taken * (thread + 1) // threads) if team else (0, taken)
                 gates_times_panels(
-                    beyond - mine, shift(gates, (first - p.first) * B * G), shift(at_gates, mine), G, p.parts, 0,
-                    input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add, dx, shift(at_dx, mine), 1,
+                    beyond - mine, shift(gates, (first - p.first) * B * G), shift(at_gates, mine), G, G // P, p.parts,
+                    0, H, p.head, input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add, dx, shift(at_dx, mine), 1,
                 )  # fmt: skip
 
         if p.dinitial:
@@ -307,20 +310,23 @@ def backward(thread, threads, plans, count, note, like):
 
 
 @Driver
-def peephole_gradient(tag, threads, plan, integers, slot, other, ahead, out):
-    """out (P,) += sum over steps, the last one first, of the gradient in a slot of the gates times a state beside h.
+def peephole_gradient(tag, threads, plan, integers, slot, state, ahead, out):
+    """out (P,) += sum over steps, the last one first, of the gradient in a slot of the gates times a state.
 
-    `other` says which state, `ahead` is 1 for the one after the step, 0 for the one before. plan (1,); any integers.
+    `state` is 0 for h, `ahead` is 1 for the one after the step, 0 for the one before. plan (1,); any integers.
     """
     for thread in prange(threads):
         p, o = plan[0], pointer(out)
         B, P, slots, lanes = p.B, p.P, p.G // p.P, lanes_of(o)
-        gates, c, active = pointer_at(p.gates, o), pointer_at(p.c, o), pointer_at(p.active, pointer(integers))
+        gates, active = pointer_at(p.gates, o), pointer_at(p.active, pointer(integers))
+        seen = shift(pointer_at(p.c, o), (state - 1) * p.between)
+        if state == 0:
+            seen = shift(pointer_at(p.h, o), p.first * B * P)
         vectors = P // lanes
         for u in range(vectors * thread // threads * lanes, vectors * (thread + 1) // threads * lanes, lanes):
             total = load(o, u)
             for s in range(p.last - 1, p.first - 1, -1):
                 for at in range((s - p.first) * B, (s - p.first) * B + active[s]):
                     gradient = load(gates, slots * (at * P + u) + slot * lanes)
-                    total = total + gradient * load(c, other * p.between + (at + ahead * B) * P + u)
+                    total = total + gradient * load(seen, (at + ahead * B) * P + u)
             store(o, u, total)

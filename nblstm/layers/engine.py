@@ -31,7 +31,22 @@ def as_formulation(formulation: str, cell: Cell) -> str:
             f"formulation must be 'split' for cell {cell.name!r}, which keeps the parts of {cell.apart[0]} "
             "from x and h apart, got 'concat'"
         )
+    for part in cell.inputs_only + cell.hidden_only if formulation == "concat" else ():
+        reads = "x" if part in cell.inputs_only else "h"
+        raise ValueError(
+            f"formulation must be 'split' for cell {cell.name!r}, whose sum {part} reads {reads} alone, got 'concat'"
+        )
     return formulation
+
+
+def as_heads(heads: int, hidden_size: int, formulation: str) -> int:
+    """`heads` as a number of equally many units each, one in the concatenated formulation."""
+    heads = as_size("heads", heads)
+    if hidden_size % heads:
+        raise ValueError(f"heads must divide hidden_size, {hidden_size}, got {heads}")
+    if heads > 1 and formulation == "concat":
+        raise ValueError(f"heads must be 1 in the concatenated formulation, got {heads}")
+    return heads
 
 
 class Engine(DropoutKeys, Layer):
@@ -47,7 +62,7 @@ class Engine(DropoutKeys, Layer):
     def __init__(
         self, cell: Cell, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float,
         bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None,
-        checkpoint: int | None = None, suffixes: bool = True,
+        checkpoint: int | None = None, heads: int = 1, suffixes: bool = True,
     ) -> None:  # fmt: skip
         check_kind("cell", cell, Cell)
         self.formulation = as_formulation(formulation, cell)
@@ -70,9 +85,10 @@ class Engine(DropoutKeys, Layer):
         self.cell = cell
         self.dropout = as_rate("dropout", dropout)
         self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
-        self.bias_names: tuple[str, ...] = (
-            () if not self.bias else ("bias_ih", "bias_hh") if self.formulation == "split" else ("bias",)
-        )
+        self.heads = as_heads(heads, self.hidden_size, self.formulation)
+        self.head = self.hidden_size // self.heads
+        split = ("bias_ih", "bias_hh") if cell.sums_of_h else ("bias_ih",)
+        self.bias_names: tuple[str, ...] = () if not self.bias else split if self.formulation == "split" else ("bias",)
         self.tracks = [
             (f"_l{k}{'_reverse' * d}" * suffixes, self.input_size if k == 0 else self.directions * self.hidden_size)
             for k in range(self.num_layers)
@@ -89,14 +105,16 @@ class Engine(DropoutKeys, Layer):
         self._initialise(np.random.default_rng(weights))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        H, rows = self.hidden_size, len(self.cell.sums) * self.hidden_size
+        H, of_x, of_h = self.hidden_size, len(self.cell.sums_of_x), len(self.cell.sums_of_h)
         shapes: dict[str, tuple[int, ...]] = {}
         for suffix, inputs in self.tracks:
             if self.formulation == "split":
-                shapes |= {"weight_ih" + suffix: (rows, inputs), "weight_hh" + suffix: (rows, H)}
+                shapes["weight_ih" + suffix] = (of_x * H, inputs)
+                if of_h:
+                    shapes["weight_hh" + suffix] = (of_h * H, self.head)
             else:
-                shapes["weight" + suffix] = (rows, H + inputs)
-            shapes |= {name + suffix: (rows,) for name in self.bias_names}
+                shapes["weight" + suffix] = (of_x * H, H + inputs)
+            shapes |= {name + suffix: (H * (of_h if name == "bias_hh" else of_x),) for name in self.bias_names}
             if self.cell.peepholes:
                 shapes["weight_peephole" + suffix] = (len(self.cell.peepholes), H)
         return shapes
@@ -105,7 +123,7 @@ class Engine(DropoutKeys, Layer):
         """Where the parameters of a track lie in the flat block, as `kernels.products` describes it."""
         starts, H = self._writable.starts, self.hidden_size
         if self.formulation == "split":
-            weights = [starts["weight_ih" + suffix], inputs, starts["weight_hh" + suffix], H]
+            weights = [starts["weight_ih" + suffix], inputs, starts.get("weight_hh" + suffix, -1), self.head]
         else:
             start = starts["weight" + suffix]
             weights = [start + H, H + inputs, start, H + inputs]
@@ -117,8 +135,9 @@ class Engine(DropoutKeys, Layer):
         with self.editing() as p:
             p.flat[:] = generator.uniform(-1, 1, p.flat.size) / np.sqrt(H)
             for suffix, _ in self.tracks if self.forget_bias else ():
-                forget = self.cell.sums.index(self.cell.forget) * H
-                p[self.bias_names[0] + suffix][forget : forget + H] += self.forget_bias
+                reads_x = self.cell.forget in self.cell.sums_of_x
+                forget = (self.cell.sums_of_x if reads_x else self.cell.sums_of_h).index(self.cell.forget) * H
+                p[self.bias_names[not reads_x] + suffix][forget : forget + H] += self.forget_bias
 
     def __repr__(self) -> str:
         own = {name: (getattr(self, name), usual) for name, usual in self.own_settings.items()}
@@ -147,7 +166,7 @@ class Engine(DropoutKeys, Layer):
         Engine.__init__(
             other, self.cell, self.input_size, self.hidden_size, self.num_layers, bias=self.bias,
             dropout=self.dropout, bidirectional=self.bidirectional, formulation=formulation,
-            forget_bias=self.forget_bias, dtype=self.dtype.name, seed=0, checkpoint=self.checkpoint,
+            forget_bias=self.forget_bias, dtype=self.dtype.name, seed=0, checkpoint=self.checkpoint, heads=self.heads,
             suffixes=bool(self.tracks[0][0]),
         )  # fmt: skip
         if formulation == self.formulation:

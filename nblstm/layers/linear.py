@@ -34,7 +34,7 @@ class LinearPacks:
         self.bias = aligned_zeros(self.columns, layer.dtype)
         self.plan = np.zeros(1, PLAN)
         fill(
-            self.plan, I=I, H=O, P=self.columns, G=self.columns, depth=O, parts=products.WHOLE,
+            self.plan, I=I, H=O, P=self.columns, G=self.columns, depth=O, head=O, parts=products.parts_of(ONE_SUM),
             weights=address(layer._writable.flat), places=address(self.places), blocks=address(ONE_SUM),
             input_panels=address(self.panels), bias=address(self.bias), input_back=address(self.panels_back),
         )  # fmt: skip

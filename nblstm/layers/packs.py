@@ -39,7 +39,7 @@ class PackedTrack:
         code = compiled(cell, dtype)
         fill(
             plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, depth=G, hiddens=H,
-            x_feature=1, weights=address(layer._writable.flat), blocks=address(cell.rows),
+            head=layer.head, x_feature=1, weights=address(layer._writable.flat), blocks=address(cell.rows),
             forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
             passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
             input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),

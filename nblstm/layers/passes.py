@@ -178,7 +178,7 @@ def _add_peephole_gradients(layer: Engine, tape: Tape, plan: np.ndarray, grads: 
     places = {column.name: place for column, place in zip(cell.columns, cell.places, strict=True)}
     for total, (name, state) in zip(sums, cell.peepholes.values(), strict=True):
         sweeps.peephole_gradient(
-            ANY, tape.threads, plan, tape.integers, places[name], cell.states.index(state.removesuffix("_prev")) - 1,
+            ANY, tape.threads, plan, tape.integers, places[name], cell.states.index(state.removesuffix("_prev")),
             not state.endswith("_prev"), total,
         )  # fmt: skip
     if plan["first"] == 0:

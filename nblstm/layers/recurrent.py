@@ -29,7 +29,14 @@ class Recurrent(SequenceLayer[Any, Any]):
     seed, checkpoint :
         As for `LSTM`. ``weight_ih_l{k}`` (S H, I) and ``weight_hh_l{k}`` (S H, H) have a block of H rows for each of
         the cell's S sums, in their order; the state is an array for each of its states, h first, or h alone.
-        A cell with a sum in parts has no concatenated formulation, and `forget_bias` needs a cell with `forget`.
+        A cell with a sum in parts, or without one of them, has no concatenated formulation, and `forget_bias` needs a
+        cell with `forget`. Only sums with a part from x have rows in ``weight_ih_l{k}`` and ``bias_ih_l{k}``, and only
+        those with a part from h in ``weight_hh_l{k}`` and ``bias_hh_l{k}``.
+    heads : int
+        Into how many heads of equally many units the units are divided: the sums of a unit read the h of its own head,
+        and ``weight_hh_l{k}`` is (S H, H / heads), the blocks on the diagonal one below the other (Beck et al. 2024,
+        xLSTM). What lies between them is neither kept nor multiplied, but for zeros where heads share up to four
+        vectors of units.
 
     Raises
     ------
@@ -46,15 +53,19 @@ class Recurrent(SequenceLayer[Any, Any]):
     ((5, 3, 256), (2, 3, 128))
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"heads": 1}
+
     def __init__(
         self, cell: Cell | str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
         forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
+        heads: int = 1,
     ) -> None:  # fmt: skip
         super().__init__(
             as_cell(cell) if isinstance(cell, str) else cell, input_size, hidden_size,
             num_layers, bias=bias, dropout=dropout, bidirectional=bidirectional, formulation=formulation,
-            forget_bias=forget_bias, dtype=dtype, seed=seed, checkpoint=checkpoint, batch_first=batch_first,
+            forget_bias=forget_bias, dtype=dtype, seed=seed, checkpoint=checkpoint, heads=heads,
+            batch_first=batch_first,
         )  # fmt: skip
 
     def __repr__(self) -> str:

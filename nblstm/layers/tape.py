@@ -10,7 +10,7 @@ from nblstm.arguments import as_choice, as_size
 from nblstm.kernels import gradient
 from nblstm.kernels.driver import threads_for
 from nblstm.kernels.policy import POLICY
-from nblstm.kernels.products import WHOLE, panel_count, parts_of
+from nblstm.kernels.products import panel_count
 from nblstm.kernels.sweeps import TILE_VECTORS, integers_size
 from nblstm.layers.checks import AnyTape
 from nblstm.layers.memory import addresses, aligned_empty, aligned_zeros, padded
@@ -104,7 +104,6 @@ class Tape(AnyTape):
         self.layer, self.keep = layer, keep
         if keep:
             self.packs = Packs(layer)  # inference takes the layer's own
-        self.parts = parts_of(layer.cell.rows)
         self.T = self.B = self.threads = -1
         self.version: float = -1
         self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
@@ -127,7 +126,8 @@ class Tape(AnyTape):
         team = min(threads, panel_count(P, layer.lanes))  # more could not share the units of the backward sweep
         worth_meeting = B * layer.cell.slots * H * H >= POLICY.team_above
         self.team = team if POLICY.team_rows * team > B and worth_meeting else 1
-        self.hoist = layer.formulation == "split" and self.block > 1 and self.parts == WHOLE
+        all_read_x = bool((layer.cell.rows[:, 0] >= 0).all())  # else x does not take whole panels
+        self.hoist = layer.formulation == "split" and self.block > 1 and all_read_x
         if not keep:
             self.packs = layer.inference_packs(threads)
         length = min(T, self.checkpoint or T)

@@ -48,6 +48,8 @@ def tracks_of(layer: LSTM | GRU | RNN | Recurrent) -> list[Track]:
             f"layer must be of a cell that other libraries have, {', '.join(cell.name for cell in SHARED)}, "
             f"got {layer.cell!r}"
         )
+    if layer.heads > 1:
+        raise ValueError(f"layer must be one without heads, which other libraries do not have, got {layer!r}")
     split = layer.to_formulation("split")
     K, H = len(layer.cell.sums), layer.hidden_size
 

@@ -66,6 +66,15 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "states: order": ({"states": ("c", "h")}, ValueError, "states must begin with 'h', which the sums read, got 'c'"),
     "states: none": ({"states": ()}, ValueError, "states must be 1 or more names"),
     "apart": ({"apart": ("y",)}, ValueError, "apart must name sums, z, got 'y'"),
+    "inputs_only": ({"inputs_only": ("y",)}, ValueError, "inputs_only must name sums, z, got 'y'"),
+    "hidden_only": ({"hidden_only": 3}, TypeError, "hidden_only must be a sequence of names, got 3"),
+    "hidden_only: all": (
+        {"hidden_only": ("z",)}, ValueError, "hidden_only must leave a sum that reads x, got all of them",
+    ),
+    "in two ways": (
+        {"inputs_only": ("z",), "apart": ("z",)}, ValueError,
+        "apart, inputs_only, hidden_only must have a sum in one of them at most, got 'z' in two",
+    ),
     "forget": ({"forget": "y"}, ValueError, "forget must name sums, z, got 'y'"),
     "forget: a number": ({"forget": 3}, TypeError, "forget must be a string, got 3"),
     "check": ({"check": 1}, TypeError, "check must be True or False, got 1"),
@@ -136,8 +145,8 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"peepholes": {"p": ("y", "c_prev")}}, ValueError, "peepholes['p'] must name a sum that is not apart, got 'y'",
     ),
     "peepholes: state": (
-        {"peepholes": {"p": ("z", "h_prev")}}, ValueError,
-        "peepholes['p'] must name a state beside h, as c_prev or c, got 'h_prev'",
+        {"peepholes": {"p": ("z", "h")}}, ValueError,
+        "peepholes['p'] must name a state, as h_prev, c_prev or c, got 'h'",
     ),
     "peepholes: like a sum": ({"peepholes": {"z": ("z", "c")}}, ValueError, "must differ by name, got 'z' twice"),
 }  # fmt: skip
@@ -157,9 +166,13 @@ def test_what_a_cell_refuses(changes: dict[str, Any], kind: type[Exception], mes
         ({"cell": 5}, "cell must be Cell, got int"),
         ({"cell": 5, "formulation": "concat"}, "cell must be Cell, got int"),
         ({"cell": Cell, "forget_bias": 1.0}, "cell must be Cell, got type"),
-        ({"cell": "gu"}, "cell must be 'lstm', "),
+        ({"cell": "gu"}, "cell must be 'coupled', "),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0 for cell 'rnn_tanh', which has no forget"),
         ({"cell": "gru", "formulation": "concat"}, "formulation must be 'split' for cell 'gru', which keeps the parts"),
+        ({"cell": "ran", "formulation": "concat"}, "'split' for cell 'ran', whose sum g reads x alone, got 'concat'"),
+        ({"cell": "slstm", "heads": 2}, "heads must divide hidden_size, 3, got 2"),
+        ({"cell": "slstm", "heads": 0}, "heads must be at least 1, got 0"),
+        ({"cell": "lstm", "heads": 3, "formulation": "concat"}, "heads must be 1 in the concatenated formulation, got"),
     ],
 )
 def test_what_a_layer_of_a_cell_refuses(given: dict[str, Any], message: str) -> None:

@@ -42,7 +42,8 @@ def test_every_cell_and_every_function_is_named() -> None:
     assert [name for name in CELLS if f"`{name}`" not in ready] == []
     functions = PAGE.split("## What the functions may use")[1].split("\n##")[0]
     assert [name for name in cells.__all__ if name.islower() and f"`{name}" not in functions] == []
-    arguments = re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGE, flags=re.MULTILINE)
+    arguments = [name for row in rows for name in re.findall(r"\w+", row)]
     assert arguments == list(inspect.signature(cells.Cell).parameters)
 
 

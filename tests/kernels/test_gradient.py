@@ -17,6 +17,7 @@ from nblstm.kernels.gradient import (
     weight_gradients,
 )
 from nblstm.kernels.plan import PLAN, fill
+from nblstm.kernels.products import parts_of
 
 
 def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) -> None:
@@ -60,7 +61,7 @@ def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) 
         gradient_sums=address(sums_), gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
         x=address(x_memory), x_time=2 * inputs * (B + 1), x_batch=2 * inputs, x_feature=2, h=address(h_memory),
         order=address(order), lengths=address(lengths), active=address(active), reverse=reverse,
-        places=address(places),
+        places=address(places), head=units, parts=parts_of(blocks),
     )  # fmt: skip
     bounds = [T * n // pieces for n in range(pieces + 1)]
     for first, last in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):
@@ -86,10 +87,10 @@ def check_linear(rng, numbers, outputs, inputs, rows, threads, dtype, fused) -> 
     each, integers = scratch_size(rows, inputs, L), np.zeros(threads * integers_size(rows), np.int64)
     scratch = np.full(threads * each, UNTOUCHED, dtype)
     fill(
-        plan, T=1, B=rows, I=inputs, H=outputs, P=columns, G=columns, last=1, x=address(x_memory), x_batch=3 * inputs,
-        x_feature=3, order=address(order), lengths=address(ones), active=address(active), gates=address(b),
-        places=address(places), blocks=address(blocks), flat=address(found), gradient_sums=address(sums_),
-        gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
+        plan, T=1, B=rows, I=inputs, H=outputs, P=columns, G=columns, head=outputs, parts=parts_of(blocks), last=1,
+        x=address(x_memory), x_batch=3 * inputs, x_feature=3, order=address(order), lengths=address(ones),
+        active=address(active), gates=address(b), places=address(places), blocks=address(blocks), flat=address(found),
+        gradient_sums=address(sums_), gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
     )  # fmt: skip
     weight_gradients(np.dtype(dtype), threads, plan)
     assert found.tobytes() == expected.tobytes(), f"{outputs=} {inputs=} {rows=} {threads=}"

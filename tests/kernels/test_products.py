@@ -34,9 +34,9 @@ def test_panels_hold_every_weight_in_its_place(dtype: Dtype, rng: np.random.Gene
         for_x, for_h, bias = (np.full(size, UNTOUCHED, dtype) for size in (G * inputs, G * units, G))
         blocks, plan = alike(gates), np.zeros(1, PLAN)
         fill(
-            plan, I=inputs, H=units, P=padded(units, dtype), G=G, depth=G, hiddens=units, weights=address(flat),
-            places=address(places), blocks=address(blocks), parts=products.parts_of(blocks), bias=address(bias),
-            input_panels=address(for_x), hidden_panels=address(for_h),
+            plan, I=inputs, H=units, P=padded(units, dtype), G=G, depth=G, hiddens=units, head=units,
+            weights=address(flat), places=address(places), blocks=address(blocks), parts=products.parts_of(blocks),
+            bias=address(bias), input_panels=address(for_x), hidden_panels=address(for_h),
         )  # fmt: skip
         products.pack_forward(np.dtype(dtype), threads, plan)
         summed = sum((flat[at] for at in weights.of_biases), np.zeros(gates * units, dtype))

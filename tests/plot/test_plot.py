@@ -194,6 +194,7 @@ LAYERS: dict[str, Callable[[], nblstm.Layer]] = {
     "tiny": lambda: nblstm.LSTM(1, 1, bias=False),
     "rnn": lambda: nblstm.RNN(5, 7),
     "gru": lambda: nblstm.GRU(28, 128),
+    "ran": lambda: nblstm.Recurrent("ran", 28, 128),
     "linear": lambda: nblstm.Linear(128, 10),
     "thin": lambda: nblstm.Linear(1, 300, bias=False),
 }
@@ -210,6 +211,12 @@ def test_weight_blocks_of_any_layer_are_tidy(pyplot: Any, layer: str) -> None:
 def test_a_grus_rows_have_its_gates_names(ax: Axes) -> None:
     weight_blocks(nblstm.GRU(28, 128), ax)
     assert {"reset gate r", "update gate z", "candidate n"} <= set(words_of(ax))
+
+
+def test_rows_are_those_of_the_sums_that_have_them(ax: Axes) -> None:
+    weight_blocks(nblstm.Recurrent("ran", 128, 128), ax)
+    count = words_of(ax).count
+    assert (count("g\n16,384"), count("i\n16,384"), count("f\n16,384")) == (1, 2, 2)
 
 
 def test_the_joined_matrix_shows_which_columns_read_h_and_which_x(ax: Axes) -> None:

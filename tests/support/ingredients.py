@@ -60,25 +60,27 @@ def cell() -> nblstm.LSTMCell:
     return nblstm.LSTMCell(I, H, seed=0)
 
 
-def leaky_forward(f, n_x, n_h, c_prev, p):
+def leaky_forward(f, n_x, n_h, e, c_prev, p):
     f, n = sigmoid(f + p * c_prev), tanh(n_x + n_h)
-    c = f * c_prev + n
+    c = f * c_prev + n + e
     return (f, n), (1 * c, c)
 
 
 def leaky_backward(f, n, c_prev, dh, dc, p):
     dc = dc + dh
     df, dn = dc * c_prev * f * (1 - f), dc * (1 - n * n)
-    return (df, dn, dn), (dc * f + p * df,)
+    return (df, dn, dn, 1 * dc), (dc * f + p * df,)
 
 
 DECLARATION = {
     "name": "leaky",
-    "sums": ("f", "n"),
+    "sums": ("f", "n", "e"),
     "states": ("h", "c"),
     "forward": leaky_forward,
     "backward": leaky_backward,
     "apart": ("n",),
+    "inputs_only": ("e",),
+    "hidden_only": ("f",),
     "peepholes": {"p": ("f", "c_prev")},
     "forget": "f",
     "check": True,

@@ -89,6 +89,28 @@ def echo_backward(dh, dc, w):
     return (dz,), (leak(w, dz),)
 
 
+def mixed_forward(a, b, c, e, h_prev, u):
+    """A sum of both parts, two of x alone and one of h alone; and weights of each unit for its own h."""
+    return (), (tanh(a + u * h_prev) + sigmoid(b) * e + tanh(c),)
+
+
+def hoisted_forward(a, b, c, e):
+    """All read x, which is multiplied for many steps at once, but not all read h."""
+    return (), (tanh(a + b) * sigmoid(c) + e,)
+
+
+def alone_forward(a, b, c_prev, u):
+    """Nothing reads h: what is simplest of an SRU."""
+    f = sigmoid(a + u * c_prev)
+    c = f * c_prev + (1 - f) * b
+    return (), (tanh(c), c)
+
+
+def opened_forward(f, n):
+    """A gate that h alone opens, as in Heck & Salem's second minimal gated unit (2017)."""
+    return (), (sigmoid(f) * tanh(n),)
+
+
 HC = ("h", "c")
 LSTM = Cell("my_lstm", sums=("i", "f", "g", "o"), states=HC, forward=lstm_forward, backward=lstm_backward, forget="f")
 GRU = Cell("my_gru", sums=("r", "z", "n"), forward=gru_forward, backward=gru_backward, apart=("n",))
@@ -102,13 +124,28 @@ ECHO = Cell(
     "echo", sums=("z",), states=HC, forward=echo_forward, backward=echo_backward, peepholes={"w": ("z", "c_prev")}
 )
 
+MIXED = Cell(
+    "mixed", sums=("a", "b", "c", "e"), forward=mixed_forward, inputs_only=("e", "b"), hidden_only=("c",),
+    peepholes={"u": ("a", "h_prev")},
+)  # fmt: skip
+HOISTED = Cell("hoisted", sums=("a", "b", "c", "e"), forward=hoisted_forward, inputs_only=("b",), forget="c")
+ALONE = Cell(
+    "alone", sums=("a", "b"), states=HC, forward=alone_forward, inputs_only=("a", "b"), forget="b",
+    peepholes={"u": ("a", "c_prev")},
+)  # fmt: skip
+OPENED = Cell("opened", sums=("f", "n"), forward=opened_forward, hidden_only=("f",), forget="f")
+
 
 def step(cell: Cell, u: int, a_x: np.ndarray, a_h: np.ndarray, states: list[np.ndarray], peephole: Any) -> list[float]:
-    """The new states of unit u, from what x and h contribute to the sums, each (S, H), and the states before, (H,)."""
+    """The new states of unit u, from what x and h contribute to sums, each (sums, H), and the states before, (H,)."""
     given = {f"{name}_prev": state[u] for name, state in zip(cell.states, states, strict=True)}
     given |= {name: peephole[k, u] for k, name in enumerate(cell.peepholes)}
-    for k, name in enumerate(cell.sums):
-        given |= {f"{name}_x": a_x[k, u], f"{name}_h": a_h[k, u], name: a_x[k, u] + a_h[k, u]}
+    for name in cell.sums:
+        x, h = (
+            a[part.index(name), u] if name in part else 0.0
+            for a, part in ((a_x, cell.sums_of_x), (a_h, cell.sums_of_h))
+        )
+        given |= {f"{name}_x": x, f"{name}_h": h, name: x + h}
     _, new = cell.forward(*(given[name] for name in cell.forward_arguments))
     return [float(value) for value in new]
 
@@ -116,18 +153,21 @@ def step(cell: Cell, u: int, a_x: np.ndarray, a_h: np.ndarray, states: list[np.n
 def run_plain(layer: Any, x: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
     """y (T, B, D H) and the last states (L D, B, H) of a split layer with biases, from states of zeros."""
     cell, p, H, D = layer.cell, layer.params, layer.hidden_size, layer.directions
-    (T, B, _), S = x.shape, len(cell.sums)
+    T, B, _ = x.shape
     last = [np.zeros((layer.num_layers * D, B, H)) for _ in cell.states]
     for number in range(layer.num_layers):
         y = np.zeros((T, B, D * H))
         for d in range(D):
             suffix = f"_l{number}" + "_reverse" * d
-            w_x, w_h, peephole = p["weight_ih" + suffix], p["weight_hh" + suffix], p.get("weight_peephole" + suffix)
+            w_x, peephole = p["weight_ih" + suffix], p.get("weight_peephole" + suffix)
+            w_h, b_h = p.get("weight_hh" + suffix, np.zeros((0, layer.head))), p.get("bias_hh" + suffix, 0)
+            heads = np.arange(H)[:, None] // layer.head == np.arange(H) // layer.head  # which units read which
+            w_h = np.tile(w_h, layer.heads) * np.tile(heads, (len(cell.sums_of_h), 1))
             for b in range(B):
                 states = [np.zeros(H) for _ in cell.states]
                 for t in range(lengths[b])[:: 1 - 2 * d]:
-                    a_x = (w_x @ x[t, b] + p["bias_ih" + suffix]).reshape(S, H)
-                    a_h = (w_h @ states[0] + p["bias_hh" + suffix]).reshape(S, H)
+                    a_x = (w_x @ x[t, b] + p["bias_ih" + suffix]).reshape(-1, H)
+                    a_h = (w_h @ states[0] + b_h).reshape(-1, H)
                     states = list(np.transpose([step(cell, u, a_x, a_h, states, peephole) for u in range(H)]))
                     y[t, b, d * H : (d + 1) * H] = states[0]
                 for member, state in zip(last, states, strict=True):

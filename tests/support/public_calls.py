@@ -72,7 +72,7 @@ from support.ingredients import (
 CALLS: dict[str, Callable[[], Call]] = {
     "LSTM.__init__": lambda: call(nblstm.LSTM, **RECURRENT, peephole=True, forget_bias=0.5),
     "Cell.__init__": lambda: call(nblstm.Cell, **DECLARATION),
-    "Recurrent.__init__": lambda: call(nblstm.Recurrent, **RECURRENT, cell="peephole", forget_bias=0.5),
+    "Recurrent.__init__": lambda: call(nblstm.Recurrent, **RECURRENT, cell="peephole", forget_bias=0.5, heads=1),
     "GRU.__init__": lambda: call(nblstm.GRU, **without_formulation(RECURRENT)),
     "RNN.__init__": lambda: call(nblstm.RNN, **RECURRENT, nonlinearity="relu"),
     "LSTMCell.__init__": lambda: call(nblstm.LSTMCell, **CELL, peephole=True, forget_bias=0.5),

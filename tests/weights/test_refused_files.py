@@ -138,6 +138,7 @@ KNOWN = {  # where such a thing stands all the same, and why it is none
     "kernels/units.py: compile": "the same",
     "cells/derivative.py: exec": "the backward that is derived from a cell's forward, whose names are identifiers",
     "cells/derivative.py: compile": "the same, with a name of its own for tracebacks",
+    "cells/__init__.py: importlib": "the package's own files of cells",
     "bench/peers.py: importlib": "the libraries of a table in the source, and their versions",
     "environment.py: importlib": "importlib.metadata: version numbers",
     "course/lesson.py: importlib": "importlib.metadata: version numbers",

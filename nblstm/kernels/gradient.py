@@ -106,7 +106,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
 
     The gates hold the gradients of the weighted sums. Each sum belongs to one thread and takes the steps in order, the
     last one first. They start from zero with a plan for the last steps and are added to `flat` with one for the first,
-    so a long sum may come in pieces.
+    so a long sum may come in pieces. Where threads run at once, they take one plan at a time: its sums lie elsewhere.
     """
     for k in range(count):
         p = plan_at(plans, k)

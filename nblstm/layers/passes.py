@@ -166,7 +166,9 @@ def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Bl
 
 def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: Block) -> None:
     """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over the plans' steps."""
-    weight_gradients(layer.dtype, tape.threads, plans)
+    # A thread that is through with its share of one plan must not take the place where another still sums.
+    for part in (plans,) if tape.threads == 1 else np.split(plans, len(plans)):
+        weight_gradients(layer.dtype, tape.threads, part)
     if layer.cell.peepholes:
         for plan in np.split(plans, len(plans)):
             _add_peephole_gradients(layer, tape, plan, grads)

@@ -18,7 +18,19 @@ class AnyTape:
 
     layer: Any
     version: float
-    awaits_backward: bool
+    forwards = 0
+    """Forward passes that have ended on this tape."""
+    _awaits_backward = False
+
+    @property
+    def awaits_backward(self) -> bool:
+        """Whether a forward has ended through which no backward has gone yet."""
+        return self._awaits_backward
+
+    @awaits_backward.setter
+    def awaits_backward(self, awaits: bool) -> None:
+        self._awaits_backward = awaits
+        self.forwards += awaits
 
     def __reduce__(self) -> NoReturn:
         """For the copy's backward would use up what it has in common with the original."""
@@ -37,10 +49,10 @@ class Record(AnyTape):
     def __init__(self, layer: Recorder) -> None:
         self.layer = layer
         self.version: float = -1
-        self.awaits_backward = False
         self.forms: list[tuple[tuple[int, ...], np.dtype]] = []
         self.several = False
         self.kept: Any = None
+        self.parts: list[tuple[AnyTape, int]] = []  # tapes of parts among what is kept, and their count of forwards
 
 
 def check_tape(layer: object, tape: AnyTape) -> None:
@@ -102,6 +114,8 @@ class Recorder:
         outputs = [_output(array) for array in (y if isinstance(y, tuple) else (y,))]
         tape.forms, tape.several = [(array.shape, array.dtype) for array in outputs], isinstance(y, tuple)
         tape.kept, tape.version, tape.awaits_backward = kept, self.version, True
+        among = kept if isinstance(kept, (tuple, list)) else [kept]
+        tape.parts = [(part, part.forwards) for part in among if isinstance(part, AnyTape)]
         found: Any = tuple(outputs) if tape.several else outputs[0]
         return found, tape
 
@@ -127,9 +141,10 @@ class Recorder:
         name = as_text("name", name)
         check_awaits(self, tape)
         check_kind("tape", tape, Record)
-        for part in tape.kept if isinstance(tape.kept, (tuple, list)) else [tape.kept]:
-            if isinstance(part, AnyTape):
-                check_awaits(part.layer, part)
+        for part, forwards in tape.parts:
+            check_awaits(part.layer, part)
+            if part.forwards != forwards:
+                raise RuntimeError("a part has run forward since on the tape that it had: run forward again")
         given: Sequence[Any] = [dy]
         if tape.several:
             if not isinstance(dy, (tuple, list)) or len(dy) != len(tape.forms):
@@ -146,7 +161,8 @@ class Recorder:
     def rewind(self, tape: Record | None, count: int) -> list[Any]:
         """The begin of a forward that goes through `count` parts: their tapes of an earlier pass, or None for each.
 
-        No backward goes through `tape` until the forward has ended by `record`: it would meet old passes and new ones.
+        If the forward ends by an error after a part has run, no backward goes through `tape`; if before, that of the
+        earlier pass still may.
 
         Parameters
         ----------
@@ -167,7 +183,6 @@ class Recorder:
         check_kind("tape", tape, Record)
         if not isinstance(tape.kept, (tuple, list)) or len(tape.kept) < count:
             raise ValueError(f"count must be the number of tapes that record keeps, a tuple of them first, got {count}")
-        tape.awaits_backward = False
         return list(tape.kept[:count])
 
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from nblstm.layers.engine import Engine
 
 
+ALONE = 5
+"""How many times the work that is worth threads in training one call does alone in inference: there a tape must be made
+first, which takes some hundred microseconds, and that is what two threads save of the time of a work of this size."""
+
+
 def infer(
     layer: Engine, x: np.ndarray, states: list[np.ndarray | None], lengths: np.ndarray | None, out: np.ndarray
 ) -> list[np.ndarray]:
@@ -31,7 +36,7 @@ def infer(
     Short work is one compiled call.
     """
     work = x.shape[0] * x.shape[1] * layer.num_parameters
-    if lengths is None and layer.directions == 1 and work < POLICY.serial_below:
+    if lengths is None and layer.directions == 1 and work < ALONE * POLICY.serial_below:
         return run_short(layer, x, states, out)
     tape = Tape(layer, keep=False)
     forward(layer, x, states, lengths, tape, out)

@@ -84,11 +84,11 @@ def test_gradients_that_may_be_written_take_the_kernel_of_those_that_may_not() -
 
 @pytest.mark.cold
 def test_afterwards_a_training_and_lessons_compile_nothing(tmp_path: Path) -> None:
-    """Lessons 1, 10 and 11: layers in both types, gradients, classes, and cells of the package's."""
+    """Lessons 1, 11 and 12: layers in both types, both directions, gradients, classes, and cells of the package's."""
     env = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
     said, _ = run_python("-m", "nblstm", "compile", env=env, cwd=tmp_path)
     assert str(tmp_path / "kernels") in said
-    programs = [(TRAINING,), *((CELLS, next(COURSE.glob(f"{number}_*.ipynb"))) for number in ("01", "10", "11"))]
+    programs = [(TRAINING,), *((CELLS, next(COURSE.glob(f"{number}_*.ipynb"))) for number in ("01", "11", "12"))]
     for program, *arguments in programs:
         found, _ = run_python("-c", SPY + program, *arguments, env=env, cwd=tmp_path)
         assert found.splitlines()[-1] == "compiled: []"

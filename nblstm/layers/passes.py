@@ -107,7 +107,7 @@ def _forward_in_segments(tape: Tape, plan: np.ndarray, c: np.ndarray) -> None:
     for n, (first, last) in enumerate(tape.segments):
         if tape.recomputes:
             c[:, n + 1] = c[:, 0]
-        fill(part, first=first, last=last, final=address(tape.found) if last == tape.T else 0)
+        fill(part, first=first, last=last, final=address(tape.last_at) if last == tape.T else 0)
         _run(sweeps.forward, tape, part)
 
 

@@ -22,7 +22,7 @@ def plan_forward(
     _place(tape.place_of_x, x)
     if out is not None:
         _place(_places(tape.plans[-tape.layer.directions :], "y", 3), out, tape.layer.hidden_size)
-    _give(tape.given, states)
+    _give(tape.given_at, states)
     return [x, *tape.between_layers]
 
 
@@ -35,7 +35,7 @@ def _plan_what_stays(tape: Tape) -> None:
         active=address(schedule.active), first=0, last=tape.T, block=tape.block, hoist=tape.hoist,
         h=[address(track.h) for track in tracks], slots=len(tracks[0].h), c=[address(track.c) for track in tracks],
         between=strides(tracks[0].c)[0], gates=[address(track.gates) for track in tracks], keep=tape.whole,
-        given=address(tape.given), final=address(tape.found), bounds=address(schedule.bounds(tape.threads)),
+        given=address(tape.given_at), final=address(tape.last_at), bounds=address(schedule.bounds(tape.threads)),
         integers=address(tape.integers), sums=address(tape.sums),
     )  # fmt: skip
     if not tape.h_is_output:
@@ -57,8 +57,8 @@ def plan_backward(
         plans = gradients.plans = tape.plans[last_layer_first]
         fill(
             plans, dh=address(gradients.dh), dc=address(gradients.dc), zeros=address(gradients.zeros),
-            dgiven=address(gradients.given), dinitial=address(gradients.found), dx_add=[0, 1][:D] * (len(plans) // D),
-            gradient_sums=address(gradients.sums),
+            dgiven=address(gradients.given_at), dinitial=address(gradients.initial_at),
+            dx_add=[0, 1][:D] * (len(plans) // D), gradient_sums=address(gradients.sums),
             gradient_integers=address(gradients.integers), scratch=address(gradients.scratch),
             scratch_each=gradients.scratch.size // tape.threads,
         )  # fmt: skip
@@ -76,7 +76,7 @@ def plan_backward(
     if gradients.flat is not grads:
         fill(gradients.plans, flat=address(grads))
         gradients.flat = grads
-    _give(gradients.given, dstates)
+    _give(gradients.given_at, dstates)
     return gradients.plans
 
 

@@ -35,7 +35,6 @@ class Track:
         P, dtype = layer.padded_units, layer.dtype
         self.h = aligned_empty((slots, B, P), dtype)
         self.c = aligned_empty((len(layer.cell.states) - 1, cells, B, P), dtype)
-        self.states = [self.h, *self.c]
         self.gates = gates
 
 
@@ -60,7 +59,7 @@ class Gradients:
         self.dh = aligned_zeros((B, P), dtype)
         self.dc = aligned_zeros((len(layer.cell.states) - 1, B, P), dtype)
         self.initial = [aligned_zeros((L * D, B, H), dtype) for _ in layer.cell.states]
-        self.given, self.found = np.zeros(len(self.initial), np.int64), addresses(self.initial)
+        self.given_at, self.initial_at = np.zeros(len(self.initial), np.int64), addresses(self.initial)
         features = max(inputs + H for _, inputs in layer.tracks)
         self.sums = aligned_empty(gradient.sums_size(features, G, layer.lanes), dtype)
         self.scratch = aligned_empty(threads * gradient.scratch_size(T * B, features, layer.lanes), dtype)
@@ -142,7 +141,7 @@ class Tape(AnyTape):
         self._outputs: dict[int, np.ndarray] = {}
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.last = [np.zeros((L * D, B, H), dtype) for _ in layer.cell.states]
-        self.given, self.found = np.zeros(len(self.last), np.int64), addresses(self.last)
+        self.given_at, self.last_at = np.zeros(len(self.last), np.int64), addresses(self.last)  # of states
         self.integers = np.empty(threads * integers_size(self.block, B), np.int64)
         self.sums = aligned_empty(threads * TILE_VECTORS * layer.lanes, dtype)
         self.schedule = plain_schedule(T, B)
@@ -271,9 +270,8 @@ class Tape(AnyTape):
     def _by_batch(self, buffer: np.ndarray) -> np.ndarray:
         """A copy with rows in the order of the batch, zeros past the end of each sequence."""
         found = buffer[..., : self.layer.hidden_size].copy()
-        slots = np.arange(len(buffer))[:, None] - (
-            len(buffer) - self.T
-        )  # states have one more slot than there are steps
+        ahead = len(buffer) - self.T  # of states there is one more than there are steps
+        slots = np.arange(len(buffer))[:, None] - ahead
         found[slots >= self.schedule.lengths] = 0
         found[:, self.schedule.order] = found.copy()
         return found

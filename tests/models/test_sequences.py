@@ -249,3 +249,16 @@ def test_the_state_dict_fits_a_pytorch_module_that_gives_the_same(
     }
     for name, parameter in peer.named_parameters():
         np.testing.assert_allclose(found[name], parameter.grad.numpy(), rtol=0, atol=1e-13, err_msg=name)
+
+
+def test_a_refused_forward_leaves_the_pass_before_it_and_a_parts_own_does_not(rng: np.random.Generator) -> None:
+    model = SequenceClassifier(3, 5, 1, 2, seed=0)
+    x = rng.standard_normal((4, 2, 3)).astype("float32")
+    z, tape = model.forward(x)
+    with pytest.raises(ValueError, match="input_size"):
+        model.forward(x[:, :, :2], tape=tape)
+    model.backward(np.ones_like(z), tape)
+    z, tape = model.forward(x, tape=tape)
+    model.recurrent.forward(x, tape=tape.kept[0])
+    with pytest.raises(RuntimeError, match="a part has run forward since"):
+        model.backward(np.ones_like(z), tape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nblstm.bench.report import COLUMNS, WORKS, Results
 from nblstm.bench.results import Measurement
 from nblstm.plot.colours import BLUE, GREY, VERMILION
@@ -41,6 +43,38 @@ def picture(measurements: Sequence[Measurement]) -> Figure:
     handles = [Patch(color=COLORS[what], label=f"{what}, beside {r}") for what, r in zip(WORKS, rivals, strict=True)]
     handles.append(Patch(facecolor="white", edgecolor=GREY, label="possible, and the share reached"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def scatter(measurements: Sequence[Measurement]) -> Figure:
+    """A panel for training and one for inference: over the work of a pass, how many times as fast as the others."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    results = Results(measurements)
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    panels = dict(zip(WORKS, figure.subplots(1, 2, sharey=True), strict=True))
+    rivals = dict(zip(WORKS, ("PyTorch", "the faster of PyTorch and ONNX Runtime"), strict=True))
+    for ax, (what, rival) in zip(panels.values(), rivals.items(), strict=True):
+        ax.set(xscale="log", yscale="log", xlabel="GFLOP in a pass")
+        ax.set_title(f"{what.capitalize()}: times as fast as {rival}", loc="left", fontsize=10)
+        ax.axhline(1, color="black", linewidth=1)
+        ax.yaxis.set_major_locator(LogLocator(2))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.grid(which="both", alpha=0.2)
+    for group, marker in zip(results.groups, "osD^vPX*", strict=False):
+        what, dtype, threads = group
+        found = [
+            (m.gflops * m.value, lead)
+            for row in results.rows(*group)
+            if (m := results.find(row, dtype, threads, what)) and m.gflops
+            and (lead := results.lead(row, dtype, threads, what))
+        ]  # fmt: skip
+        label = f"{dtype}, {'1 thread' if threads == 1 else f'{threads} threads'}"
+        work, leads = np.reshape(found, (-1, 2)).T
+        panels[what].scatter(work, leads, 14, COLORS[what], marker=marker, alpha=0.7, label=label)
+        panels[what].legend(frameon=False, fontsize=8)
     return figure
 
 

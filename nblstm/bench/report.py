@@ -82,10 +82,13 @@ def _summary(results: Results) -> str:
         large = [row for row in rows if (shape := Shape.parse(row)).B >= 32 and shape.H >= 128]
         shares = {row: m.share for row in large if (m := results.find(row, dtype, threads, what))}
         gains = {row: results.gain(row, dtype, threads, what) for row in rows if Shape.parse(row).B >= 8}
-        mean = _mean(leads.values())
+        found = [lead for lead in leads.values() if lead is not None]
+        spread = [_number(_mean(found)), _number(statistics.median(found) if found else None)]
+        spread.append(f"{sum(lead < 1 for lead in found)} of {len(found)}" if found else "-")
         least = [_least(leads, "{:.2f}"), _least(shares, "{:.0%}"), _least(gains, "{:.2f}")]
-        lines.append([f"{what}, {dtype}, {_threads(threads)}", _number(mean), *least])
-    head = ["", "geometric mean", "least", "least share where B >= 32, H >= 128", "least gain by threads where B >= 8"]
+        lines.append([f"{what}, {dtype}, {_threads(threads)}", *spread, *least])
+    head = ["", "geometric mean", "median", "below 1", "least", "least share where B >= 32, H >= 128"]
+    head.append("least gain by threads where B >= 8")
     text = "Times as fast as PyTorch, for inference as the faster of PyTorch and ONNX Runtime; in brackets the row."
     return f"{text}\n\n{_table(head, lines)}"
 

@@ -11,19 +11,23 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nblstm import environment
 from nblstm.bench import layers, limits, models, processes
 from nblstm.bench.peers import PEERS, load_before_threads
-from nblstm.bench.picture import picture
+from nblstm.bench.picture import picture, scatter
 from nblstm.bench.processes import ALL
 from nblstm.bench.report import WORKS, amount, report
 from nblstm.bench.results import OURS, Measurement, to_csv
-from nblstm.bench.table import TABLE, Shape, cases
+from nblstm.bench.table import TABLE, Shape, cases, draw
 from nblstm.bench.timing import Timing
 from nblstm.weights import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Job = Callable[[], list[Measurement]]
 
@@ -47,17 +51,17 @@ APART = {
 NAMES = (*IN_PROCESS, *APART)
 
 
-def choose(rows: Sequence[str]) -> tuple[list[Shape], list[str]]:
-    """The shapes and the names of measurements that `rows` ask for; everything if they are none.
+def choose(rows: Sequence[str], random: int = 0) -> tuple[list[Shape], list[str]]:
+    """The shapes and the names of measurements that `rows` ask for, and `random` shapes; everything if there are none.
 
     Examples
     --------
     >>> choose(["4", "sampling"])
     ([Shape(T=12, B=3, I=30, H=20, layers=1, directions=1)], ['sampling'])
     """
-    if not rows:
+    if not rows and not random:
         return list(TABLE), list(NAMES)
-    shapes, names = [], []
+    shapes, names = draw(random), []
     for row in rows:
         if row in NAMES:
             names.append(row)
@@ -71,9 +75,11 @@ def choose(rows: Sequence[str]) -> tuple[list[Shape], list[str]]:
     return shapes, names
 
 
-def jobs(rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing) -> list[Job]:
+def jobs(
+    rows: Sequence[str], dtype: str | None, threads: Sequence[int], timing: Timing, random: int = 0
+) -> list[Job]:  # fmt: skip
     """All that is to be measured."""
-    shapes, names = choose(rows)
+    shapes, names = choose(rows, random)
     found: list[Job] = [functools.partial(layers.measure, case, timing) for case in cases(shapes, dtype, threads)]
     for name in names:
         if name in IN_PROCESS:
@@ -90,6 +96,7 @@ def run(
     timing: Timing,
     out: Path | None,
     partly: bool = True,
+    random: int = 0,
 ) -> bool:
     """Measure, print each result, and write the files to the folder `out`; returns whether it got to the end.
 
@@ -101,7 +108,7 @@ def run(
     counts = list(dict.fromkeys(threads or (ALL, 1)))
     if max(counts) > ALL:
         raise ValueError(f"threads must be at most {ALL}, as many as Numba was started with, got {max(counts)}")
-    todo = jobs(rows, dtype, counts, timing)
+    todo = jobs(rows, dtype, counts, timing, random)
     load_before_threads()
     for peer in PEERS:
         if not peer.installed():
@@ -122,7 +129,8 @@ def run(
     finally:
         if out and measurements and (partly or done == len(todo)):
             about = settings(measurements, timing, f"{done} of {len(todo)} measurements")
-            print(f"{', '.join(write(measurements, about, out))} written to {out}")
+            drawing, name = (scatter, "-random") if random else (picture, "")
+            print(f"{', '.join(write(measurements, about, out, drawing, name))} written to {out}")
     return done == len(todo)
 
 
@@ -164,14 +172,20 @@ def settings(measurements: Sequence[Measurement], timing: Timing, extent: str) -
     }
 
 
-def write(measurements: Sequence[Measurement], about: dict[str, str], out: Path) -> list[str]:
-    """The files' names, the processor's with .md, .csv and, if there is a layer among the results, .png."""
+def write(
+    measurements: Sequence[Measurement],
+    about: dict[str, str],
+    out: Path,
+    drawing: Callable[[Sequence[Measurement]], Figure] = picture,
+    ending: str = "",
+) -> list[str]:
+    """The files' names: the processor's, `ending`, and .md, .csv and, if there is a layer among the results, .png."""
     out.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^a-z0-9]+", "-", environment.processor().lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", environment.processor().lower()).strip("-") + ending
     contents = {f"{name}.md": report(measurements, about).encode(), f"{name}.csv": to_csv(measurements).encode()}
     if any(m.what in WORKS for m in measurements):
         png = io.BytesIO()
-        picture(measurements).savefig(png, format="png", dpi=120)
+        drawing(measurements).savefig(png, format="png", dpi=120)
         contents[f"{name}.png"] = png.getvalue()
     for file_name, content in contents.items():
         with atomic_write(out / file_name) as file:

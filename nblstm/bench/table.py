@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Shape(NamedTuple):
     """Steps, batch, input width, hidden width, layers, directions.
@@ -79,6 +81,12 @@ TABLE = (
     Shape(128, 50, 128, 512, 2, 1),
     Shape(1000, 1, 1, 64, 1, 1),
     Shape(20, 256, 40, 100, 1, 2),
+    Shape(35, 20, 650, 650, 2, 1),
+    Shape(30, 64, 300, 300, 1, 1),
+    Shape(64, 16, 96, 192, 1, 1),
+    Shape(20, 1, 4, 16, 1, 1),
+    Shape(30, 8, 12, 24, 2, 1),
+    Shape(15, 5, 10, 10, 1, 2),
 )
 DTYPES = {"float32": TABLE, "float64": TABLE[:6]}
 """Rows of the table that are measured in each dtype."""
@@ -93,3 +101,30 @@ def cases(shapes: Sequence[Shape], dtype: str | None, threads: Sequence[int]) ->
         return shape in DTYPES[name] if shape in TABLE else name == "float32"
 
     return [Case(shape, name, n) for name in DTYPES for n in threads for shape in shapes if wanted(shape, name)]
+
+
+RANGES = ((5, 300), (1, 300), (1, 700), (8, 1000))
+"""Of T, B, I and H of shapes drawn at random."""
+
+MOST = 10**12
+"""Multiplications and additions of a training pass that a shape drawn at random may have: some ten seconds."""
+
+
+def draw(count: int) -> list[Shape]:
+    """Shapes with T, B, I and H between the bounds of `RANGES`, evenly on a scale of logarithms; always the same ones.
+
+    One or two layers, one or two directions. What would take longer than `MOST` is drawn again.
+
+    Examples
+    --------
+    >>> draw(2)
+    [Shape(T=68, B=5, I=1, H=9, layers=1, directions=2), Shape(T=210, B=32, I=119, H=110, layers=2, directions=2)]
+    """
+    rng = np.random.default_rng(0)
+    shapes: list[Shape] = []
+    while len(shapes) < count:
+        T, B, I, H = (round(float(np.exp(rng.uniform(np.log(low), np.log(high))))) for low, high in RANGES)
+        shape = Shape(T, B, I, H, int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        if shape.training_flops <= MOST:
+            shapes.append(shape)
+    return shapes

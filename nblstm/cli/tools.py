@@ -39,6 +39,7 @@ def course(context: click.Context, /, folder: Path, no_browser: bool, port: int 
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of every row.  [default: the table's]")
 @click.option("--rounds", type=POSITIVE, default=7, help="Turns that each side gets.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.2, help="Length of a turn.")
+@click.option("--random", type=click.IntRange(min=0), default=0, help="So many shapes drawn at random, too; the same.")
 @click.option(
     "--out",
     type=Path,
@@ -47,24 +48,24 @@ def course(context: click.Context, /, folder: Path, no_browser: bool, port: int 
 @click.pass_context
 def bench(
     context: click.Context, /, rows: tuple[str, ...], threads: tuple[int, ...], dtype: str | None, rounds: int,
-    seconds: float, out: Path | None,
+    seconds: float, random: int, out: Path | None,
 ) -> None:  # fmt: skip
     """Time LSTMs beside PyTorch, ONNX Runtime and JAX, and against what this machine can do.
 
-    ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
+    ROWS choose from the table: its rows by number, 1 to 18; shapes of your own as T,B,I,H,layers,directions; and by
     name what is measured beyond layers: step, sampling, streaming, denormals, gru, start, memory, processes, allocator.
-    Without ROWS everything is measured, for about twenty minutes, and tables, CSV and a picture are written under the
+    Without ROWS everything is measured, for about half an hour, and tables, CSV and a picture are written under the
     processor's name.
     """
     from nblstm.bench.run import run
     from nblstm.bench.timing import Timing
 
     partly = out is not None
-    if not rows and not out:
+    if not rows and not random and not out:
         out = Path("benchmarks/results")
         if not out.parent.is_dir():
             raise Refused("there is no folder benchmarks here: name the one for the results with --out")
-    if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly):
+    if not run(rows, dtype, threads, Timing(rounds, seconds), out, partly, random):
         context.exit(130)
 
 

@@ -19,7 +19,7 @@ from nblstm.bench.peers import PEERS, Peer
 from nblstm.bench.report import Results, amount, report
 from nblstm.bench.results import OURS, Measurement, to_csv
 from nblstm.bench.sides import Ours, Problem, check_same
-from nblstm.bench.table import DTYPES, TABLE, Case, Shape, cases
+from nblstm.bench.table import DTYPES, MOST, RANGES, TABLE, Case, Shape, cases, draw
 from nblstm.bench.timing import Timing, medians
 from nblstm.cli import main
 from nblstm.kernels.simd import BYTES
@@ -46,15 +46,16 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------------------------------------------------- the table
 
 
-def test_the_table_has_the_twelve_rows_and_their_dtypes() -> None:
+def test_the_table_has_its_rows_and_their_dtypes() -> None:
     rows = (
         "28,100,28,128,2,1 28,128,28,28,1,1 70,1,200,1000,1,1 12,3,30,20,1,1 100,32,64,128,1,1 100,64,128,256,2,1 "
-        "50,64,512,512,2,1 100,32,128,128,1,2 200,1,64,128,1,1 128,50,128,512,2,1 1000,1,1,64,1,1 20,256,40,100,1,2"
+        "50,64,512,512,2,1 100,32,128,128,1,2 200,1,64,128,1,1 128,50,128,512,2,1 1000,1,1,64,1,1 20,256,40,100,1,2 "
+        "35,20,650,650,2,1 30,64,300,300,1,1 64,16,96,192,1,1 20,1,4,16,1,1 30,8,12,24,2,1 15,5,10,10,1,2"
     )
     assert tuple(Shape.parse(row) for row in rows.split()) == TABLE
-    assert {name: len(shapes) for name, shapes in DTYPES.items()} == {"float32": 12, "float64": 6}
+    assert {name: len(shapes) for name, shapes in DTYPES.items()} == {"float32": 18, "float64": 6}
     assert DTYPES["float64"] == TABLE[:6]
-    assert len(cases(TABLE, None, (2, 1))) == 2 * (12 + 6)
+    assert len(cases(TABLE, None, (2, 1))) == 2 * (18 + 6)
     assert cases([ODD], None, [1]) == [Case(ODD, "float32", 1)]
     assert cases([ODD, TABLE[11]], "float64", [1]) == [Case(ODD, "float64", 1), Case(TABLE[11], "float64", 1)]
 
@@ -70,6 +71,20 @@ def test_flops_are_those_of_the_products_counted_one_by_one(shape: Shape) -> Non
                 backward += 2 + 2  # d_operand += weight * d_gate, d_weight += operand * d_gate
     assert shape.forward_flops == forward
     assert shape.training_flops == forward + backward
+
+
+def test_shapes_drawn_at_random_are_the_same_ones_within_their_ranges_and_not_too_large() -> None:
+    shapes = draw(200)
+    assert draw(50) == shapes[:50]
+    sizes = np.array(shapes)
+    low, high = np.array([*RANGES, (1, 2), (1, 2)]).T
+    assert (sizes >= low).all()
+    assert (sizes <= high).all()
+    assert (sizes.min(axis=0) < 2 * low).all(), "all of a range is used"
+    assert (2 * sizes.max(axis=0) > high).all()
+    assert max(shape.training_flops for shape in shapes) <= MOST
+    assert run.choose([], 2) == (shapes[:2], [])
+    assert run.choose(["sampling", "1,2,3,4,1,1"], 1) == ([shapes[0], Shape(1, 2, 3, 4, 1, 1)], ["sampling"])
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5,x", "1,2,3,4,5,6,7", "0,1,1,1,1,1", "1,1,1,1,1,3"])
@@ -250,9 +265,10 @@ def test_the_report_says_means_the_least_and_what_is_missing() -> None:
     lines = report(SAMPLE, {"threads": "two"}).splitlines()
     for line in (
         "| threads | two |",
-        "| training, float32, 2 threads | 2.00 | 1.00 (100, 64, 128, 256, 2, 1) | 80% (28, 100, 28, 128, 2, 1) | "
-        "2.00 (28, 100, 28, 128, 2, 1) |",
-        "| inference, float32, 2 threads | 1.50 | 1.50 (28, 100, 28, 128, 2, 1) | 80% (28, 100, 28, 128, 2, 1) | - |",
+        "| training, float32, 2 threads | 2.00 | 2.50 | 0 of 2 | 1.00 (100, 64, 128, 256, 2, 1) | "
+        "80% (28, 100, 28, 128, 2, 1) | 2.00 (28, 100, 28, 128, 2, 1) |",
+        "| inference, float32, 2 threads | 1.50 | 1.50 | 0 of 1 | 1.50 (28, 100, 28, 128, 2, 1) | "
+        "80% (28, 100, 28, 128, 2, 1) | - |",
         "| 28, 100, 28, 128, 2, 1 | 500 ms | 600 | 80% of peak | 4.00 | 6.00 |",
         "| 28, 100, 28, 128, 2, 1 | 500 ms | 200 | 80% of peak | 2.00 | 1.50 | - |",
         "| geometric mean |  |  |  | 2.00 | 6.00 |",
@@ -318,6 +334,18 @@ def test_without_a_folder_chosen_rows_write_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_shapes_at_random_have_files_of_their_own(
+    tmp_path: Path, alone: None, some_processor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "draw", lambda count: [ODD, Shape(3, 2, 4, 5, 1, 1)][:count])
+    result = bench("--random", "2", "--threads", "1", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        f"{NAME}-random{end}" for end in (".csv", ".md", ".png")
+    ]
+    assert "| extent | 2 of 2 measurements |" in (tmp_path / f"{NAME}-random.md").read_text(encoding="utf-8")
+
+
 def test_ctrl_c_writes_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: None, some_processor: None
 ) -> None:
@@ -341,7 +369,7 @@ def test_results_that_differ_end_the_command_with_code_1(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["13"], "a row must be 1..12, six numbers T,B,I,H,layers,directions, or one of step, sampling"),
+        (["19"], "a row must be 1..18, six numbers T,B,I,H,layers,directions, or one of step, sampling"),
         (["nonsense"], "got 'nonsense'"),
         (["1,2,3"], "a shape must be six integers"),
         (["4", "--threads", "100000"], "threads must be at most"),

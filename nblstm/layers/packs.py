@@ -17,6 +17,7 @@ from nblstm.layers.memory import address, aligned_zeros, padded
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Engine
+    from nblstm.layers.tape import Tape
 
 
 class PackedTrack:
@@ -50,13 +51,15 @@ class PackedTrack:
 class Packs:
     """`PackedTrack`s of a whole layer, and the version of the parameters that each half was packed from.
 
-    `plans` has what a pass over the layer needs to know of each that is the same for every pass, see `kernels.plan`.
+    `plans` has what a pass over the layer needs to know of each that is the same for every pass, see `kernels.plan`;
+    `idle_tapes` are tapes with these weights for the next inference of short work.
     """
 
     def __init__(self, layer: Engine) -> None:
         self._layer = layer
         self.plans = np.zeros(len(layer.tracks), PLAN)
         self.tracks = [PackedTrack(layer, number, self.plans[number : number + 1]) for number in range(len(self.plans))]
+        self.idle_tapes: list[Tape] = []
         self.forward_version: float = -1
         self.backward_version: float = -1
         self._code: Any = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.kernels import sweeps
-from nblstm.kernels.driver import PlanKernel, run_as_team
+from nblstm.kernels.driver import PlanKernel, run_as_team, threads_for
 from nblstm.kernels.dropout import dropout
 from nblstm.kernels.gradient import weight_gradients
 from nblstm.kernels.plan import fill
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 ALONE = 5
-"""How many times the work that is worth threads in training one call does alone in inference: there a tape must be made
-first, which takes some hundred microseconds, and that is what two threads save of the time of a work of this size."""
+"""How many times the work that is worth threads in training is short work in inference: to make a tape takes some
+hundred microseconds, and that is what two threads save of the time of a work of this size."""
 
 
 def infer(
@@ -33,14 +33,24 @@ def infer(
 ) -> list[np.ndarray]:
     """All layers over x (T, B, I), keeping nothing: y to `out`, and the last states; see `forward`.
 
-    Short work is one compiled call.
+    Short work is one compiled call or, where that cannot do it, has a tape that waits with the packed weights.
     """
     work = x.shape[0] * x.shape[1] * layer.num_parameters
-    if lengths is None and layer.directions == 1 and work < ALONE * POLICY.serial_below:
+    if work >= ALONE * POLICY.serial_below:
+        tape = Tape(layer, keep=False)
+        forward(layer, x, states, lengths, tape, out)
+        return tape.last
+    if lengths is None and layer.directions == 1:
         return run_short(layer, x, states, out)
-    tape = Tape(layer, keep=False)
+    try:  # to take a tape is one operation: no other thread has it, too
+        tape = layer.inference_packs(threads_for(work)).idle_tapes.pop()
+    except IndexError:
+        tape = Tape(layer, keep=False)
     forward(layer, x, states, lengths, tape, out)
-    return tape.last
+    tape.inputs = []
+    last = [member.copy() for member in tape.last]
+    tape.packs.idle_tapes.append(tape)
+    return last
 
 
 def _run(kernel: PlanKernel, tape: Tape, plans: np.ndarray) -> None:

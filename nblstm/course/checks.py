@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,34 +15,39 @@ class WrongAnswer(AssertionError):
     """An attempted exercise is not right; the message says where, and gives a hint."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the message alone, or after the error that the learner's own code stopped with."""
-        own = traceback.format_exception(self.__cause__) if self.__cause__ else []
-        return "".join([*own, "\n" if own else "", f"Wrong answer. {self}"]).splitlines()
+        """What a notebook shows: the message alone."""
+        return f"Wrong answer. {self}".splitlines()
 
 
 class _Nothing(NotImplementedError):
     """A value is still None."""
 
 
+_wrong_tries: Counter[str] = Counter()
+"""By the number of the exercise, since it was last right."""
+
+
 @contextmanager
-def exercise(name: str, hint: str) -> Iterator[None]:
+def exercise(name: str, hint: str | Sequence[str]) -> Iterator[None]:
     """Check an exercise: the lines under ``with`` call the learner's code and compare with `close`.
 
     Says "not attempted yet" and lets the notebook run on if the stub is still there, that is, if a function raises
     NotImplementedError or a value is None; which value, in case a function was written that forgets its ``return``.
-    Says "right" if nothing is wrong.
+    Says "right", in a notebook with a green mark, if nothing is wrong. An error of the learner's own code passes, so
+    that the notebook shows where it happened; the hint stands above it.
 
     Parameters
     ----------
     name : str
         Number of the exercise, for instance "3.2".
-    hint : str
-        What a wrong attempt is told to think of.
+    hint : str or sequence of str
+        What a wrong attempt is told to think of: one hint, or several, which come one after the other with each wrong
+        attempt, the last of them again and again. First where to look, then the idea, then nearly the code.
 
     Raises
     ------
     WrongAnswer
-        An attempt that is not right, or that stopped with an error of its own.
+        An attempt that is not right.
 
     Examples
     --------
@@ -64,13 +70,22 @@ def exercise(name: str, hint: str) -> Iterator[None]:
     except NotImplementedError:
         print(f"Exercise {name}: not attempted yet.")
     except WrongAnswer as error:
-        raise WrongAnswer(f"Exercise {name}: {error}\nHint: {hint}") from None
-    except Exception as error:
-        raise WrongAnswer(
-            f"Exercise {name}: your code stopped with {type(error).__name__}: {error}\nHint: {hint}"
-        ) from error
+        raise WrongAnswer(f"Exercise {name}: {error}\n{_next_hint(name, hint)}") from None
+    except Exception:
+        print(f"Exercise {name}: your code stopped with the error below.\n{_next_hint(name, hint)}")
+        raise
     else:
-        print(f"Exercise {name}: right.")
+        _wrong_tries.pop(name, None)
+        mark = "\x1b[32m\N{HEAVY CHECK MARK}\x1b[0m " if "ipykernel" in sys.modules else ""
+        print(f"{mark}Exercise {name}: right.")
+
+
+def _next_hint(name: str, hint: str | Sequence[str]) -> str:
+    """The line with the hint that is due."""
+    hints = [hint] if isinstance(hint, str) else list(hint)
+    _wrong_tries[name] += 1
+    number = min(_wrong_tries[name], len(hints))
+    return f"Hint{f' {number} of {len(hints)}' if len(hints) > 1 else ''}: {hints[number - 1]}"
 
 
 def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the answer") -> None:
@@ -92,7 +107,8 @@ def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the
     NotImplementedError
         `answer` is None; `exercise` takes it as "not attempted".
     WrongAnswer
-        Not numbers, another shape, or too far away; the message says by how much, where, and the tolerance.
+        Not numbers, another shape, or too far away. Of several numbers the message says which is worst and what is
+        right there; of a single one, which would be the whole answer, only in what direction it is off.
 
     Examples
     --------
@@ -116,16 +132,24 @@ def close(answer: Any, expected: Any, tolerance: float = 1e-12, what: str = "the
     with np.errstate(invalid="ignore"):  # inf - inf, where both are right
         difference = np.where(same, 0, np.nan_to_num(np.abs(got - right), nan=np.inf))
     worst = np.unravel_index(difference.argmax(), difference.shape)
+    if difference[worst] > tolerance and right.size == 1:
+        way = "too small" if got[worst] < right[worst] else "too large" if got[worst] > right[worst] else "no answer"
+        raise WrongAnswer(f"{what} is wrong: {got[worst]:.9g} is {way}; tolerance {tolerance:g}")
     if difference[worst] > tolerance:
-        place = f", at index {tuple(int(k) for k in worst)}" if worst else ""
         raise WrongAnswer(
-            f"{what} is wrong: {got[worst]:.9g} where {right[worst]:.9g} is right{place}; "
-            f"off by {difference[worst]:.2g}, tolerance {tolerance:g}"
+            f"{what} is wrong: {got[worst]:.9g} where {right[worst]:.9g} is right, at index "
+            f"{tuple(map(int, worst))}; off by {difference[worst]:.2g}, tolerance {tolerance:g}"
         )
+
+
+_reminded: list[str] = []
+"""What was revealed without a prediction: the reminder comes with the first."""
 
 
 def reveal(what: str, prediction: Any, truth: Any) -> None:
     """Print what came beside what was predicted; a prediction is never wrong enough to stop a notebook.
+
+    The first time that there is none, it says what predictions are good for.
 
     Parameters
     ----------
@@ -144,9 +168,8 @@ def reveal(what: str, prediction: Any, truth: Any) -> None:
     >>> reveal("accuracy", None, 0.625)
     accuracy: 0.625 (no prediction: write one next time, it is how surprises are noticed)
     """
-    said = (
-        "no prediction: write one next time, it is how surprises are noticed"
-        if prediction is None
-        else f"you predicted {prediction}"
-    )
+    said = f"you predicted {prediction}" if prediction is not None else "no prediction"
+    if prediction is None:
+        said += "" if _reminded else ": write one next time, it is how surprises are noticed"
+        _reminded.append(what)
     print(f"{what}: {truth} ({said})")

@@ -80,6 +80,21 @@ def to_onnx(
     OSError
         `path` cannot be written.
 
+    Examples
+    --------
+    >>> from nblstm import SequenceClassifier, weights
+    >>> model = SequenceClassifier(3, 16, 1, num_classes=2, classes=["walks", "runs"], seed=0)
+    >>> weights.to_onnx(model, "model.onnx", lengths=True)  # doctest: +SKIP
+
+    And to run it, without nblstm:
+
+    >>> import onnxruntime  # doctest: +SKIP
+    >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> x, lengths = np.zeros((12, 5, 3), "float32"), np.array([12, 3, 7, 1, 9], "int32")
+    >>> (z,) = session.run(["z"], {"x": x, "lengths": lengths})  # doctest: +SKIP
+    >>> z.shape  # doctest: +SKIP
+    (5, 2)
+
     Notes
     -----
     ONNX Runtime runs float32 models only: its LSTM and GRU have no float64.

@@ -18,6 +18,11 @@ def test_every_public_name_is_in_the_help() -> None:
     listed = page.split("PACKAGE CONTENTS")[0]
     names = [name for name in nblstm.__all__ if name != "weights"]
     assert [name for name in names if not re.search(rf"\b{name}\b", listed)] == []
+    parts = [
+        "Run", "ClassificationJob", "RegressionJob", "TaggingJob", "TextJob", "Sequences", "Settings",
+        "SequenceSettings", "TaggingSettings", "TextSettings", "Network", "BatchTrainer", "TagTrainer", "TextTrainer",
+    ]  # fmt: skip
+    assert [name for name in parts if not re.search(rf"`(?:\w+\.)*{name}`", listed)] == []
     modules = re.findall(r"nblstm\.(\w+)", listed)
     assert {"runs", "jobs", "training", "weights", "datasets", "plot"} <= set(modules)
     for module in modules:

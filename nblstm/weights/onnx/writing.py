@@ -168,9 +168,10 @@ class _Writer:
             self.graph.output(x, "y", model.dtype, ("B", width))
         else:
             self._end(x, "y", model.dtype, width, batch_first)
-        state = "; the states (layer0_h_0 and others) are zeros at first, then what came out as layer0_h_n and others"
-        state *= any(isinstance(layer, SequenceLayer) for layer in layers)
-        self._describe(f"x is {what}, y {'(batch, features)' if pooled else self._axes(batch_first)}{state}")
+        names = ", ".join(f"layer{k}_h_0" for k, layer in enumerate(layers) if isinstance(layer, SequenceLayer))
+        state = f"; the states ({names}, and c_0 of LSTMs) are zeros at first, then what came out as h_n and c_n"
+        y = "(batch, features)" if pooled else self._axes(batch_first)
+        self._describe(f"x is {what}, y {y}{state * bool(names)}")
 
     def _check_chain(self, layers: list[Any]) -> None:
         """All of its layers can be written, in the way that is wanted."""

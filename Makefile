@@ -22,12 +22,11 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minutes 1"
-	@echo '== nblstm train $(ARGS)'
+	@echo '== $(VENV)/bin/nblstm train $(ARGS)'
 	@$(VENV)/bin/nblstm train $(ARGS)
-	@echo "== the command itself is $(VENV)/bin/nblstm"
 
 course: $(VENV)/.course ## copy the lessons to nblstm-course/, a folder of yours, and open JupyterLab there; options by ARGS
-	@echo '== nblstm course $(ARGS)'
+	@echo '== $(VENV)/bin/nblstm course $(ARGS)'
 	@$(VENV)/bin/nblstm course $(ARGS)
 
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
@@ -83,7 +82,7 @@ peers: $(VENV)/.peers ## run the tests that compare with PyTorch, ONNX and JAX (
 	@$(RUN) pytest -m peers $(ARGS)
 
 bench: $(VENV)/.bench ## time nblstm beside PyTorch, ONNX Runtime and JAX (installs them, about 1 GB); options by ARGS
-	@echo '== nblstm bench $(ARGS)'
+	@echo '== $(VENV)/bin/nblstm bench $(ARGS)'
 	@$(VENV)/bin/nblstm bench $(ARGS)
 
 lint: $(VENV)/.dev ## check style and formatting

@@ -8,16 +8,18 @@ Nets
     `Sequential` chains layers, `Composed` is the base of nets that are no chain, `Layer` that of layers of one's own.
 Models
     `CharLM` and `WordLM` write text; `SequenceClassifier` and `SequenceRegressor` read a sequence and answer once;
-    `SequenceTagger` answers at every step.
+    `SequenceTagger` answers at every step. `nblstm.models.Network` is the base of models of one's own with files.
 Training
     `cross_entropy`, `mse_loss`, `class_weights`, `softmax`, `log_softmax`; `SGD`, `RMSprop`, `Adam`, `AdamW`,
     `clip_grad_norm`, `warmup_cosine`; `gradcheck` holds any backward against differences.
 nblstm.runs, nblstm.jobs
     `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
+    `ClassificationJob`, `RegressionJob` and `TaggingJob` learn from `Sequences`, `TextJob` from a text. What a run may
+    be told stands field by field in `Settings`, and in `SequenceSettings`, `TaggingSettings` and `TextSettings`.
 nblstm.training
-    `BatchTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
+    `BatchTrainer`, `TagTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
 nblstm.weights
-    Files, and weights to and from PyTorch, Keras, TensorFlow and ONNX.
+    Files, and weights to and from PyTorch, Keras, TensorFlow, ONNX, RTNeural and NAM.
 nblstm.datasets, nblstm.plot
     Texts, images and made-up tasks, and `pad_sequences`; pictures of training, of gates and of nets.
 thread_policy

@@ -164,6 +164,16 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     ValueError
         The file is no safetensors file, is cut short, or holds a type that NumPy does not have, bfloat16 say. The
         format has no checksum, so a flipped bit within a tensor goes unnoticed; `seal` adds one.
+
+    Examples
+    --------
+    >>> import nblstm
+    >>> lstm = nblstm.LSTM(3, 4, seed=0)
+    >>> save("lstm.safetensors", lstm.state_dict())
+    >>> nblstm.LSTM(3, 4).load_state_dict(load("lstm.safetensors"))
+    >>> load("lstm.safetensors")["weight_ih_l0"].shape
+    (16, 3)
+    >>> os.remove("lstm.safetensors")
     """
     tensors, _ = load_with_metadata(path)
     return tensors
@@ -218,6 +228,11 @@ def seal(data: Any, tensors: Mapping[str, np.ndarray]) -> str:
 
     One, because the library writes several in an order that changes from file to file.
 
+    Raises
+    ------
+    TypeError
+        Data that JSON does not have, or tensors that are no mapping of names to arrays.
+
     Examples
     --------
     >>> tensors = {"x": np.arange(3.0)}
@@ -239,6 +254,17 @@ def unseal(sealed: str, tensors: Mapping[str, np.ndarray]) -> Any:
     ------
     ValueError
         The text or a tensor has changed since, or the text is no JSON.
+
+    Examples
+    --------
+    >>> tensors = {"x": np.arange(3.0)}
+    >>> text = seal({"steps": 3}, tensors)
+    >>> unseal(text, tensors), "x" in tensors
+    ({'steps': 3}, True)
+    >>> tensors["x"][0] = 1
+    >>> unseal(text, tensors)
+    Traceback (most recent call last):
+    ValueError: what it holds does not match its digest
     """
     _check_tensors(tensors)
     digest, _, text = as_text("sealed", sealed).partition(" ")

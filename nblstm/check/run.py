@@ -17,6 +17,7 @@ from nblstm.layers import GRU, LSTM, RNN, Embedding, GRUCell, Linear, LSTMCell, 
 GRADIENT, RECORDED = 1e-7, 1e-11
 EVERY = 4099  # of the numbers of float32 there are, a million
 SAMPLE = 1 << 12  # numbers of float64
+KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN, tanh", "rnn_relu": "RNN, ReLU"}
 
 
 class Row(NamedTuple):
@@ -97,12 +98,26 @@ def _gradient_row(name: str, layer: Any, x: np.ndarray, state: Any = None, lengt
 
 def _recorded() -> Iterator[Check]:
     """Outputs and gradients of each net that PyTorch computed once."""
-    for case, recording in recorded().items():
-        yield partial(_recorded_row, case, recording)
+    for recording in recorded().values():
+        yield partial(_recorded_row, recording)
 
 
-def _recorded_row(case: str, recording: Recording) -> Row:
-    return Row(f"as PyTorch: {case}", largest_error(recording), RECORDED, "of the largest entry")
+def _recorded_row(recording: Recording) -> Row:
+    return Row(f"as PyTorch: {_in_words(recording)}", largest_error(recording), RECORDED, "of the largest entry")
+
+
+def _in_words(recording: Recording) -> str:
+    """What net it is."""
+    form = recording.form
+    words = {
+        KINDS[form["cell"]]: True,
+        "two layers": form["num_layers"] == 2,
+        "both directions": form["bidirectional"],
+        "lengths": "lengths" in recording.problem,
+        "batch first": form["batch_first"],
+        "no bias": not form["bias"],
+    }
+    return ", ".join(word for word, true in words.items() if true)
 
 
 def _accuracy() -> Iterator[Check]:

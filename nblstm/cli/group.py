@@ -31,8 +31,11 @@ WORDS = {
     "TextJob": "nblstm train",
     "ImageJob": "nblstm classify",
     "TaggedTextJob": "nblstm tag",
+    "SequenceClassifier.save": "nblstm classify",
     "SequenceTagger.save": "nblstm tag",
     "LanguageModel.save": "nblstm train",
+    "CharLM.save": "nblstm train",
+    "WordLM.save": "nblstm train",
     "Network.save": "nblstm",
     "source": "TEXT",
 }
@@ -80,8 +83,8 @@ class Commands(click.Group):
 def in_options(message: str, options: Sequence[click.Parameter]) -> str:
     """A sentence of the library with the command line's words for the arguments that Python has.
 
-    A name stands for an argument at the beginning, before "=", and wherever it is no word of English. What is said in
-    brackets of Python is left out.
+    A name stands for an argument at the beginning, before "must" or a colon, before "=", and wherever it is no word of
+    English. What is said in brackets of Python is left out.
     """
     words = {
         str(option.name): option.human_readable_name if isinstance(option, click.Argument) else option.opts[0]
@@ -90,7 +93,7 @@ def in_options(message: str, options: Sequence[click.Parameter]) -> str:
     words |= WORDS
     clear = [re.escape(name) for name in words if not name.islower() or "_" in name]
     unclear = "|".join(name for name in words if name.islower())
-    pattern = rf"(?<![\w/.-])(?:{'|'.join(clear)})(?![\w/.-])|^(?:{unclear})(?= must )|(?<![\w-])(?:{unclear})(?==)"
+    pattern = rf"(?<![\w/.-])(?:{'|'.join(clear)})(?![\w/.-])|^(?:{unclear})(?= must |: )|(?<![\w-])(?:{unclear})(?==)"
     return re.sub(pattern, lambda found: words[found[0]], re.sub(r" \([^()]*\bin Python\b[^()]*\)", "", message))
 
 

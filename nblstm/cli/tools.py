@@ -9,7 +9,7 @@ import click
 from nblstm.cli.group import POSITIVE, Refused, main
 
 
-@main.command(epilog="Ctrl-C in this terminal ends JupyterLab; your copy stays, and the same command goes on with it.")
+@main.command(epilog="Ctrl-C twice in this terminal ends it; your copy stays, and the same command goes on with it.")
 @click.argument("folder", type=Path, default=Path("nblstm-course"))
 @click.option("--no-browser", is_flag=True, help="Only print the address; for a machine that is reached from another.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of JupyterLab.  [default: 8888, or the next that is free]")

@@ -16,6 +16,14 @@ FIRST_LESSON = "00_start_here.ipynb"
 """What JupyterLab opens when the folder is new."""
 
 
+QUIET = [
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LanguageServerManager.autodetect=False",
+]
+"""No question about news over the first lesson, no look for updates, no list of language servers that are missing."""
+
+
 class Copied(NamedTuple):
     """What became of the course's files in the learner's folder, by their paths in it."""
 
@@ -113,6 +121,7 @@ def command(folder: str | os.PathLike[str], *, browser: bool, port: int | None, 
     ['-m', 'jupyterlab']
     """
     words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}"]
+    words += QUIET
     if first:
         words.append(f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}")
     if not browser:

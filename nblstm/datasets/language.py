@@ -82,6 +82,11 @@ def hold_out(sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[Senten
     training, test : list of tuple of str
         In the order in which they came.
 
+    Raises
+    ------
+    TypeError
+        `sentences` that are no list of triples.
+
     Examples
     --------
     >>> from nblstm.datasets import hold_out, sentences

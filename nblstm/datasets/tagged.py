@@ -64,7 +64,34 @@ def read_tagged(source: str | Path, encoding: str = "utf-8") -> tuple[list[list[
 
 
 def read_tokens(source: str | Path, encoding: str = "utf-8") -> list[list[str]]:
-    """The sentences of a file like those of `read_tagged`, whose lines need no tag: the first column of each."""
+    r"""The sentences of a file like those of `read_tagged`, whose lines need no tag: the first column of each.
+
+    Parameters
+    ----------
+    source : str or Path
+        The file; ``"-"`` for standard input.
+    encoding : str
+        Of the file.
+
+    Returns
+    -------
+    list of list of str
+        The tokens of each sentence.
+
+    Raises
+    ------
+    ValueError, OSError
+        What `read_text` refuses, or no sentences.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from nblstm.datasets import read_tokens
+    >>> size = Path("new.txt").write_text("a\nrose\n\nit is\n")
+    >>> read_tokens("new.txt")
+    [['a', 'rose'], ['it']]
+    >>> Path("new.txt").unlink()
+    """
     sentences = [[columns[0] for _, columns in rows] for rows in _sentences(source, encoding)]
     if not sentences:
         raise ValueError(f"{source} must have at least one sentence, got none")
@@ -75,6 +102,29 @@ def token_vocabulary(sentences: Sequence[Sequence[str]], size: int = 10_000) -> 
     """``"<unk>"`` and the most frequent tokens, `size` in all.
 
     Those that occur once are left out, so that a model learns what to make of tokens that it does not know.
+
+    Parameters
+    ----------
+    sentences : sequence of sequences of str
+    size : int
+        Tokens at most, ``"<unk>"`` among them.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    TypeError
+        No sentences, or such as are no lists of strings.
+    ValueError
+        A `size` below 2.
+
+    Examples
+    --------
+    >>> from nblstm.datasets import token_vocabulary
+    >>> token_vocabulary([["a", "rose", "is"], ["a", "rose"], ["what", "rose"]])
+    ('<unk>', 'rose', 'a')
     """
     counts = Counter(token for sentence in as_sentences(sentences) for token in sentence if token != UNKNOWN)
     return UNKNOWN, *(token for token, count in counts.most_common(as_size("size", size, least=2) - 1) if count > 1)

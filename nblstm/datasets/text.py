@@ -46,6 +46,12 @@ def python_reference() -> str:
     ------
     ValueError
         The running Python came without that module, as some stripped-down installations do.
+
+    Examples
+    --------
+    >>> from nblstm.datasets import python_reference
+    >>> 300_000 < len(python_reference()) < 800_000
+    True
     """
     try:
         from pydoc_data.topics import topics
@@ -61,6 +67,12 @@ def tinyshakespeare() -> str:
     ------
     ValueError
         The file could not be fetched, or what came is not the file it should be.
+
+    Examples
+    --------
+    >>> from nblstm.datasets import tinyshakespeare
+    >>> tinyshakespeare()[:14]  # doctest: +SKIP
+    'First Citizen:'
     """
     import pooch
 
@@ -99,6 +111,15 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         in it.
     OSError
         The file may not be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from nblstm.datasets import read_text
+    >>> size = Path("verse.txt").write_text("café", encoding="cp1252")
+    >>> read_text("verse.txt", encoding="cp1252")
+    'café'
+    >>> Path("verse.txt").unlink()
     """
     path, encoding = as_path("path", path), as_encoding(encoding)
     content = _content(path)

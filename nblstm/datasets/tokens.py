@@ -15,6 +15,11 @@ PIECE = 2**18
 def vocabulary_of(text: str) -> str:
     """The distinct characters of `text`, sorted.
 
+    Raises
+    ------
+    TypeError
+        `text` that is no string.
+
     Examples
     --------
     >>> from nblstm.datasets import vocabulary_of
@@ -54,9 +59,8 @@ def encode(text: str, vocabulary: Sequence[str], dtype: str | np.dtype = "int64"
     place = {character: index for index, character in enumerate(vocabulary)}
     unknown = sorted(set(as_text("text", text)) - place.keys())
     if unknown:
-        raise ValueError(
-            f"text must keep to the model's {len(place)} characters, but has {', '.join(map(repr, unknown))}"
-        )
+        as_typed = [f"'{character}'" if character.isprintable() else repr(character) for character in unknown]
+        raise ValueError(f"text must keep to the model's {len(place)} characters, but has {', '.join(as_typed)}")
     kind = integer_type(dtype, len(place))
     codes = {ord(character): index for character, index in place.items() if len(character) == 1}
     places = np.zeros(max(codes, default=0) + 1, kind)
@@ -85,10 +89,26 @@ def split(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     By position, not by chance: characters near each other are alike, and a random split would let the model see the
     neighbours of what it is tested on.
 
+    Parameters
+    ----------
+    tokens : numpy.ndarray of int, shape (N,)
+
+    Returns
+    -------
+    training, validation : numpy.ndarray of int, (9 N // 10,) and the rest
+
     Raises
     ------
     ValueError
         Fewer than 20 tokens, of which the last tenth holds no pair of a character and its successor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm.datasets import split
+    >>> training, validation = split(np.arange(25))
+    >>> training.size, validation
+    (22, array([22, 23, 24]))
     """
     tokens = check_tokens(tokens)
     if len(tokens) < 20:

@@ -30,6 +30,11 @@ def split_words(text: str) -> Iterator[str]:
     between them; or one other mark, with the space before it; or one character of white space. Languages that put no
     space between words have no words in this sense: read them character by character.
 
+    Raises
+    ------
+    TypeError
+        `text` that is no string.
+
     Examples
     --------
     >>> from nblstm.datasets import split_words

@@ -32,6 +32,14 @@ class GradientRow:
         |analytic - numeric| of the derivative along a random direction of length 1, divided by the gradient's norm.
     index, analytic, numeric : tuple of int, float, float
         The entry with the largest difference.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import Linear, gradcheck
+    >>> row = gradcheck(Linear(2, 3, dtype="float64", seed=0), np.ones((4, 2))).rows[0]
+    >>> row.name, row.shape, row.checked, row.error < 1e-7
+    ('weight', (3, 2), 6, True)
     """
 
     name: str
@@ -47,7 +55,24 @@ class GradientRow:
 
 @dataclass(frozen=True)
 class GradientTable:
-    """What `gradcheck` found: a row for every tensor. Print it to read it."""
+    """What `gradcheck` found: a row for every tensor. Print it to read it.
+
+    Attributes
+    ----------
+    rows : tuple of GradientRow
+    worst : GradientRow
+        The one with the largest error of either kind.
+    error : float
+        That error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import Linear, gradcheck
+    >>> table = gradcheck(Linear(2, 3, dtype="float64", seed=0), np.ones((4, 2)))
+    >>> [row.name for row in table.rows], table.error < 1e-7
+    (['weight', 'bias', 'x'], True)
+    """
 
     rows: tuple[GradientRow, ...]
 
@@ -72,7 +97,25 @@ class GradientTable:
 
 
 class GradientError(AssertionError):
-    """A gradient differs from its centred difference; `table` holds all rows, the good ones too."""
+    """A gradient differs from its centred difference; `table` holds all rows, the good ones too.
+
+    Attributes
+    ----------
+    table : GradientTable
+
+    Examples
+    --------
+    >>> from nblstm import Tanh
+    >>> from nblstm.gradcheck import GradientError, gradcheck
+    >>> class Wrong(Tanh):
+    ...     def backward(self, dy, tape, **options):
+    ...         return 2 * super().backward(dy, tape, **options)
+    >>> try:
+    ...     gradcheck(Wrong(), np.ones((2, 3)))
+    ... except GradientError as error:
+    ...     print(error.table.worst.name)
+    x
+    """
 
     def __init__(self, table: GradientTable, tolerance: float) -> None:
         row = table.worst

@@ -19,6 +19,20 @@ class ImageJob(ClassificationJob):
 
     The bundled digits are split by chance, one in five held out. MNIST comes in two parts; of a folder that holds the
     test part alone, one image in ten is held out.
+
+    Raises
+    ------
+    TypeError
+        Settings of another job.
+    ValueError
+        Images that are missing: the digits need scikit-learn, MNIST its files or a network.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import ImageJob, ImageSettings
+    >>> job = ImageJob(ImageSettings(images="digits"))  # doctest: +SKIP
+    >>> job.training.x.shape, job.validation.x.shape  # doctest: +SKIP
+    ((8, 1438, 8), (8, 359, 8))
     """
 
     settings_type = ImageSettings

@@ -45,6 +45,17 @@ class Job(ABC):
         Of the data, so that a run is only resumed with those it was begun with.
     facts : dict
         About the data, for the record.
+
+    Raises
+    ------
+    TypeError
+        Settings of another job.
+
+    Examples
+    --------
+    >>> import nblstm.jobs
+    >>> sorted(kind.__name__ for kind in vars(nblstm.jobs).values() if isinstance(kind, type) and issubclass(kind, Job))
+    ['ClassificationJob', 'ImageJob', 'Job', 'RegressionJob', 'SequenceJob', 'TaggedTextJob', 'TaggingJob', 'TextJob']
     """
 
     settings_type: type[Settings]

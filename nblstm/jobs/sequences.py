@@ -36,7 +36,32 @@ NUMBER_METRICS: Metrics = {
 
 
 class Sequences(NamedTuple):
-    """Sequences x (T, N, I), their targets (N, ...); lengths (N,) where they differ, weights (N,) where they do."""
+    """Sequences x (T, N, I), their targets (N, ...); lengths (N,) where they differ, weights (N,) where they do.
+
+    Parameters
+    ----------
+    x : numpy.ndarray of float32, shape (T, N, I)
+        N sequences of T steps; for `TaggingJob` with a vocabulary places in it, (T, N).
+    targets : numpy.ndarray
+        What the job learns: see `ClassificationJob`, `RegressionJob` and `TaggingJob`.
+    lengths : integers, shape (N,), optional
+        Steps of each sequence, 0..T; T by default.
+    sample_weight : array of numbers, shape (N,), optional
+        What each sequence weighs, above 0; 1 by default.
+
+    Notes
+    -----
+    Nothing is checked here; the job that is given them does, and says what it expected.
+
+    Examples
+    --------
+    >>> import nblstm
+    >>> from nblstm.jobs import Sequences
+    >>> x, lengths = nblstm.pad_sequences([np.ones((3, 2)), np.ones((5, 2))])
+    >>> sequences = Sequences(x, np.array(["walks", "runs"]), lengths)
+    >>> sequences.x.shape, sequences.lengths
+    ((5, 2, 2), array([3, 5]))
+    """
 
     x: np.ndarray
     targets: np.ndarray
@@ -57,6 +82,12 @@ class SequenceJob(Job):
     ValueError, TypeError
         Sequences of another dtype than float32, that hold NaN or an infinity, or that disagree about their number or
         width; targets that the network cannot learn; weights not above 0; more in a batch than there are.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import ClassificationJob, RegressionJob, SequenceJob
+    >>> issubclass(ClassificationJob, SequenceJob), issubclass(RegressionJob, SequenceJob)
+    (True, True)
     """
 
     settings_type = SequenceSettings
@@ -108,6 +139,20 @@ class RegressionJob(SequenceJob):
 
     Beside the loss, the mean squared error, evaluations have "mae", the mean absolute error, times the setting
     `target_scale`, and "r2", see `nblstm.metrics.r2_score`; that is NaN, and left out, where targets do not vary.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `SequenceJob`; targets that are not float32.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import RegressionJob, Sequences, SequenceSettings
+    >>> x = np.random.default_rng(0).standard_normal((12, 90, 1), dtype="float32")
+    >>> training, validation = Sequences(x[:, :60], x[-1, :60]), Sequences(x[:, 60:], x[-1, 60:])
+    >>> job = RegressionJob(SequenceSettings(hidden_size=8, epochs=3, target_scale=4.0), training, validation)
+    >>> sorted(job.evaluate())
+    ['mae', 'r2', 'validation']
     """
 
     measure = "squared error"
@@ -151,6 +196,21 @@ class ClassificationJob(SequenceJob):
     With the setting `class_weight` a sequence weighs what its class does, times its own weight, in the loss on both
     parts and in the baseline. In the accuracy and in "f1", the mean of `nblstm.metrics.f1_scores`, it has its own
     weight alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `SequenceJob`; classes on the validation part that the training part lacks.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import ClassificationJob, Sequences, SequenceSettings
+    >>> x = np.random.default_rng(0).standard_normal((12, 90, 3), dtype="float32")
+    >>> labels = np.where(x[-1, :, 0] > 0, "up", "down")
+    >>> training, validation = Sequences(x[:, :60], labels[:60]), Sequences(x[:, 60:], labels[60:])
+    >>> job = ClassificationJob(SequenceSettings(hidden_size=8, epochs=3), training, validation)
+    >>> job.model.classes, sorted(job.evaluate())
+    (('down', 'up'), ['accuracy', 'f1', 'validation'])
     """
 
     measure = "nats per sequence"

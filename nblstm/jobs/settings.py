@@ -62,6 +62,18 @@ class Settings:
         with `epochs` they come at the end of one, or, where these are few, several times in each.
     patience : int, optional
         After so many evaluations without a lower validation loss the run ends early; by default it never does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field of another kind or out of its range, which is named; more than one of the lengths.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import SequenceSettings, Settings
+    >>> settings = SequenceSettings(hidden_size=64, epochs=5)
+    >>> isinstance(settings, Settings), settings.length
+    (True, ('epochs', 5))
     """
 
     LENGTH: ClassVar[tuple[str, int]]
@@ -142,6 +154,18 @@ class TextSettings(Settings):
         Numbers that stand for a token: 64 by default, for words as many as a layer has units.
     window : int
         Tokens in a training step of each stream; no gradient reaches beyond it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field of another kind or out of its range, which is named.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import TextSettings
+    >>> settings = TextSettings(text=["novel.txt", "letters/"], tokens="words", epochs=5)
+    >>> settings.vocabulary_size, settings.length
+    (10000, ('epochs', 5))
     """
 
     LENGTH = ("steps", 1700)
@@ -199,6 +223,17 @@ class SequenceSettings(Settings):
     target_scale : float
         Of a regressor alone: what 1 of the targets is in the data's own unit, in which the mean absolute error is
         said. For targets (celsius - mean) / std this is std.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field of another kind or out of its range, which is named.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import SequenceSettings
+    >>> SequenceSettings(bidirectional=True, class_weight={"rain": 3.0, "sun": 1.0}).bidirectional
+    True
     """
 
     LENGTH = ("epochs", 40)
@@ -228,6 +263,17 @@ class TaggingSettings(SequenceSettings):
         Numbers that stand for a token, where the sequences are of tokens.
     ignore_index : int
         The target of steps that do not count, where targets are integers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field of another kind or out of its range, which is named.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import TaggingSettings
+    >>> TaggingSettings(epochs=3).ignore_index
+    -100
     """
 
     LENGTH = ("epochs", 10)
@@ -256,6 +302,17 @@ class TaggedTextSettings(TaggingSettings):
         Of the files.
     vocabulary_size : int
         Tokens that the model knows at most; those that occur once are not among them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field of another kind or out of its range, which is named.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import TaggedTextSettings
+    >>> TaggedTextSettings(file="tagged.txt").vocabulary_size
+    10000
     """
 
     PLACES = ("file", "validation_file", "encoding")
@@ -284,6 +341,17 @@ class ImageSettings(SequenceSettings):
         Those that come with scikit-learn, or the 70,000 of MNIST.
     folder : str, optional
         Where the files of MNIST are; fetched by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field of another kind or out of its range, which is named; a folder for the digits, which need none.
+
+    Examples
+    --------
+    >>> from nblstm.jobs import ImageSettings
+    >>> ImageSettings(images="digits", cell="gru").cell
+    'gru'
     """
 
     PLACES = ("folder",)

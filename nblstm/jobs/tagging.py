@@ -51,6 +51,18 @@ class TaggingJob(Job):
     ValueError, TypeError
         Arrays of other types or shapes, that hold NaN or an infinity, or that disagree; targets that are no classes;
         more in a batch than there are.
+
+    Examples
+    --------
+    >>> from nblstm.datasets import token_vocabulary
+    >>> from nblstm.jobs import TaggingJob, TaggingSettings, tagged_sequences
+    >>> sentences, tags = [["a", "rose"], ["a", "rose", "is"]] * 10, [["D", "N"], ["D", "N", "V"]] * 10
+    >>> vocabulary = token_vocabulary(sentences)
+    >>> sequences = tagged_sequences(sentences, tags, vocabulary)
+    >>> settings = TaggingSettings(hidden_size=8, batch_size=4, epochs=3)
+    >>> job = TaggingJob(settings, sequences, sequences, vocabulary)
+    >>> job.model.classes, sorted(job.evaluate())
+    (('D', 'N', 'V'), ['accuracy', 'f1', 'validation'])
     """
 
     settings_type: type[TaggingSettings] = TaggingSettings
@@ -169,10 +181,25 @@ class TaggingJob(Job):
 
 
 class TaggedTextJob(TaggingJob):
-    """A `SequenceTagger` that learns the tags of tokens from a file; see `nblstm.datasets.read_tagged`.
+    r"""A `SequenceTagger` that learns the tags of tokens from a file; see `nblstm.datasets.read_tagged`.
 
     The vocabulary is that of the sentences to train on: tokens that occur once are not in it, nor are those beyond the
     setting `vocabulary_size`; all these are one token, ``<unk>``. A tag that the sentences to train on lack is refused.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        What `nblstm.datasets.read_tagged` and `TaggingJob` refuse.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from nblstm.jobs import TaggedTextJob, TaggedTextSettings
+    >>> size = Path("roses.txt").write_text("a D\nrose N\nis V\n\n" * 40)
+    >>> job = TaggedTextJob(TaggedTextSettings(file="roses.txt", hidden_size=8, batch_size=4))
+    >>> job.model.vocabulary, job.model.classes
+    (('<unk>', 'a', 'rose', 'is'), ('D', 'N', 'V'))
+    >>> Path("roses.txt").unlink()
     """
 
     settings_type = TaggedTextSettings

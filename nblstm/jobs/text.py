@@ -50,6 +50,16 @@ class TextJob(Job):
     ------
     ValueError
         What the text, the model and the streams refuse.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from nblstm.jobs import TextJob, TextSettings
+    >>> size = Path("roses.txt").write_text("a rose is a rose is a rose. " * 50)
+    >>> job = TextJob(TextSettings(text="roses.txt", hidden_size=8, batch_size=4, window=20, steps=5))
+    >>> job.model.vocabulary, job.batches, list(job.baselines)
+    (' .aeiors', 15, ['uniform', 'unigram', 'bigram', '5-gram'])
+    >>> Path("roses.txt").unlink()
     """
 
     settings_type = TextSettings

@@ -1,8 +1,9 @@
 """The functions of cells, on vectors and plain numbers in compiled code, on NumPy arrays outside it.
 
-exp, sigmoid and tanh rest on expm1 of half an octave (see ``tools/coefficients.py``, which derives the constants). No
-branches: a vector takes the same few dozen instructions whatever it holds. NaN travels to the result; infinities, zeros
-and denormal x give what they give in NumPy.
+Each takes vectors and numbers of float32 or float64 in compiled code, arrays of any shape outside it, and gives back
+the same. exp, sigmoid and tanh rest on expm1 over one octave (see ``tools/coefficients.py``, which derives the
+constants). No branches: a vector takes the same few dozen instructions whatever it holds. NaN travels to the result;
+infinities, zeros and denormal x give what they give in NumPy.
 """
 
 import numpy as np
@@ -85,6 +86,12 @@ def exp(x):
 
     Measured, like `sigmoid` and `tanh`, by `nblstm.check.accuracy`: 1.095 ulp over every float32 there is, 1.036 over a
     million float64.
+
+    Examples
+    --------
+    >>> from nblstm.cells import exp
+    >>> exp(np.array([0.0, 1.0])).round(4)
+    array([1.    , 2.7183])
     """
     return np.exp(x)
 
@@ -110,6 +117,12 @@ def sigmoid(x):
     """1 / (1 + e^-x), as a vector off by at most 2.5 ulp, but 0 where e^-x is infinite, below -88.7 or -709.8.
 
     Measured: 2.481 ulp over every float32 there is, 1.992 over a million float64; denormal results 0.984.
+
+    Examples
+    --------
+    >>> from nblstm.cells import sigmoid
+    >>> sigmoid(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([0.2689, 0.5   , 0.7311])
     """
     return 1 / (1 + np.exp(-x))
 
@@ -124,6 +137,12 @@ def tanh(x):
 
     Measured: 2.456 ulp over every float32 there is, 2.502 over a million float64. A zero keeps its sign, and a
     denormal x is its own tanh.
+
+    Examples
+    --------
+    >>> from nblstm.cells import tanh
+    >>> tanh(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.7616,  0.    ,  0.7616])
     """
     return np.tanh(x)
 
@@ -146,7 +165,14 @@ def _overload_tanh(x):
 
 
 def relu(x):
-    """max(0, x)."""
+    """max(0, x).
+
+    Examples
+    --------
+    >>> from nblstm.cells import relu
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
     return np.maximum(x, 0)
 
 
@@ -158,7 +184,14 @@ def _overload_relu(x):
 
 
 def gate_positive(x, y):
-    """0 where x <= 0, else y, also where x is NaN: the derivative of `relu` applied to y."""
+    """0 where x <= 0, else y, also where x is NaN: the derivative of `relu` applied to y.
+
+    Examples
+    --------
+    >>> from nblstm.cells import gate_positive
+    >>> gate_positive(np.array([-1.0, 2.0]), np.array([5.0, 5.0]))
+    array([0., 5.])
+    """
     return np.where(x <= 0, 0, y)
 
 
@@ -170,7 +203,15 @@ def _overload_gate_positive(x, y):
 
 
 def where(condition, x, y):
-    """x where the condition holds, else y; either may be a plain number."""
+    """x where the condition holds, else y; either may be a plain number.
+
+    Examples
+    --------
+    >>> from nblstm.cells import where
+    >>> x = np.array([-1.0, 2.0])
+    >>> where(x > 0, x, 0.1 * x)
+    array([-0.1,  2. ])
+    """
     return np.where(condition, x, y)
 
 
@@ -182,12 +223,26 @@ def _overload_where(condition, x, y):
 
 
 def minimum(x, y):
-    """The smaller of both, or NaN where either is; either may be a plain number."""
+    """The smaller of both, or NaN where either is; either may be a plain number.
+
+    Examples
+    --------
+    >>> from nblstm.cells import minimum
+    >>> minimum(np.array([-1.0, 9.0]), 6.0)
+    array([-1.,  6.])
+    """
     return np.minimum(x, y)
 
 
 def maximum(x, y):
-    """The larger of both, or NaN where either is; either may be a plain number."""
+    """The larger of both, or NaN where either is; either may be a plain number.
+
+    Examples
+    --------
+    >>> from nblstm.cells import maximum
+    >>> maximum(np.array([-1.0, 9.0]), 0.0)
+    array([0., 9.])
+    """
     return np.maximum(x, y)
 
 

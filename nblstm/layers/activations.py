@@ -30,6 +30,11 @@ class Tanh(Activation):
 
     x is (..., F), float32 or float64; y has its shape and dtype.
 
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
+
     Examples
     --------
     >>> import numpy as np
@@ -55,6 +60,11 @@ class Sigmoid(Activation):
     x is (..., F), float32 or float64; y has its shape and dtype. No exponential is taken of a number above 0, so x of
     any size is safe.
 
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
+
     Examples
     --------
     >>> import numpy as np
@@ -78,6 +88,11 @@ class ReLU(Activation):
 
     x is (..., F), float32 or float64; y has its shape and dtype. NaN stays NaN.
 
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
+
     Examples
     --------
     >>> import numpy as np
@@ -100,6 +115,11 @@ class Softmax(Activation):
 
     x is (..., F), float32 or float64; y has its shape and dtype. In front of `cross_entropy`, which takes the logits,
     it would be one softmax too many.
+
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
 
     Examples
     --------

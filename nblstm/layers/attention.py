@@ -191,6 +191,13 @@ class DotProductAttention(Attention):
     batch_first : bool
         Whether arrays are (B, T, ...) instead of (T, B, ...), as for a recurrent layer.
 
+    Raises
+    ------
+    TypeError
+        Arrays that are neither float32 nor float64, or of different dtypes.
+    ValueError
+        Queries, keys and values that disagree about batch, steps or width; lengths outside 0..T_k.
+
     References
     ----------
     A. Vaswani and others, "Attention is all you need", NeurIPS 2017.
@@ -253,6 +260,13 @@ class AdditiveAttention(Attention):
         Of parameters, queries, keys and values.
     seed : int, optional
         For the draw; None draws anew.
+
+    Raises
+    ------
+    TypeError
+        An argument of another kind; arrays of another dtype.
+    ValueError
+        A size below 1; queries, keys and values of other widths, or that disagree about batch or steps.
 
     Notes
     -----

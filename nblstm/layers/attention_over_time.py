@@ -40,6 +40,13 @@ class AttentionOverTime(Pooling):
     seed : int, optional
         For the draw; None draws anew.
 
+    Raises
+    ------
+    TypeError
+        An argument of another kind; x of another dtype.
+    ValueError
+        A size below 1; x of another width, lengths outside 0..T.
+
     References
     ----------
     Z. Yang and others, "Hierarchical attention networks for document classification", NAACL 2016.

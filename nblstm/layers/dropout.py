@@ -34,6 +34,13 @@ class Dropout(DropoutKeys, FeatureLayer):
     seed : int, optional
         Of the keys; None draws other ones each time.
 
+    Raises
+    ------
+    TypeError
+        `p` or `seed` of another kind; x that is neither float32 nor float64.
+    ValueError
+        `p` outside [0, 1), or a `seed` below 0.
+
     Notes
     -----
     x is (..., F), float32 or float64; y has its shape and dtype. NaN and infinities are not dropped unseen: they become

@@ -36,6 +36,13 @@ class Embedding(Layer):
     seed : int, optional
         For the draw; None draws anew.
 
+    Raises
+    ------
+    TypeError
+        An argument of another kind; indices that are no integers.
+    ValueError
+        A size below 1; an index outside 0..V - 1.
+
     Examples
     --------
     >>> from nblstm import Embedding

@@ -133,6 +133,13 @@ class Linear(Layer):
     seed : int, optional
         For the draw; None draws anew.
 
+    Raises
+    ------
+    TypeError
+        An argument of another kind; x of another dtype.
+    ValueError
+        A size below 1; x of another width than I.
+
     Examples
     --------
     >>> from nblstm import Linear

@@ -30,6 +30,13 @@ class LayerNorm(FeatureLayer):
     dtype : {"float32", "float64"}
         Of parameters, x and y.
 
+    Raises
+    ------
+    TypeError
+        An argument of another kind; x of another dtype.
+    ValueError
+        `features` below 1, `eps` below 0, or x of another width.
+
     Notes
     -----
     x is (..., F); y has its shape. No step and no sequence knows of another, so lengths make no difference.

@@ -132,6 +132,13 @@ class MeanOverTime(Pooling):
     batch_first : bool
         Whether x is (B, T, F) instead of (T, B, F), as for a recurrent layer.
 
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
+    ValueError
+        x without a step or of another rank, lengths outside 0..T.
+
     Examples
     --------
     >>> import numpy as np
@@ -167,6 +174,13 @@ class MaxOverTime(Pooling):
     ----------
     batch_first : bool
         Whether x is (B, T, F) instead of (T, B, F), as for a recurrent layer.
+
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
+    ValueError
+        x without a step or of another rank, lengths outside 0..T.
 
     Examples
     --------
@@ -204,6 +218,13 @@ class LastOverTime(Pooling):
         sequence backward, is then taken from the first step, where it has read all of it.
     batch_first : bool
         Whether x is (B, T, F) instead of (T, B, F), as for a recurrent layer.
+
+    Raises
+    ------
+    TypeError
+        x that is no array of float32 or float64.
+    ValueError
+        x without a step or of another rank, lengths outside 0..T; with `bidirectional` an odd number of features.
 
     Examples
     --------

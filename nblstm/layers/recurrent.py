@@ -122,6 +122,16 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         together 5 k B H more. A GRU keeps h alone, of 5 T B H; an RNN too, of 2 T B H, and repeats
         nothing.
 
+    Raises
+    ------
+    TypeError
+        An argument of another kind; when called, x of another dtype.
+    ValueError
+        A size below 1, a `dropout` outside [0, 1), another dtype or formulation; when called, x or a state of another
+        shape.
+    MemoryError
+        More parameters than there is memory for.
+
     References
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget
@@ -171,6 +181,11 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, checkpoint :
         As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, and the state is h alone.
 
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As for `LSTM`.
+
     References
     ----------
     Cho et al. (2014), Learning phrase representations using RNN encoder-decoder.
@@ -209,6 +224,11 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
     nonlinearity : {"tanh", "relu"}
         The activation. All other parameters are those of `LSTM`; weights are (H, I) and (H, H), and the state is h
         alone.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As for `LSTM`; another `nonlinearity`.
 
     References
     ----------

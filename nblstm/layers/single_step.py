@@ -98,6 +98,11 @@ class CellLayer(Engine, Generic[Given, Returned]):
 class LSTMCell(CellLayer[GivenPair, Pair]):
     """One step of an LSTM: the equations and parameters of `LSTM`, names without suffix.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As for `LSTM`; x is (B, I) or (I,).
+
     Examples
     --------
     >>> import numpy as np
@@ -125,6 +130,11 @@ class LSTMCell(CellLayer[GivenPair, Pair]):
 class GRUCell(CellLayer[np.ndarray, np.ndarray]):
     """One step of a GRU: the equations and parameters of `GRU`, names without suffix.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As for `LSTMCell`.
+
     Examples
     --------
     >>> import numpy as np
@@ -145,6 +155,11 @@ class GRUCell(CellLayer[np.ndarray, np.ndarray]):
 
 class RNNCell(CellLayer[np.ndarray, np.ndarray]):
     """One step of a plain recurrent network: the equation and parameters of `RNN`, names without suffix.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `LSTMCell`; another `nonlinearity`.
 
     Examples
     --------

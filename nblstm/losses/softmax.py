@@ -53,6 +53,22 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
     Parameters and errors are those of `softmax`.
 
+    Parameters
+    ----------
+    x : numpy.ndarray of float32 or float64
+        Of any shape with at least one axis.
+    axis : int
+        Along which the exponentials sum to 1.
+
+    Returns
+    -------
+    numpy.ndarray, shape and dtype of x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `softmax`.
+
     Examples
     --------
     >>> log_softmax(np.array([0.0, -1000.0]))

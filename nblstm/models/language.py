@@ -69,6 +69,16 @@ class LanguageModel(Network, ABC):
     ------
     ValueError
         Repeated, missing or wrong tokens, an unknown cell, or what the layers refuse.
+
+    Examples
+    --------
+    >>> import os
+    >>> import nblstm
+    >>> from nblstm.models import LanguageModel
+    >>> nblstm.CharLM("abc", 4, 8, 1, seed=0).save("model.safetensors")
+    >>> LanguageModel.load("model.safetensors").vocabulary  # of either kind: the file says which
+    'abc'
+    >>> os.remove("model.safetensors")
     """
 
     item: ClassVar[str]

@@ -45,6 +45,11 @@ class Network(Composed):
     config : dict of str to object
         As given. A subclass of a network that comes with nblstm, with arguments of its own, writes them here.
 
+    Raises
+    ------
+    TypeError
+        `parts` that are no layers, or a `config` that is no mapping.
+
     Examples
     --------
     >>> import os
@@ -66,6 +71,7 @@ class Network(Composed):
 
     def __init__(self, parts: Mapping[str, Layer], config: Mapping[str, Any]) -> None:
         super().__init__(parts)
+        check_kind("config", config, Mapping)
         self.config = dict(config)
 
     def __repr__(self) -> str:
@@ -112,7 +118,9 @@ class Network(Composed):
         tensors, metadata = files.load_with_metadata(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
         if len(kinds) != 1:
-            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
+            held = [f"one of {kind.__name__}.save" for kind in Network._kinds() if kind._format() in metadata]
+            found = held[0] if len(held) == 1 else "a file whose metadata does not say so"
+            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save, got {found}")
         ((form, kind),) = kinds.items()
         with _damage_named(path):
             config = files.unseal(metadata[form], tensors)

@@ -33,6 +33,22 @@ class SequenceModel(Network, ABC):
     outputs : pair of str and int
         What the subclass calls the number of answers, and this number. All other parameters are those of
         `SequenceClassifier`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `SequenceClassifier`; less than one answer.
+
+    Examples
+    --------
+    >>> import os
+    >>> from nblstm import SequenceRegressor
+    >>> from nblstm.models import SequenceModel
+    >>> SequenceRegressor(1, 16, 1, output_size=2, seed=0).save("model.safetensors")
+    >>> model = SequenceModel.load("model.safetensors")  # of either kind: the file says which
+    >>> type(model).__name__, model(np.zeros((12, 30, 1), "float32")).shape
+    ('SequenceRegressor', (30, 2))
+    >>> os.remove("model.safetensors")
     """
 
     reads_lengths = pools = True
@@ -236,6 +252,11 @@ class SequenceRegressor(SequenceModel):
     ----------
     output_size : int
         How many numbers. All other parameters are those of `SequenceClassifier`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `SequenceClassifier`; `output_size` below 1.
 
     Examples
     --------

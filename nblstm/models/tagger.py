@@ -206,11 +206,54 @@ class SequenceTagger(Network):
             A model without a vocabulary, no sentences, or such as are no lists of strings.
         """
         if self.vocabulary is None:
-            raise ValueError("sentences can be read by a model with a vocabulary alone, and this one reads vectors")
+            raise ValueError(
+                "sentences can be read by a model with a vocabulary alone, and this one reads vectors: "
+                "classify(x, lengths)"
+            )
         return token_places(as_sentences(sentences), self._places)
+
+    def classify(self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """The most probable class of each step, by its name in `classes` if there is one; x as in `__call__`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (T, B), or (T,) without a batch
+            What stands past an end says nothing.
+
+        Raises
+        ------
+        TypeError, ValueError
+            What `__call__` refuses.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nblstm import SequenceTagger
+        >>> model = SequenceTagger(3, 4, 1, 2, classes=["rest", "move"], seed=0)
+        >>> model.classify(np.zeros((2, 5, 3), "float32")).shape, model.classify(np.zeros((1, 3), "float32"))
+        ((2, 5), array(['rest'], dtype='<U4'))
+        """
+        places = self(x, lengths).argmax(axis=-1)
+        return places if self.classes is None else decoded(places, self.classes)
 
     def tag(self, sentences: Sequence[Sequence[str]], batch_size: int = 100) -> list[list[Any]]:
         """The most probable class of every token, by its name in `classes` if there is one.
+
+        Parameters
+        ----------
+        sentences : sequence of sequences of str
+        batch_size : int
+            Sentences that are read side by side.
+
+        Returns
+        -------
+        list of lists
+            As long as the sentences.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A model without a vocabulary, no sentences, such as are no lists of strings, or a batch size below 1.
 
         Examples
         --------
@@ -225,8 +268,7 @@ class SequenceTagger(Network):
         for start in range(0, len(lengths), as_size("batch_size", batch_size)):
             steps = lengths[start : start + batch_size]
             part = x[: max(1, steps.max()), start : start + batch_size]
-            places = self(part, steps).argmax(axis=-1)
-            labels = places if self.classes is None else decoded(places, self.classes)
+            labels = self.classify(part, steps)
             found += [labels[:count, n].tolist() for n, count in enumerate(steps)]
         return found
 

@@ -21,6 +21,11 @@ class CharLM(LanguageModel):
         The distinct characters, in the order of their numbers; `vocabulary` of the model is one string. For the other
         parameters, the equations and the attributes see `nblstm.models.LanguageModel`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A vocabulary that is no characters, or has one twice; what `nblstm.models.LanguageModel` refuses.
+
     Examples
     --------
     >>> import numpy as np
@@ -63,6 +68,12 @@ class WordLM(LanguageModel):
         As `nblstm.datasets.word_vocabulary` makes it: ``"<unk>"``, which stands for all tokens that are not in the
         vocabulary, and then the distinct tokens. For the other parameters, the equations and the attributes see
         `nblstm.models.LanguageModel`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A vocabulary that does not begin with ``"<unk>"``, has a token twice, or one that no text is split into; what
+        `nblstm.models.LanguageModel` refuses.
 
     Notes
     -----

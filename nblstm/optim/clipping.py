@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numba import prange
@@ -42,7 +42,8 @@ Trained = Layer | Composed | Sequence[Layer | Composed]
 def check_layers(layers: Trained) -> list[Layer]:
     """Those layers that have parameters, after the check that there is one, and each once."""
     if isinstance(layers, str) or not isinstance(layers, (Layer, Composed, Sequence)):
-        raise TypeError(f"layers must be a layer, a net or a list of them, got {type(layers).__name__}")
+        came = "a mapping: hand over the net itself" if isinstance(layers, Mapping) else type(layers).__name__
+        raise TypeError(f"layers must be a layer, a net or a list of them, got {came}")
     found: list[Layer] = []
     for i, one in enumerate([layers] if isinstance(layers, (Layer, Composed)) else layers):
         if not isinstance(one, (Layer, Composed)):
@@ -74,6 +75,13 @@ def clip_grad_norm(layers: Trained, max_norm: float) -> float:
         The norm n before scaling, summed in float64 in a fixed order: the same, bit for bit, for any number of threads.
         If it is infinite or NaN, the gradients are left as they are; a careful loop looks at it and skips the step.
         (PyTorch would spread NaN over all of them.)
+
+    Raises
+    ------
+    TypeError
+        What is no layer, net or list of them.
+    ValueError
+        No layers, the same one twice, or `max_norm` not above 0.
 
     References
     ----------

@@ -80,6 +80,13 @@ class Optimizer:
         An argument of a wrong type.
     ValueError
         No layers, the same one twice, or a number out of its range.
+
+    Examples
+    --------
+    >>> import nblstm
+    >>> net = nblstm.Sequential(nblstm.Linear(2, 3), nblstm.Tanh(), nblstm.Linear(3, 1))
+    >>> nblstm.SGD(net, lr=0.1, momentum=0.9)
+    SGD([Linear(2, 3, bias=True), Linear(3, 1, bias=True)], lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False)
     """
 
     moments: ClassVar[tuple[str, ...]]
@@ -89,6 +96,10 @@ class Optimizer:
         self.lr = as_number("lr", lr, positive=True)
         self.steps = 0
         self._state = [{name: np.zeros_like(layer.grads.flat) for name in self.moments} for layer in self.layers]
+
+    def __repr__(self) -> str:
+        settings = {name: value for name, value in vars(self).items() if name not in ("layers", "steps", "_state")}
+        return f"{type(self).__name__}({self.layers}, {', '.join(f'{name}={it!r}' for name, it in settings.items())})"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """For copies and pickles: moments that come as views into memory that cannot be written get their own."""
@@ -210,6 +221,11 @@ class SGD(Optimizer):
     nesterov : bool
         Look ahead by one step of momentum, which must not be zero then.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
+
     References
     ----------
     I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and momentum in deep learning",
@@ -259,6 +275,11 @@ class RMSprop(Optimizer):
         :math:`\epsilon \ge 0`.
     weight_decay : float
         :math:`\lambda \ge 0`, the weight of the penalty :math:`\lambda |p|^2 / 2`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     References
     ----------
@@ -313,6 +334,11 @@ class Adam(Optimizer):
     weight_decay : float
         :math:`\lambda \ge 0`, the weight of the penalty :math:`\lambda |p|^2 / 2`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
+
     References
     ----------
     D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
@@ -363,6 +389,11 @@ class AdamW(Adam):
         As in `Adam`.
     weight_decay : float
         :math:`\lambda \ge 0`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimizer`.
 
     References
     ----------

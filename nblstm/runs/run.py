@@ -51,6 +51,11 @@ class Run:
 
     Use `Run.create` or `Run.resume`, then `train`.
 
+    Raises
+    ------
+    ValueError, OSError
+        See `create` and `resume`.
+
     Examples
     --------
     >>> import numpy as np, tempfile

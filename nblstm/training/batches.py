@@ -159,6 +159,15 @@ def predict(
     ------
     TypeError, ValueError
         What the model refuses, or a batch size below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import SequenceClassifier
+    >>> from nblstm.training import predict
+    >>> model = SequenceClassifier(3, 8, 1, num_classes=2, seed=0)
+    >>> predict(model, np.zeros((12, 1000, 3), "float32"), batch_size=100).shape
+    (1000, 2)
     """
     check_kind("model", model, SequenceModel, SequenceTagger)
     batch_size, tags = as_size("batch_size", batch_size), isinstance(model, SequenceTagger)

@@ -141,6 +141,16 @@ def evaluate(model: LanguageModel, tokens: np.ndarray, batch_size: int = 32, win
     ------
     ValueError
         Fewer than two tokens, or a size below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nblstm import CharLM
+    >>> from nblstm.training import evaluate
+    >>> model = CharLM("abcd", 4, 8, 1, seed=0)
+    >>> bits = evaluate(model, np.tile([0, 1, 2, 3], 50), batch_size=4, window=10)
+    >>> 1 < bits < 4  # an untrained model guesses about one of four: 2 bits
+    True
     """
     check_kind("model", model, LanguageModel)
     batch_size, window = as_size("batch_size", batch_size), as_size("window", window)

@@ -22,6 +22,23 @@ class Trainer(ABC):
     ----------
     steps : int
         Steps taken.
+
+    Raises
+    ------
+    TypeError
+        A model, optimiser or norm of another kind.
+    ValueError
+        A norm not above 0; an optimiser of other layers than the model's.
+
+    Examples
+    --------
+    >>> from nblstm import SGD, SequenceRegressor
+    >>> from nblstm.training import BatchTrainer, Trainer
+    >>> model, x = SequenceRegressor(1, 8, 1, output_size=1, seed=0), np.ones((5, 20, 1), "float32")
+    >>> trainer = BatchTrainer(model, SGD(model, lr=0.1), x, x[-1], batch_size=10)
+    >>> losses = [trainer.step() for _ in range(20)]
+    >>> isinstance(trainer, Trainer), trainer.steps, losses[-1] < losses[0]
+    (True, 20, True)
     """
 
     def __init__(self, model: Network, optimizer: Optimizer, clip: float) -> None:

@@ -113,6 +113,15 @@ def from_nam(
         No such file, another architecture (a WaveNet, say), or numbers that are not those of the sizes told.
     OSError
         `path` is missing, or not readable.
+
+    Examples
+    --------
+    >>> from nblstm import LSTM, Linear, Sequential, weights
+    >>> weights.to_nam(Sequential(LSTM(1, 8, seed=0), Linear(8, 1, seed=1)), "amp.nam")
+    >>> net, states = weights.from_nam("amp.nam")
+    >>> net, states[0][0].shape
+    (Sequential(LSTM(1, 8), Linear(8, 1, bias=True)), (1, 8))
+    >>> os.remove("amp.nam")
     """
     content, kind = read_json(path, KIND), as_dtype(dtype)
     if content.get("architecture") != "LSTM":

@@ -67,6 +67,14 @@ def from_rtneural(path: str | os.PathLike[str], *, dtype: str = "float32") -> Se
     dtype : {"float32", "float64"}
         Of the layers; the file has decimal numbers.
 
+    Examples
+    --------
+    >>> from nblstm import LSTM, Linear, Sequential, weights
+    >>> weights.to_rtneural(Sequential(LSTM(1, 8, seed=0), Linear(8, 1, seed=1)), "amp.json")
+    >>> weights.from_rtneural("amp.json")
+    Sequential(LSTM(1, 8), Linear(8, 1, bias=True))
+    >>> os.remove("amp.json")
+
     Warns
     -----
     UserWarning

@@ -29,6 +29,10 @@ def test_everything_passes_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None
     assert lines[-1] == f"{len(lines) - 3} of {len(lines) - 3} checks passed"
     for what, count in (("gradients:", 13), ("as PyTorch:", 9), ("accuracy:", 6), ("the same bits", 1)):
         assert sum(line.startswith(what) for line in lines) == count
+    nets = {line.split("  ")[0] for line in lines if line.startswith("as PyTorch:")}
+    assert {"as PyTorch: LSTM", "as PyTorch: RNN, ReLU, two layers, both directions, lengths"} < nets
+    assert "as PyTorch: GRU, batch first, no bias" in nets
+    assert len(nets) == 9
     assert all(" ok " in line for line in lines[2:-1])
     assert check.count() == len(lines) - 3
 

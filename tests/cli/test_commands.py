@@ -138,6 +138,10 @@ def test_export_writes_what_onnx_runtime_runs(text: Path, cell: str, states: tup
     result = call("export", "runs/roses", "roses.onnx")
     assert result.exit_code == 0, result.output
     assert "roses.onnx has" in result.output
+    assert result.output.splitlines()[1] == (
+        f"it takes {', '.join(('tokens', *states))} and returns {', '.join(s.replace('_0', '_n') for s in states)}, "
+        "logits; its metadata has usage, vocabulary"
+    )
     model = CharLM.load("runs/roses/model.safetensors")
     tokens, zeros = np.arange(6).reshape(3, 2), np.zeros((1, 2, 9), np.float32)
     session = runtime.InferenceSession("roses.onnx", providers=["CPUExecutionProvider"])

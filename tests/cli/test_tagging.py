@@ -55,7 +55,7 @@ def test_what_is_refused(file: Path) -> None:
         (["tag", "three.txt"], "got 3 columns on line 1"),
         (["tag", "roses.txt", "--batch-size", "99"], "Error: --batch-size must be at most the 36 sequences"),
         (["tag", "--resume", "runs/roses"], "must be one of nblstm tag, got one of nblstm train"),
-        (["predict", "runs/roses", "roses.txt"], "must be a model saved by nblstm tag"),
+        (["predict", "runs/roses", "roses.txt"], "must be a model saved by nblstm tag, got one of nblstm train"),
     ):
         result = call(*arguments)
         assert result.exit_code == 2, result.output

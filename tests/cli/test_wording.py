@@ -42,6 +42,15 @@ def refused(*arguments: str) -> str:
         ),
         ("a run of TextJob, got one of ImageJob", "a run of nblstm train, got one of nblstm classify"),
         ("name the encoding (encoding='cp1252' in Python), or convert", "name the encoding, or convert"),
+        ("dropout: no, the clip must fit", "--dropout: no, the clip must fit"),
+        (
+            "must be a model saved by LanguageModel.save, got one of SequenceClassifier.save",
+            "must be a model saved by nblstm train, got one of nblstm classify",
+        ),
+        (
+            "must be a model saved by SequenceTagger.save, got one of CharLM.save",
+            "must be a model saved by nblstm tag, got one of nblstm train",
+        ),
         ("books/batch_size.txt is empty", "books/batch_size.txt is empty"),
         ("steps of a clip in the window", "steps of a clip in the window"),
     ],

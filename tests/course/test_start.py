@@ -57,6 +57,7 @@ def test_copy_and_open(originals: Path, commands: list[list[str]]) -> None:
     (words,) = commands
     assert words[:3] == [sys.executable, "-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={Path('nblstm-course').resolve()}" in words
+    assert "--LabApp.news_url=None" in words  # or a question about news lies over the lesson
     assert {"--no-browser", "--port=9876", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"} <= set(words)
 
 

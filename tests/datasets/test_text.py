@@ -194,6 +194,8 @@ def test_encode_is_undone_by_the_vocabulary_and_names_every_unknown_character() 
     assert "".join(vocabulary[token] for token in tokens) == text
     with pytest.raises(ValueError, match="'Z', 'ß'"):
         encode("neßZn", vocabulary)
+    with pytest.raises(ValueError, match=r"but has '\\n', '\\', 'w'$"):  # the line end, and what was typed for one
+        encode("\n\\new", vocabulary)
 
 
 def test_places_are_of_the_type_that_is_asked_for() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
+import inspect
 import json
 import re
 import zipfile
@@ -51,6 +53,18 @@ def test_the_code_runs_as_printed(
     assert float(printed.split("largest difference: ")[1].splitlines()[0]) < 1e-6
     assert "places of characters in the vocabulary" in printed
     assert names["y"].shape == (100, 1)
+
+
+@pytest.mark.parametrize("function", [weights.to_onnx, weights.from_onnx])
+def test_the_examples_in_docstrings_that_need_onnx_run(
+    function: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are passed over by the plain run of docstrings, which has no such packages."""
+    monkeypatch.chdir(tmp_path)
+    text = inspect.getdoc(function)
+    assert text.count("# doctest: +SKIP") >= 2
+    found = doctest.DocTestParser().get_doctest(text.replace("# doctest: +SKIP", ""), {"np": np}, "it", None, None)
+    assert doctest.DocTestRunner(verbose=False).run(found).failed == 0
 
 
 def test_every_converter_has_its_place_in_the_table() -> None:

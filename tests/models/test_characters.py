@@ -146,7 +146,7 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="damaged or no safetensors file"):
         CharLM.load(path)
     weights.save(path, tensors, {"format": "pt"})
-    with pytest.raises(ValueError, match=r"must be a model saved by CharLM\.save"):
+    with pytest.raises(ValueError, match=r"saved by CharLM\.save, got a file whose metadata does not say so"):
         CharLM.load(path)
     weights.save(
         path, tensors, {"nblstm.CharLM": metadata["nblstm.CharLM"].replace("embedding_size", "embedding_sine")}

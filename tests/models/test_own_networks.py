@@ -62,6 +62,11 @@ def test_it_is_opened_as_it_was_saved(network: Any, cell: Cell | None, tmp_path:
         np.testing.assert_array_equal(same(X), network(X))
 
 
+def test_a_config_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^config must be Mapping, got list$"):
+        Network({"linear": nblstm.Linear(2, 3)}, ["units"])  # type: ignore[arg-type]
+
+
 def test_arguments_that_config_has_not_are_asked_for_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(
         TypeError, match=r"^config must be the arguments with which Digits .* to self\.config in Digits"

@@ -173,7 +173,8 @@ def test_a_saved_model_comes_back(
     x = rng.normal(size=(T, B, I))
     np.testing.assert_array_equal(found(x), model(x))
     for other in {SequenceClassifier, SequenceRegressor, CharLM} - {kind}:
-        with pytest.raises(ValueError, match=rf"must be a model saved by {other.__name__}\.save"):
+        message = rf"must be a model saved by {other.__name__}\.save, got one of {kind.__name__}\.save"
+        with pytest.raises(ValueError, match=message):
             other.load(tmp_path / "model.safetensors")
 
 

@@ -111,6 +111,13 @@ def test_tokens_and_labels_are_kept_in_the_file(tmp_path: Path) -> None:
         assert (x.tolist(), lengths.tolist()) == ([[0, 1], [2, 0]], [2, 1])
 
 
+def test_steps_of_vectors_are_answered_by_the_names_of_their_classes(rng: np.random.Generator) -> None:
+    x, _, lengths = data(rng, tokens=False)
+    places = tagger()(x, lengths).argmax(axis=-1)
+    assert (tagger().classify(x, lengths) == places).all()
+    assert (tagger(classes=["a", "b", "c"]).classify(x, lengths) == np.array(["a", "b", "c"])[places]).all()
+
+
 def test_what_it_refuses() -> None:
     for options, message in (
         ({"classes": ["a", "b"]}, "classes must be 3 labels, got 2"),
@@ -122,7 +129,7 @@ def test_what_it_refuses() -> None:
     ):
         with pytest.raises((TypeError, ValueError), match=message):
             tagger(**options)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="sentences can be read by a model with a vocabulary alone"):
+    with pytest.raises(ValueError, match=r"a vocabulary alone, .*: classify\(x, lengths\)$"):
         tagger().tag([["the"]])
     words = tagger(WORDS)
     for sentences in ("the fox", [], ["the fox"], [[1]]):

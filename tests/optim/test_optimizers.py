@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nblstm import weights
+from nblstm.layers import Linear, Sequential, Tanh
 from nblstm.layers.layer import Layer
 from nblstm.optim import SGD, Adam, AdamW, Optimizer, RMSprop, warmup_cosine
 from nblstm.optim.clipping import clip_grad_norm
@@ -137,6 +138,15 @@ def test_moments_and_arithmetic_stay_in_the_dtype_of_the_layer(kind: type[Optimi
     for single, double in zip(mixed[:2], mixed[2:], strict=True):
         assert single.flat_params.dtype == np.float32
         np.testing.assert_allclose(single.flat_params, double.flat_params, rtol=1e-6, atol=1e-6)
+
+
+def test_an_optimiser_says_its_settings() -> None:
+    adam = Adam(Sequential(Linear(2, 3), Tanh(), Linear(3, 1, bias=False)), lr=0.5)
+    adam.step()
+    assert repr(adam) == (
+        "Adam([Linear(2, 3, bias=True), Linear(3, 1, bias=False)], lr=0.5, betas=(0.9, 0.999), eps=1e-08, "
+        "weight_decay=0.0)"
+    )
 
 
 def test_a_step_bumps_the_version_and_leaves_the_gradients() -> None:
@@ -302,6 +312,7 @@ LAYER = Layer({"weight": (2,)}, "float32")
     [
         (lambda: Adam([]), ValueError, "layers must hold at least one layer with parameters, got none"),
         (lambda: Adam(cast(Any, 3)), TypeError, "layers must be a layer, a net or a list of them, got int"),
+        (lambda: Adam(cast(Any, LAYER.params)), TypeError, "got a mapping: hand over the net itself"),
         (lambda: Adam(cast(Any, [LAYER, 3])), TypeError, "layers must be a list of layers, got int at position 1"),
         (lambda: Adam([LAYER, LAYER]), ValueError, "layers must hold each layer once, got one of them twice"),
         (lambda: clip_grad_norm([LAYER, LAYER], 1.0), ValueError, "layers must hold each layer once"),

@@ -191,6 +191,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "SequenceTagger.loss": lambda: call(
         tagger().loss, z=numbers(T, B, 3), targets=tokens(T, B) % 3, ignore_index=2, weight=positive(3)
     ),
+    "SequenceTagger.classify": lambda: call(tagger().classify, x=X, lengths=LENGTHS),
     "SequenceTagger.encode": lambda: call(tagger(["<unk>", "x"]).encode, sentences=[["x", "y"], ["x"]]),
     "SequenceTagger.tag": lambda: call(tagger(["<unk>", "x"]).tag, sentences=[["x", "y"], ["x"]], batch_size=1),
     "SequenceModel.__call__": lambda: call(classifier(), x=X, lengths=LENGTHS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,8 @@ def test_a_streamed_chain_goes_step_by_step(made: Any, tmp_path: Path, rng: np.r
     for found, expected in zip(state.values(), members, strict=True):
         near(found, expected)
     assert exported.usage.startswith("one step a call: x is ")
+    told = re.findall(r"layer\d+_h_0", exported.usage)
+    assert told == [name for name in exported.inputs if name.endswith("h_0")]
     assert not any("T" in shape for shape in exported.inputs.values())
 
 

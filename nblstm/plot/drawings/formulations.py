@@ -29,6 +29,11 @@ def draw_two_formulations(ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
 
+    Raises
+    ------
+    TypeError
+        `ax` that is no Axes.
+
     Examples
     --------
     >>> from matplotlib.figure import Figure

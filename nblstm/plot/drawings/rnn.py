@@ -25,6 +25,13 @@ def draw_neuron(ax: Axes | None = None, *, activation: str = "tanh") -> Axes:
     -------
     matplotlib.axes.Axes
 
+    Raises
+    ------
+    TypeError
+        `ax` that is no Axes.
+    ValueError
+        Another activation.
+
     Examples
     --------
     >>> from matplotlib.figure import Figure
@@ -73,6 +80,11 @@ def draw_rnn_cell(ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        `ax` that is no Axes.
 
     Examples
     --------

@@ -49,6 +49,13 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | GRU | RNN]:
     -------
     dict of str to LSTM, GRU or RNN
 
+    Examples
+    --------
+    >>> from nblstm import LSTM, weights
+    >>> weights.to_onnx(LSTM(3, 4, num_layers=2, seed=0), "net.onnx")  # doctest: +SKIP
+    >>> weights.from_onnx("net.onnx")  # doctest: +SKIP
+    {'LSTM.l0': LSTM(3, 4), 'LSTM.l1': LSTM(4, 4)}
+
     Warns
     -----
     UserWarning

@@ -80,6 +80,21 @@ def to_onnx(
     OSError
         `path` cannot be written.
 
+    Examples
+    --------
+    >>> from nblstm import SequenceClassifier, weights
+    >>> model = SequenceClassifier(3, 16, 1, num_classes=2, classes=["walks", "runs"], seed=0)
+    >>> weights.to_onnx(model, "model.onnx", lengths=True)  # doctest: +SKIP
+
+    And to run it, without nblstm:
+
+    >>> import onnxruntime  # doctest: +SKIP
+    >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> x, lengths = np.zeros((12, 5, 3), "float32"), np.array([12, 3, 7, 1, 9], "int32")
+    >>> (z,) = session.run(["z"], {"x": x, "lengths": lengths})  # doctest: +SKIP
+    >>> z.shape  # doctest: +SKIP
+    (5, 2)
+
     Notes
     -----
     ONNX Runtime runs float32 models only: its LSTM and GRU have no float64.
@@ -153,9 +168,10 @@ class _Writer:
             self.graph.output(x, "y", model.dtype, ("B", width))
         else:
             self._end(x, "y", model.dtype, width, batch_first)
-        state = "; the states (layer0_h_0 and others) are zeros at first, then what came out as layer0_h_n and others"
-        state *= any(isinstance(layer, SequenceLayer) for layer in layers)
-        self._describe(f"x is {what}, y {'(batch, features)' if pooled else self._axes(batch_first)}{state}")
+        names = ", ".join(f"layer{k}_h_0" for k, layer in enumerate(layers) if isinstance(layer, SequenceLayer))
+        state = f"; the states ({names}, and c_0 of LSTMs) are zeros at first, then what came out as h_n and c_n"
+        y = "(batch, features)" if pooled else self._axes(batch_first)
+        self._describe(f"x is {what}, y {y}{state * bool(names)}")
 
     def _check_chain(self, layers: list[Any]) -> None:
         """All of its layers can be written, in the way that is wanted."""

@@ -229,7 +229,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
     "thread_policy": lambda: call(policy_in_force, serial_below=5, team_rows=4, team_above=3, team_patience=2),
-    "pad_sequences": lambda: call(nblstm.pad_sequences, sequences=[numbers(3, 2), numbers(1, 2)], dtype="float64"),
+    "pad_sequences": lambda: call(
+        nblstm.pad_sequences, sequences=[numbers(3, 2), numbers(1, 2)], dtype="float64", padding_value=0.5
+    ),
     "warmup_cosine": lambda: call(nblstm.warmup_cosine, peak=0.5, warmup=2, total=5, final=0.125),
     "SGD.__init__": lambda: call(nblstm.SGD, layers=[lstm()], lr=0.5, momentum=0.5, weight_decay=0.25, nesterov=True),
     "RMSprop.__init__": lambda: call(nblstm.RMSprop, layers=[lstm()], lr=0.5, alpha=0.5, eps=0.25, weight_decay=0.25),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
-KINDS = {
+KINDS: dict[Any, str] = {
     Sequence: "a list", list: "a list", tuple: "a tuple", Mapping: "a dictionary", dict: "a dictionary",
     str: "a string", Path: "a path",
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def pad_sequences(
         value = as_float("padding_value", padding_value)
         arrays = [_vectors(n, given) for n, given in enumerate(sequences)]
     else:
-        value = as_integer("padding_value", padding_value, least=np.iinfo(found).min)
+        value = as_integer("padding_value", cast(int, padding_value), least=np.iinfo(found).min)
         _check_fits("padding_value", np.array(value), found)
         arrays = [_tokens(n, given, found) for n, given in enumerate(sequences)]
     shape = arrays[0].shape[1:]

@@ -142,7 +142,7 @@ def test_the_shortest_text_of_all_is_learned(tmp_path: Path) -> None:
             {"targets": np.full((20, 1), np.nan, "float32")},
             r"targets must be finite, got nan at \(0, 0\)",
         ),
-        (ClassificationJob, {"targets": np.full(20, 2)}, r"targets must be classes 0\.\.1 of training, got 2"),
+        (ClassificationJob, {"targets": np.full(20, "up")}, "targets must be integers, .* of one kind in both parts"),
         (ClassificationJob, {"targets": np.full(20, -1)}, "targets must be 0 or more, got -1"),
         (ClassificationJob, {"targets": np.zeros(20)}, "targets must be integers"),
         (ClassificationJob, {"lengths": np.full(20, -1)}, r"lengths must be in 0\.\.6"),
@@ -331,3 +331,18 @@ def test_of_a_long_text_the_beginning_of_the_last_tenth_is_for_validation(
     assert job.describe().endswith("; validation is on the first 108 characters of the last tenth")
     assert f"{len(beginning + held_out + end):,} characters" in job.describe()
     assert len(numbers(end, job.model.vocabulary)) + len(training) + len(validation) == job.facts.get("tokens", 2200)
+
+
+@pytest.mark.parametrize("labels", [None, ("down", "sideways", "up")])
+def test_a_class_that_is_held_out_alone_is_a_class(labels: tuple[str, ...] | None) -> None:
+    training, validation = sequences(ClassificationJob, 20, seed=0), sequences(ClassificationJob, 20, seed=1)
+    training = training._replace(targets=2 * training.targets)  # 0 and 2
+    validation = validation._replace(targets=np.arange(20) % 4 if labels is None else np.arange(20) % 3)
+    if labels is not None:
+        training, validation = (
+            part._replace(targets=np.array(labels)[part.targets]) for part in (training, validation)
+        )
+    job = ClassificationJob(replace(QUICK, class_weight="balanced"), training, validation)
+    assert job.model.linear.out_features == (4 if labels is None else 3)
+    assert job.describe().endswith("; only what is held out has " + ("1, 3" if labels is None else "'sideways'"))
+    assert all(map(math.isfinite, [*job.evaluate().values(), *job.baselines.values()]))

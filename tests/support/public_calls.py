@@ -112,6 +112,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "Sequential.__init__": lambda: call(nblstm.Sequential, named=lstm()),
     "Layer.__init__": lambda: call(nblstm.Layer, shapes={"weight": (2, 3), "bias": (2,)}, dtype="float64"),
+    "Composed.set_dropout_state": lambda: call(sequential().set_dropout_state, state=sequential().dropout_state()),
     "Composed.__init__": lambda: call(nblstm.Composed, parts={"a": linear(), "b": nblstm.Tanh()}),
     "Recorder.record": lambda: call((tanh := nblstm.Tanh()).record, tape=tanh.forward(X)[1], y=numbers(B), kept=3),
     "Recorder.replay": lambda: call(

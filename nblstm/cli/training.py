@@ -59,9 +59,9 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     folder all .txt and .txt.gz are read, also those in folders in it, sorted by path. Several files are one text: each
     begins where the one before ends, with nothing between. python-reference, the default, is the language reference
     that every Python carries: 465,000 characters, no download. tinyshakespeare is fetched once. The last tenth of the
-    text is kept for validation; bits per character on it, on its first 200,000 characters at most, are shown beside
-    four baselines that only count characters in the rest. A text too short for --batch-size and --window gets
-    smaller ones by itself, where these are not given.
+    text is kept for validation; bits per character on it, on its first 200,000 characters at most (100,000 where they
+    are read as words), are shown beside four baselines that only count characters in the rest. A text too short for
+    --batch-size and --window gets smaller ones by itself, where these are not given.
 
     With --tokens words the model reads and predicts words, punctuation marks and white space, and says the bits per
     token, the perplexity, and the bits per character, in which an unknown word counts as <unk> and its spelling.

@@ -18,8 +18,9 @@ from nblstm.models import CharLM, LanguageModel, WordLM
 from nblstm.plot.sheet import brief
 from nblstm.training import TextTrainer, evaluate
 
-VALIDATED = 200_000
-"""Characters of the last tenth that validation reads at most: all of a long text's would cost more than training."""
+VALIDATED = {"characters": 200_000, "words": 100_000}
+"""Characters of the last tenth that validation reads at most: all of a long text's would cost more than training. Where
+they are read as words there are fewer: with ten thousand logits each, nearly all of the time is one product."""
 
 WORD_METRICS: Metrics = {
     "perplexity": ("perplexity", lambda value: f"{value:,.0f}" if 100 <= value < 1e9 else f"{value:.3g}"),
@@ -30,8 +31,8 @@ WORD_METRICS: Metrics = {
 class TextJob(Job):
     """A `CharLM` or a `WordLM` that learns to predict a text, whose last tenth is for validation.
 
-    Validation, and the baselines beside it, read the first 200,000 characters of that tenth, which are all of them in a
-    text of up to two million.
+    Validation, and the baselines beside it, read the first 200,000 characters of that tenth, and 100,000 where they are
+    read as words: all of them in a text of up to two million, or one.
 
     The vocabulary of characters is that of the whole text; that of words is counted on the training part alone.
 
@@ -79,7 +80,7 @@ class TextJob(Job):
         """Make the model and the validation part; the training part."""
         vocabulary = datasets.vocabulary_of(text)
         training, held_out = datasets.split(datasets.encode(text, vocabulary, _smallest(len(vocabulary))))
-        self.validation = held_out[:VALIDATED]
+        self.validation = held_out[: VALIDATED["characters"]]
         size = self.settings.embedding_size or 64
         self.model = CharLM(vocabulary, embedding_size=size, **form(self.settings))
         self.facts["vocabulary"] = vocabulary
@@ -88,7 +89,7 @@ class TextJob(Job):
     def _words(self, text: str) -> np.ndarray:
         """As `_characters`, of the same parts of the text."""
         cut = len(text) * 9 // 10
-        read, rest, held_out = text[:cut], text[cut:], text[cut : cut + VALIDATED]
+        read, rest, held_out = text[:cut], text[cut:], text[cut : cut + VALIDATED["words"]]
         vocabulary = datasets.word_vocabulary(read, self.settings.vocabulary_size or 0)
         kind = _smallest(len(vocabulary))
         training, tokens_left, self.validation = (
@@ -126,8 +127,9 @@ class TextJob(Job):
         """The text in a line."""
         files, characters, distinct = self.facts["files"], self.facts["characters"], len(self.model.vocabulary)
         text = f"{datasets.text.named(self.settings.text)}{f' ({files:,} files)' if files > 1 else ''}"
-        shorter = characters - characters * 9 // 10 > VALIDATED
-        part = f"; validation is on the first {VALIDATED:,} characters of the last tenth" if shorter else ""
+        most = VALIDATED[self.settings.tokens]
+        shorter = characters - characters * 9 // 10 > most
+        part = f"; validation is on the first {most:,} characters of the last tenth" if shorter else ""
         if isinstance(self.model, CharLM):
             return f"{text}: {characters:,} characters, {distinct} of them distinct{part}"
         tokens, unknown = self.facts["tokens"], self.facts["unknown"]

@@ -322,7 +322,7 @@ def test_of_a_long_text_the_beginning_of_the_last_tenth_is_for_validation(
     end = end[: len(beginning) // 9 - len(held_out)]
     form = TextSettings(text=str(tmp_path / "long.txt"), tokens=tokens, hidden_size=4, num_layers=1, batch_size=2)
     (tmp_path / "long.txt").write_text(beginning + held_out + end)
-    monkeypatch.setattr("nblstm.jobs.text.VALIDATED", len(held_out))
+    monkeypatch.setattr("nblstm.jobs.text.VALIDATED", {"characters": len(held_out), "words": len(held_out)})
     job = TextJob(form)
     numbers = encode_words if tokens == "words" else encode
     training, validation = (numbers(part, job.model.vocabulary) for part in (beginning, held_out))

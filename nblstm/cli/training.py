@@ -51,8 +51,20 @@ LINE = 78  # characters, of the lines around a sample
     type=POSITIVE,
     help="Numbers that stand for a character, or a word.  [default: 64; for words the hidden size]",
 )
+@click.option(
+    "--continue-from",
+    type=Path,
+    metavar="RUN",
+    help="Begin a new run with the weights of another: its folder, or a model file. The net has its form.",
+)
+@click.option(
+    "--extend-vocabulary", is_flag=True, help="With --continue-from: learn what TEXT has and the model does not know."
+)
 @options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
-def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
+def train(
+    context: click.Context, /, continue_from: Path | None, extend_vocabulary: bool, output: Path | None,
+    resume: Path | None, **options: Any,
+) -> None:  # fmt: skip
     """Train a language model on TEXT: files and folders, or python-reference, or tinyshakespeare.
 
     A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-". Of a
@@ -68,10 +80,12 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
 
     The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
     loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
-    nblstm train TEXT --resume RUN, if what the files say is the same.
+    nblstm train TEXT --resume RUN, if what the files say is the same. A model of one text is trained further on another
+    by nblstm train TEXT --continue-from RUN, a run of its own.
     """
     from nblstm.datasets import DEFAULT_TEXT, KNOWN_TEXTS
     from nblstm.jobs import TextJob
+    from nblstm.models import LanguageModel
 
     given = given_options(context, options)
     texts = given.pop("text", ())
@@ -80,7 +94,16 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
         given["text"] = places[0] if len(places) == 1 else tuple(places)
     name = _name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
-    run = trained(context, TextJob, name, given, output, resume, data=[shorten])
+    if continue_from and resume:
+        raise ValueError("--continue-from begins a new run, so it does not go with --resume")
+    first, form = None, {}
+    if continue_from:
+        first = LanguageModel.load(model_file(continue_from))
+        form = TextJob.form_of(first)
+        click.echo(f"beginning with the weights in {model_file(continue_from)}")
+    run = trained(
+        context, TextJob, name, given, output, resume, defaults=form, data=[shorten, first, extend_vocabulary]
+    )
     model = cast("LanguageModel", run.model)
     sample = model.sample(_opening(model), _sample_length(model), temperature=TEMPERATURE, seed=run.settings.seed)
     title = f" a sample, at temperature {TEMPERATURE} "

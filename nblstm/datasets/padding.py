@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -63,6 +64,8 @@ def pad_sequences(
     value: float
     if found.kind == "f":
         value = as_float("padding_value", padding_value)
+        if not math.isfinite(value):
+            raise ValueError(f"padding_value must be finite, got {value}")
         arrays = [_vectors(n, given) for n, given in enumerate(sequences)]
     else:
         value = as_integer("padding_value", cast(int, padding_value), least=np.iinfo(found).min)

@@ -253,6 +253,34 @@ def test_words_are_trained_sampled_and_resumed(text: Path) -> None:
     assert "--vocabulary-size must be left out but for words" in alone.output
 
 
+def test_a_model_is_trained_further_on_another_text(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    Path("lilies.txt").write_text("a lily is no rose, is it? So said the fox\n" * 20)
+    further = ["train", "lilies.txt", "--continue-from", "runs/roses", *SMALL[4:]]
+    refused = call(*further)
+    assert refused.exit_code == 2, refused.output
+    assert "of the model that the run continues from, but has '?', 'S', 'y'; --extend-vocabulary adds them" in (
+        refused.output
+    )
+    assert not Path("runs/lilies").exists()
+    result = call(*further, "--extend-vocabulary")
+    assert result.exit_code == 0, result.output
+    assert "beginning with the weights in runs/roses/model.safetensors\n" in result.output
+    assert "in place of" not in result.output
+    old, new = (CharLM.load(f"runs/{name}/model.safetensors") for name in ("roses", "lilies"))
+    assert (new.vocabulary, new.recurrent.hidden_size) == (old.vocabulary + "?Sy", 9)
+    longer = call("train", "--resume", "runs/lilies", "--steps", "8")
+    assert longer.exit_code == 0, longer.output
+    for arguments, message in (
+        ([*further, "--hidden-size", "8"], "continues from: --hidden-size=9, got 8"),
+        (["train", "--resume", "runs/lilies", *further[2:4]], "--continue-from begins a new run, so it does not go"),
+        (["train", "lilies.txt", "--extend-vocabulary"], "--extend-vocabulary must be left out without --continue-"),
+        (["train", "lilies.txt", "--continue-from", "runs/none"], "runs/none does not exist; a safetensors"),
+    ):
+        wrong = call(*arguments)
+        assert (wrong.exit_code, message in wrong.output) == (2, True), wrong.output
+
+
 def test_the_best_weights_write_too(text: Path) -> None:
     assert call("train", "roses.txt", *SMALL, "--learning-rate", "100").exit_code == 0
     words = ["--prompt", "a", "--length", "40", "--seed", "1"]

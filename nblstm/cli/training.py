@@ -129,8 +129,16 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
     """
     from nblstm.models import Network
     from nblstm.weights import to_onnx
+    from nblstm.weights.tracks import SHARED
 
-    model = Network.load(model_file(run))
+    path = model_file(run)
+    model = Network.load(path)
+    if (cell := model.recurrent.cell) not in SHARED:
+        raise ValueError(
+            f"{path} has a model of the cell {cell.name}, which ONNX does not have: to export one, train it with "
+            f"--cell {', '.join(other.name for other in SHARED[:-1])} or {SHARED[-1].name}; this one runs where nblstm "
+            "is installed, and any program that reads safetensors can read its weights from that file"
+        )
     to_onnx(model, out, lengths=lengths, streaming=streaming)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
 

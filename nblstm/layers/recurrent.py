@@ -122,6 +122,10 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         together 5 k B H more. A GRU keeps h alone, of 5 T B H; an RNN too, of 2 T B H, and repeats
         nothing.
 
+    Notes
+    -----
+    PyTorch's ``proj_size`` is none of the arguments: the state of a layer is as wide as the layer has units.
+
     References
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget

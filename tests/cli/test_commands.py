@@ -169,6 +169,15 @@ def test_export_writes_a_classifier_that_takes_lengths(tmp_path: Path, rng: np.r
     assert {entry.name for entry in session.get_inputs()} == {"x", "h_0", "c_0"}
 
 
+def test_export_of_a_cell_that_onnx_has_not_says_what_can_be_done(text: Path) -> None:
+    CharLM("abc", 3, 4, 1, cell="mgu", seed=0).save("mgu.safetensors")
+    result = call("export", "mgu.safetensors", "mgu.onnx")
+    assert result.exit_code == 2
+    assert "mgu.safetensors has a model of the cell mgu, which ONNX does not have: to export one, " in result.output
+    assert "--cell lstm, peephole, gru, rnn_tanh or rnn_relu; this one runs where nblstm is installed" in result.output
+    assert not Path("mgu.onnx").exists()
+
+
 def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("train", "roses.txt", *SMALL).exit_code == 0
     monkeypatch.setitem(sys.modules, "onnx", None)

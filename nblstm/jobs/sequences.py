@@ -122,6 +122,11 @@ class RegressionJob(SequenceJob):
 
     def _network(self, width: int) -> SequenceRegressor:
         training, validation = self.training.targets, self.validation.targets
+        if training.ndim == 1:
+            raise ValueError(
+                f"training.targets must have shape (N, outputs), got {training.shape}; of one number for each sequence "
+                "take training.targets[:, None]"
+            )
         check_array("training.targets", training, np.dtype("float32"), (None, None))
         check_array("validation.targets", validation, training.dtype, (None, training.shape[1]))
         check_finite("training.targets", training)
@@ -157,7 +162,8 @@ class ClassificationJob(SequenceJob):
         training, validation = self.training.targets, self.validation.targets
         for name, targets in (("training", training), ("validation", validation)):
             if targets.ndim != 1:
-                raise ValueError(f"{name}.targets must be one for each sequence, (N,), got {targets.shape}")
+                way = f"; take {name}.targets[:, 0]" if targets.shape[1:] == (1,) else ""
+                raise ValueError(f"{name}.targets must be one for each sequence, (N,), got {targets.shape}{way}")
         found = classes_in(training, validation)
         if isinstance(found, int):
             return SequenceClassifier(width, num_classes=found, **form(self.settings))

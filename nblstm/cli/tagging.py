@@ -62,7 +62,8 @@ def tag(context: click.Context, /, output: Path | None, resume: Path | None, **o
     for place in ("file", "validation_file"):
         if place in given and given[place] != STANDARD_INPUT:
             given[place] = str(Path(given[place]).absolute())
-    run = trained(context, TaggedTextJob, name if name != STANDARD_INPUT else "standard-input", given, output, resume)
+    name = name if name != STANDARD_INPUT else "standard-input"
+    run = trained(context, TaggedTextJob, name, given, output, resume, data=["batch_size" not in given])
     assert isinstance(run.job, TaggedTextJob)
     scores = run.job.f1_by_class()
     width = max(len(str(label)) for label in scores)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblstm import datasets
-from nblstm.arguments import check_array, check_integers
+from nblstm.arguments import as_flag, check_array, check_integers
 from nblstm.jobs.data import Sequences, check_finite, classes_in, digest_of, only_held_out
 from nblstm.jobs.job import Job, form, optimizer
 from nblstm.jobs.sentences import tagged_sequences
@@ -179,12 +180,18 @@ class TaggedTextJob(TaggingJob):
 
     The vocabulary is that of the sentences to train on: tokens that occur once are not in it, nor are those beyond the
     setting `vocabulary_size`; all these are one token, ``<unk>``. The tags are those of all sentences.
+
+    Parameters
+    ----------
+    settings : TaggedTextSettings
+    smaller_batch : bool
+        Whether `batch_size` becomes smaller where there are fewer sentences.
     """
 
     settings_type = TaggedTextSettings
     settings: TaggedTextSettings
 
-    def __init__(self, settings: TaggedTextSettings) -> None:
+    def __init__(self, settings: TaggedTextSettings, smaller_batch: bool = False) -> None:
         self._check_settings(settings)
         sentences, tags = datasets.read_tagged(settings.file, settings.encoding)
         cut = len(sentences) * 9 // 10
@@ -193,6 +200,8 @@ class TaggedTextJob(TaggingJob):
             cut, held_out = len(sentences), datasets.read_tagged(settings.validation_file, settings.encoding)
         if not cut:
             raise ValueError(f"{settings.file} must have at least two sentences, as a tenth is for validation, got one")
+        if as_flag("smaller_batch", smaller_batch):
+            settings = replace(settings, batch_size=min(cut, settings.batch_size))
         vocabulary = datasets.token_vocabulary(sentences[:cut], settings.vocabulary_size)
         training = tagged_sequences(sentences[:cut], tags[:cut], vocabulary)
         super().__init__(settings, training, tagged_sequences(*held_out, vocabulary), vocabulary)

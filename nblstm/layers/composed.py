@@ -9,7 +9,6 @@ import numpy as np
 
 from nblstm.arguments import check_kind
 from nblstm.layers import parameters
-from nblstm.layers.dropout_keys import DropoutKeys
 from nblstm.layers.layer import Layer
 from nblstm.layers.parameters import Block, Views
 from nblstm.layers.recording import Recorder
@@ -171,7 +170,8 @@ class Composed(Recorder):
             raise
 
     def _dropping(self) -> dict[str, Any]:
-        return {name: layer for name, layer in self.named_layers().items() if isinstance(layer, DropoutKeys)}
+        """The layers that draw at random, among them such as are one's own."""
+        return {name: layer for name, layer in self.named_layers().items() if hasattr(layer, "dropout_state")}
 
     def zero_grad(self) -> None:
         """Set the gradients of all layers to zero."""

@@ -112,7 +112,7 @@ class Network(Composed):
         tensors, metadata = files.load_with_metadata(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
         if len(kinds) != 1:
-            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; its metadata does not say so")
+            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save; {cls._said_in(metadata)}")
         ((form, kind),) = kinds.items()
         with _damage_named(path):
             config = files.unseal(metadata[form], tensors)
@@ -133,6 +133,15 @@ class Network(Composed):
     def _format(cls) -> str:
         """Under which name the metadata of a file hold the settings."""
         return f"nblstm.{cls.__name__}"
+
+    @classmethod
+    def _said_in(cls, metadata: Mapping[str, str]) -> str:
+        """What the metadata of a file say that is none of this kind."""
+        names = [name.removeprefix("nblstm.") for name in metadata if name.startswith("nblstm.")]
+        if len(names) != 1:
+            return "its metadata does not say so"
+        known = any(kind.__name__ == names[0] for kind in Network._kinds())
+        return f"its metadata says {names[0]}" + ("" if known else ", a class that must be imported first")
 
     @classmethod
     def _kinds(cls) -> Iterator[type[Self]]:

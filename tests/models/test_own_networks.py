@@ -62,6 +62,17 @@ def test_it_is_opened_as_it_was_saved(network: Any, cell: Cell | None, tmp_path:
         np.testing.assert_array_equal(same(X), network(X))
 
 
+def test_a_file_of_another_kind_is_refused_with_the_kind_that_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    Scores(3).save(path)
+    with pytest.raises(ValueError, match=r"saved by SequenceClassifier\.save; its metadata says Scores$"):
+        SequenceClassifier.load(path)
+    tensors, metadata = nblstm.weights.load_with_metadata(path)
+    nblstm.weights.save(path, tensors, {"nblstm.Elsewhere": metadata["nblstm.Scores"]})
+    with pytest.raises(ValueError, match="its metadata says Elsewhere, a class that must be imported first"):
+        Network.load(path)
+
+
 def test_arguments_that_config_has_not_are_asked_for_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(
         TypeError, match=r"^config must be the arguments with which Digits .* to self\.config in Digits"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.small_jobs import QUICK, sequences
 
-from nblstm import Dropout, LayerNorm, Linear, SequenceClassifier, Sequential
+from nblstm import Dropout, Layer, LayerNorm, Linear, SequenceClassifier, Sequential
 from nblstm.jobs import ClassificationJob
 from nblstm.runs import Run
 
@@ -64,6 +64,31 @@ def test_a_resumed_run_draws_the_same_masks(tmp_path: Path) -> None:
     assert parts.train(progress=False)
     assert parts.losses == whole.losses
     assert all((tensor == parts.model.params[name]).all() for name, tensor in whole.model.params.items())
+
+
+class Noise(Layer):
+    """A layer of one's own that draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = 0
+
+    def dropout_state(self) -> dict:
+        return {"drawn": self.drawn}
+
+    def set_dropout_state(self, state: dict) -> None:
+        self.drawn = state["drawn"]
+
+
+def test_a_layer_of_one_s_own_may_say_it_too() -> None:
+    noise = Noise()
+    net = Sequential(Linear(2, 2, seed=0), noise)
+    noise.drawn = 3
+    state = net.dropout_state()
+    assert state == {"1": {"drawn": 3}}
+    noise.drawn = 5
+    net.set_dropout_state(state)
+    assert noise.drawn == 3
 
 
 def test_a_chain_says_and_sets_where_its_draws_stand() -> None:

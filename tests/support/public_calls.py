@@ -370,6 +370,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "TaggedTextJob.__init__": lambda: call(
         jobs.TaggedTextJob,
         settings=jobs.TaggedTextSettings(file=FILES["tagged"], hidden_size=2, batch_size=1),
+        smaller_batch=True,
     ),
     "TextJob.__init__": lambda: call(
         jobs.TextJob,

@@ -164,7 +164,7 @@ class Composed(Recorder):
         try:
             for name, layer in layers.items():
                 layer.set_dropout_state(state[name])
-        except ValueError:
+        except (KeyError, TypeError, ValueError):
             for name, layer in layers.items():
                 layer.set_dropout_state(before[name])
             raise

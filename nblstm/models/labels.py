@@ -54,9 +54,10 @@ def learned(name: str, targets: np.ndarray, classes: tuple[Label, ...] | None, c
         return classes
     found = classes_of(targets)
     if len(found) != count:
+        way = f"num_classes={len(found)}" if len(found) > count else "classes=[...], all the labels that there are"
         raise ValueError(
             f"{name} must be {count} distinct labels, one for each class of the model, got {len(found)}, "
-            f"{_listed(found)}: make it with classes=[...], all the labels that there are"
+            f"{_listed(found)}: make it with {way}"
         )
     return found
 
@@ -65,6 +66,9 @@ def numbered(
     name: str, targets: np.ndarray, classes: tuple[Label, ...] | None, ignored: int | None = None
 ) -> np.ndarray:
     """Labels as their places among `classes`, and an empty one as `ignored`, if that is given; numbers as they are."""
+    if targets.dtype.kind in "OS" and targets.ndim and not has_labels(targets):
+        kinds = sorted({type(label).__name__ for label in targets.flat})
+        raise TypeError(f"{name} must be integers, strings or booleans, all of one kind, got {', '.join(kinds)}")
     if not has_labels(targets):
         return targets
     if classes is None:

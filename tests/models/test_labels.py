@@ -91,6 +91,12 @@ def test_labels_that_a_model_cannot_have_are_refused_and_it_learns_none(kind: An
         model.loss(z, np.full(shape, "up"))
     with pytest.raises(ValueError, match=r"targets must be 2 distinct labels, .* got 1, 'up': make it with classes="):
         trainer(model, Adam(model), X, np.full(shape, "up"))
+    with pytest.raises(ValueError, match=r"got 3, 'a', 'b', 'c': make it with num_classes=3$"):
+        trainer(model, Adam(model), X, np.resize(np.array(["a", "b", "c"]), shape))
+    missing = np.full(shape, "up", object)
+    missing[-1] = None
+    with pytest.raises(TypeError, match=r"targets must be integers, strings or booleans, .* got NoneType, str"):
+        trainer(model, Adam(model), X, missing)
     mixed = np.full(shape, "up", object)
     mixed[0] = True
     with pytest.raises(TypeError, match="targets must be strings, booleans or integers, all of one kind"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
+KINDS: dict[Any, str] = {
+    Sequence: "a list", list: "a list", tuple: "a tuple", Mapping: "a dictionary", dict: "a dictionary",
+    str: "a string", Path: "a path",
+}  # fmt: skip
+"""Python's own kinds in plain words; all others are called by their names."""
 
 
 def as_dtype(dtype: str | np.dtype | type | None) -> np.dtype:
@@ -72,7 +77,7 @@ def as_path(name: str, value: str | os.PathLike[str]) -> Path:
 def check_kind(name: str, value: Any, *kinds: type) -> None:
     """`value` is of one of these kinds."""
     if not isinstance(value, kinds):
-        expected = " or ".join(kind.__name__ for kind in kinds)
+        expected = " or ".join(KINDS.get(kind, kind.__name__) for kind in kinds)
         raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
 
 

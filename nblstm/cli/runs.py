@@ -139,7 +139,8 @@ def trained(
             click.echo(f"reading {named(settings.text)}")  # a long one takes a while
         job = kind(settings, *data)
         wanted, found = asdict(settings), asdict(job.settings)
-        smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in found.items() if size != wanted[name]]
+        sizes = ((name, found[name]) for name in ("batch_size", "window") if name in found)
+        smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in sizes if size != wanted[name]]
         if smaller:
             click.echo(
                 in_options(f"the text is short, so it is read with {', '.join(smaller)}", context.command.params)

@@ -47,8 +47,10 @@ def tag(context: click.Context, /, output: Path | None, resume: Path | None, **o
     """Train a tagger on FILE: a token and its tag on each line, a blank line between sentences.
 
     Token and tag have a tab or spaces between. Tokens that occur once, and those beyond --vocabulary-size, are one
-    token to the model, <unk>. The share of right tags and the mean F1 of the tags are shown on the part for validation;
-    the loss beside two baselines that only count: how often each tag is, and how often for this token.
+    token to the model, <unk>. The tags are all that there are, also such as only the part for validation has. The share
+    of right tags and the mean F1 of the tags are shown on that part; the loss beside two baselines that only count: how
+    often each tag is, and how often for this token. A file of fewer sentences than --batch-size gets a smaller one by
+    itself, where it is not given.
 
     The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
     loss.png, confusion.png and checkpoint.safetensors. New text is tagged by nblstm predict.
@@ -62,7 +64,8 @@ def tag(context: click.Context, /, output: Path | None, resume: Path | None, **o
     for place in ("file", "validation_file"):
         if place in given and given[place] != STANDARD_INPUT:
             given[place] = str(Path(given[place]).absolute())
-    run = trained(context, TaggedTextJob, name if name != STANDARD_INPUT else "standard-input", given, output, resume)
+    name = name if name != STANDARD_INPUT else "standard-input"
+    run = trained(context, TaggedTextJob, name, given, output, resume, data=["batch_size" not in given])
     assert isinstance(run.job, TaggedTextJob)
     scores = run.job.f1_by_class()
     width = max(len(str(label)) for label in scores)

@@ -51,27 +51,41 @@ LINE = 78  # characters, of the lines around a sample
     type=POSITIVE,
     help="Numbers that stand for a character, or a word.  [default: 64; for words the hidden size]",
 )
+@click.option(
+    "--continue-from",
+    type=Path,
+    metavar="RUN",
+    help="Begin a new run with the weights of another: its folder, or a model file. The net has its form.",
+)
+@click.option(
+    "--extend-vocabulary", is_flag=True, help="With --continue-from: learn what TEXT has and the model does not know."
+)
 @options_of_a_run(TextSettings(), "passes over the training part, in place of --steps")
-def train(context: click.Context, /, output: Path | None, resume: Path | None, **options: Any) -> None:
+def train(
+    context: click.Context, /, continue_from: Path | None, extend_vocabulary: bool, output: Path | None,
+    resume: Path | None, **options: Any,
+) -> None:  # fmt: skip
     """Train a language model on TEXT: files and folders, or python-reference, or tinyshakespeare.
 
     A file is text in UTF-8 or another --encoding, may be packed by gzip (NAME.gz), and is standard input for "-". Of a
     folder all .txt and .txt.gz are read, also those in folders in it, sorted by path. Several files are one text: each
     begins where the one before ends, with nothing between. python-reference, the default, is the language reference
     that every Python carries: 465,000 characters, no download. tinyshakespeare is fetched once. The last tenth of the
-    text is kept for validation; bits per character on it, on its first 200,000 characters at most, are shown beside
-    four baselines that only count characters in the rest. A text too short for --batch-size and --window gets
-    smaller ones by itself, where these are not given.
+    text is kept for validation; bits per character on it, on its first 200,000 characters at most (100,000 where they
+    are read as words), are shown beside four baselines that only count characters in the rest. A text too short for
+    --batch-size and --window gets smaller ones by itself, where these are not given.
 
     With --tokens words the model reads and predicts words, punctuation marks and white space, and says the bits per
     token, the perplexity, and the bits per character, in which an unknown word counts as <unk> and its spelling.
 
     The run's folder gets model.safetensors, best.safetensors (the weights of the lowest validation loss), run.json,
     loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
-    nblstm train TEXT --resume RUN, if what the files say is the same.
+    nblstm train TEXT --resume RUN, if what the files say is the same. A model of one text is trained further on another
+    by nblstm train TEXT --continue-from RUN, a run of its own.
     """
     from nblstm.datasets import DEFAULT_TEXT, KNOWN_TEXTS
     from nblstm.jobs import TextJob
+    from nblstm.models import LanguageModel
 
     given = given_options(context, options)
     texts = given.pop("text", ())
@@ -80,7 +94,16 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
         given["text"] = places[0] if len(places) == 1 else tuple(places)
     name = _name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
-    run = trained(context, TextJob, name, given, output, resume, data=[shorten])
+    if continue_from and resume:
+        raise ValueError("--continue-from begins a new run, so it does not go with --resume")
+    first, form = None, {}
+    if continue_from:
+        first = LanguageModel.load(model_file(continue_from))
+        form = TextJob.form_of(first)
+        click.echo(f"beginning with the weights in {model_file(continue_from)}")
+    run = trained(
+        context, TextJob, name, given, output, resume, defaults=form, data=[shorten, first, extend_vocabulary]
+    )
     model = cast("LanguageModel", run.model)
     sample = model.sample(_opening(model), _sample_length(model), temperature=TEMPERATURE, seed=run.settings.seed)
     title = f" a sample, at temperature {TEMPERATURE} "
@@ -107,8 +130,16 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
     from nblstm.models import Network
     from nblstm.weights import to_onnx
     from nblstm.weights.onnx.form import require_onnx
+    from nblstm.weights.tracks import SHARED
 
-    model = Network.load(model_file(run))
+    path = model_file(run)
+    model = Network.load(path)
+    if (cell := model.recurrent.cell) not in SHARED:
+        raise ValueError(
+            f"{path} has a model of the cell {cell.name}, which ONNX does not have: to export one, train it with "
+            f"--cell {', '.join(other.name for other in SHARED[:-1])} or {SHARED[-1].name}; this one runs where nblstm "
+            "is installed, and any program that reads safetensors can read its weights from that file"
+        )
     to_onnx(model, out, lengths=lengths, streaming=streaming)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
     written = require_onnx().load(out)

@@ -168,3 +168,14 @@ def check_tokens(tokens: np.ndarray) -> np.ndarray:
     if found.ndim != 1:
         raise ValueError(f"tokens must have shape (N,), got {found.shape}")
     return found
+
+
+def check_characters(vocabulary: Sequence[str]) -> str:
+    """`vocabulary`, which must be one or more distinct characters, as one string."""
+    if not isinstance(vocabulary, Sequence):
+        raise TypeError(f"vocabulary must be a string or a list of characters, got {type(vocabulary).__name__}")
+    if not vocabulary or any(not isinstance(c, str) or len(c) != 1 for c in vocabulary):
+        raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
+    if len(set(vocabulary)) < len(vocabulary):
+        raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
+    return "".join(vocabulary)

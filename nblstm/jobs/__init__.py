@@ -1,9 +1,10 @@
 """What a run trains: settings, data and network brought together with a trainer, an evaluation and pictures."""
 
+from nblstm.jobs.data import Sequences
 from nblstm.jobs.images import ImageJob
 from nblstm.jobs.job import Job
 from nblstm.jobs.sentences import tagged_sequences
-from nblstm.jobs.sequences import ClassificationJob, RegressionJob, SequenceJob, Sequences
+from nblstm.jobs.sequences import ClassificationJob, RegressionJob, SequenceJob
 from nblstm.jobs.settings import (
     ImageSettings,
     SequenceSettings,

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nblstm import datasets
-from nblstm.jobs.sequences import ClassificationJob, Sequences
+from nblstm.jobs.data import Sequences
+from nblstm.jobs.sequences import ClassificationJob
 from nblstm.jobs.settings import ImageSettings
 
 HELD_OUT = {"digits": 5, "mnist": 10}  # one image in so many, where there is no part made for the purpose

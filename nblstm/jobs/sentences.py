@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nblstm.datasets.tagged import as_sentences, token_places
-from nblstm.jobs.sequences import Sequences
+from nblstm.jobs.data import Sequences
 from nblstm.models.tagger import as_vocabulary
 
 

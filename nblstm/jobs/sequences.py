@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblstm.arguments import as_weights, check_array
+from nblstm.jobs.data import Sequences, check_finite, classes_in, digest_of, only_held_out
 from nblstm.jobs.job import Job, Metrics, form, optimizer
 from nblstm.jobs.settings import SequenceSettings
 from nblstm.layers.checks import check_lengths
@@ -17,15 +16,12 @@ from nblstm.losses.class_weights import class_weights
 from nblstm.losses.loss_functions import cross_entropy, mse_loss
 from nblstm.metrics import f1_scores, r2_score
 from nblstm.models import SequenceClassifier, SequenceModel, SequenceRegressor
-from nblstm.models.labels import classes_of, encoded, has_labels
+from nblstm.models.labels import numbered
 from nblstm.training import BatchTrainer, predict
 from nblstm.training.batches import check_form, other_layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BLOCK = 2**20
-"""Numbers that are looked at together, so that no copy is made of an array that lies on disk."""
 
 CLASS_METRICS: Metrics = {
     "accuracy": ("right", lambda value: f"{value:.1%}"), "f1": ("F1", lambda value: f"{value:.3f}"),
@@ -33,40 +29,6 @@ CLASS_METRICS: Metrics = {
 NUMBER_METRICS: Metrics = {
     "mae": ("MAE", lambda value: f"{value:.4g}"), "r2": ("R2", lambda value: f"{value:.3f}"),
 }  # fmt: skip
-
-
-class Sequences(NamedTuple):
-    """Sequences x (T, N, I), their targets (N, ...); lengths (N,) where they differ, weights (N,) where they do.
-
-    Parameters
-    ----------
-    x : numpy.ndarray of float32, shape (T, N, I)
-        N sequences of T steps; for `TaggingJob` with a vocabulary places in it, (T, N).
-    targets : numpy.ndarray
-        What the job learns: see `ClassificationJob`, `RegressionJob` and `TaggingJob`.
-    lengths : integers, shape (N,), optional
-        Steps of each sequence, 0..T; T by default.
-    sample_weight : array of numbers, shape (N,), optional
-        What each sequence weighs, above 0; 1 by default.
-
-    Notes
-    -----
-    Nothing is checked here; the job that is given them does, and says what it expected.
-
-    Examples
-    --------
-    >>> import nblstm
-    >>> from nblstm.jobs import Sequences
-    >>> x, lengths = nblstm.pad_sequences([np.ones((3, 2)), np.ones((5, 2))])
-    >>> sequences = Sequences(x, np.array(["walks", "runs"]), lengths)
-    >>> sequences.x.shape, sequences.lengths
-    ((5, 2, 2), array([3, 5]))
-    """
-
-    x: np.ndarray
-    targets: np.ndarray
-    lengths: np.ndarray | None = None
-    sample_weight: np.ndarray | None = None
 
 
 class SequenceJob(Job):
@@ -180,6 +142,11 @@ class RegressionJob(SequenceJob):
 
     def _network(self, width: int) -> SequenceRegressor:
         training, validation = self.training.targets, self.validation.targets
+        if training.ndim == 1:
+            raise ValueError(
+                f"training.targets must have shape (N, outputs), got {training.shape}; of one number for each sequence "
+                "take training.targets[:, None]"
+            )
         check_array("training.targets", training, np.dtype("float32"), (None, None))
         check_array("validation.targets", validation, training.dtype, (None, training.shape[1]))
         check_finite("training.targets", training)
@@ -190,8 +157,8 @@ class RegressionJob(SequenceJob):
 class ClassificationJob(SequenceJob):
     """A `SequenceClassifier` that learns classes: targets (N,).
 
-    They are integers from 0 to the largest of the training part, or strings or booleans, whose sorted values are then
-    the model's `classes`.
+    They are integers from 0 to the largest, or strings or booleans, whose sorted values are then the model's `classes`.
+    What the validation part alone has is a class as well: the model cannot learn it, and is measured by it.
 
     With the setting `class_weight` a sequence weighs what its class does, times its own weight, in the loss on both
     parts and in the baseline. In the accuracy and in "f1", the mean of `nblstm.metrics.f1_scores`, it has its own
@@ -228,29 +195,24 @@ class ClassificationJob(SequenceJob):
 
     def _network(self, width: int) -> SequenceClassifier:
         training, validation = self.training.targets, self.validation.targets
-        if has_labels(training):
-            classes = classes_of(training)
-            self.training, self.validation = (
-                part._replace(targets=encoded(f"{name}.targets", part.targets, classes))
-                for name, part in (("training", self.training), ("validation", self.validation))
-            )
-            return SequenceClassifier(width, num_classes=len(classes), classes=classes, **form(self.settings))
         for name, targets in (("training", training), ("validation", validation)):
-            if targets.dtype.kind not in "iu" or targets.ndim != 1:
-                raise ValueError(
-                    f"{name}.targets must be integers, strings or booleans (N,), got {targets.dtype} {targets.shape}"
-                )
-            if targets.min() < 0:
-                raise ValueError(f"{name}.targets must be 0 or more, got {targets.min()}")
-        highest = int(training.max())
-        if validation.max() > highest:
-            raise ValueError(f"validation.targets must be classes 0..{highest} of training, got {validation.max()}")
-        return SequenceClassifier(width, num_classes=highest + 1, **form(self.settings))
+            if targets.ndim != 1:
+                way = f"; take {name}.targets[:, 0]" if targets.shape[1:] == (1,) else ""
+                raise ValueError(f"{name}.targets must be one for each sequence, (N,), got {targets.shape}{way}")
+        found = classes_in(training, validation)
+        if isinstance(found, int):
+            return SequenceClassifier(width, num_classes=found, **form(self.settings))
+        self.training, self.validation = (
+            part._replace(targets=numbered(f"{name}.targets", part.targets, found))
+            for name, part in (("training", self.training), ("validation", self.validation))
+        )
+        return SequenceClassifier(width, num_classes=len(found), classes=found, **form(self.settings))
 
     def _weights(self, part: Sequences) -> np.ndarray | None:
         if self.settings.class_weight is None:
             return part.sample_weight
-        weights = class_weights(self.settings.class_weight, self.training.targets, self.model.classes)[part.targets]
+        classes = self.model.classes or range(self.model.linear.out_features)
+        weights = class_weights(self.settings.class_weight, self.training.targets, classes)[part.targets]
         return weights if part.sample_weight is None else weights * part.sample_weight
 
     def evaluate(self) -> dict[str, float]:
@@ -260,6 +222,10 @@ class ClassificationJob(SequenceJob):
         answers = logits.argmax(axis=1)
         f1 = f1_scores(targets, answers, logits.shape[1], weights).mean()
         return {"validation": loss, "accuracy": float(np.average(answers == targets, weights=weights)), "f1": float(f1)}
+
+    def describe(self) -> str:
+        """How many there are, and of which class there is none to train on."""
+        return super().describe() + only_held_out(self.training.targets, self.validation.targets, self.model.classes)
 
     def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
         """The loss, and what was taken for what."""
@@ -298,32 +264,3 @@ def _check_sequences(name: str, sequences: Sequences) -> int:
         check_array(f"{name}.sample_weight", sample_weight, np.asarray(sample_weight).dtype)
         as_weights(f"{name}.sample_weight", sample_weight, x.shape[1:2], positive=True)
     return x.shape[2]
-
-
-def _blocks(array: np.ndarray) -> Iterator[slice]:
-    """Rows, some at a time, that are all of an array together."""
-    rows = max(1, BLOCK * len(array) // max(1, array.size))
-    return (slice(start, start + rows) for start in range(0, len(array), rows))
-
-
-def check_finite(name: str, array: np.ndarray, unread: np.ndarray | None = None) -> None:
-    """No entry is NaN or infinite, but for those that are not read."""
-    for rows in _blocks(array):
-        wrong = ~np.isfinite(array[rows])
-        if unread is not None:
-            wrong &= ~unread[rows]
-        if wrong.any():
-            first, *rest = (int(i) for i in np.argwhere(wrong)[0])
-            position = (rows.start + first, *rest)
-            raise ValueError(f"{name} must be finite, got {array[position]} at {position}")
-
-
-def digest_of(arrays: Iterable[np.ndarray]) -> str:
-    """Of the numbers and their form."""
-    digest = hashlib.sha256()
-    for given in arrays:
-        array = given.astype(str) if given.dtype == object else given  # not where the labels are in memory
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        for rows in _blocks(array):
-            digest.update(array[rows].tobytes())
-    return digest.hexdigest()

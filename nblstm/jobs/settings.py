@@ -11,6 +11,8 @@ from nblstm.cells import Cell
 from nblstm.cells.recorded import as_cell, name_or_cell, record_of
 from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
+from nblstm.datasets.tokens import check_characters
+from nblstm.datasets.words_of_text import check_words
 from nblstm.layers.engine import as_formulation
 from nblstm.losses.class_weights import as_class_weight
 
@@ -150,6 +152,9 @@ class TextSettings(Settings):
         What the model reads and predicts.
     vocabulary_size : int, optional
         Of words alone: how many the model knows, the rarer ones being one token. 10,000 by default.
+    vocabulary : str or sequence of str, optional
+        The tokens that the model knows, in the order of their numbers; by default those of the text. Of words
+        ``"<unk>"`` is the first.
     embedding_size : int, optional
         Numbers that stand for a token: 64 by default, for words as many as a layer has units.
     window : int
@@ -175,6 +180,7 @@ class TextSettings(Settings):
     encoding: str = "utf-8"
     tokens: str = "characters"
     vocabulary_size: int | None = None
+    vocabulary: str | Sequence[str] | None = None
     embedding_size: int | None = None
     hidden_size: int = 256
     num_layers: int = 2
@@ -198,6 +204,9 @@ class TextSettings(Settings):
                 f"vocabulary_size must be left out but for words: of a text all characters are known, "
                 f"got {self.vocabulary_size}"
             )
+        if self.vocabulary is not None:
+            check = check_words if self.tokens == "words" else check_characters
+            self._keep("vocabulary", check(self.vocabulary))
 
 
 def _texts(text: str | Sequence[str]) -> str | tuple[str, ...]:

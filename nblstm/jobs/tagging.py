@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblstm import datasets
-from nblstm.arguments import check_array, check_integers
+from nblstm.arguments import as_flag, check_array, check_integers
+from nblstm.jobs.data import Sequences, check_finite, classes_in, digest_of, only_held_out
 from nblstm.jobs.job import Job, form, optimizer
 from nblstm.jobs.sentences import tagged_sequences
-from nblstm.jobs.sequences import CLASS_METRICS, Sequences, check_finite, digest_of
+from nblstm.jobs.sequences import CLASS_METRICS
 from nblstm.jobs.settings import TaggedTextSettings, TaggingSettings
 from nblstm.layers.checks import check_lengths
 from nblstm.losses.class_weights import class_weights
 from nblstm.losses.loss_functions import cross_entropy
 from nblstm.metrics import f1_scores
-from nblstm.models.labels import Label, classes_of, encoded, has_labels
+from nblstm.models.labels import Label, has_labels
 from nblstm.models.tagger import IGNORED, SequenceTagger, as_vocabulary
 from nblstm.training import TagTrainer, predict
-from nblstm.training.tags import counted_targets
+from nblstm.training.tags import counted_targets, labelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,8 +39,9 @@ class TaggingJob(Job):
     settings : TaggingSettings
     training, validation : Sequences
         Of x (T, N, I), float32, or, with a vocabulary, places in it (T, N); targets (T, N), integers from 0 to the
-        largest of the training part, or strings or booleans, whose sorted values are then the model's `classes`; and
-        lengths (N,), if they differ: what stands past an end does not count. Of sentences in lists,
+        largest, or strings or booleans, whose sorted values are then the model's `classes`; and lengths (N,), if they
+        differ: what stands past an end does not count, nor do empty strings. What the validation part alone has is a
+        class as well: the model cannot learn it, and is measured by it. Of sentences in lists,
         `nblstm.jobs.tagged_sequences` makes them.
     vocabulary : sequence of str, optional
         ``"<unk>"`` and then the distinct tokens, where the steps are tokens.
@@ -86,7 +89,7 @@ class TaggingJob(Job):
             array for part in (training, validation) for array in part if isinstance(array, np.ndarray)
         )
         vocabulary = None if vocabulary is None else as_vocabulary(vocabulary)
-        classes = _classes("training", training, settings.ignore_index)
+        classes = classes_in(*(_counted_alone(part, settings.ignore_index) for part in (training, validation)))
         self.training, self.validation = (
             _checked(name, part, classes, settings.ignore_index, vocabulary)
             for name, part in (("training", training), ("validation", validation))
@@ -99,7 +102,7 @@ class TaggingJob(Job):
         counted = targets[targets != IGNORED]
         self.weight = None
         if settings.class_weight is not None:
-            self.weight = class_weights(settings.class_weight, counted, labels)
+            self.weight = class_weights(settings.class_weight, counted, labels or range(count))
         self.trainer = TagTrainer(
             self.model, optimizer(settings, self.model), x, targets, settings.batch_size, lengths=lengths,
             weight=self.weight, clip=settings.clip, seed=settings.seed,
@@ -161,7 +164,11 @@ class TaggingJob(Job):
         """How many there are."""
         training, validation = self.facts["training_sequences"], self.facts["validation_sequences"]
         tags, classes = self.facts["training_tags"], self.model.linear.out_features
-        return f"{training:,} sequences with {tags:,} tags of {classes} classes to train on, {validation:,} held out"
+        learned, held_out = (part.targets[part.targets != IGNORED] for part in (self.training, self.validation))
+        return (
+            f"{training:,} sequences with {tags:,} tags of {classes} classes to train on, {validation:,} held out"
+            f"{only_held_out(learned, held_out, self.model.classes)}"
+        )
 
     def pictures(self, evaluations: list[dict[str, Any]]) -> dict[str, Figure]:
         """The loss, and what was taken for what."""
@@ -184,7 +191,13 @@ class TaggedTextJob(TaggingJob):
     r"""A `SequenceTagger` that learns the tags of tokens from a file; see `nblstm.datasets.read_tagged`.
 
     The vocabulary is that of the sentences to train on: tokens that occur once are not in it, nor are those beyond the
-    setting `vocabulary_size`; all these are one token, ``<unk>``. A tag that the sentences to train on lack is refused.
+    setting `vocabulary_size`; all these are one token, ``<unk>``. The tags are those of all sentences.
+
+    Parameters
+    ----------
+    settings : TaggedTextSettings
+    smaller_batch : bool
+        Whether `batch_size` becomes smaller where there are fewer sentences.
 
     Raises
     ------
@@ -205,7 +218,7 @@ class TaggedTextJob(TaggingJob):
     settings_type = TaggedTextSettings
     settings: TaggedTextSettings
 
-    def __init__(self, settings: TaggedTextSettings) -> None:
+    def __init__(self, settings: TaggedTextSettings, smaller_batch: bool = False) -> None:
         self._check_settings(settings)
         sentences, tags = datasets.read_tagged(settings.file, settings.encoding)
         cut = len(sentences) * 9 // 10
@@ -214,13 +227,8 @@ class TaggedTextJob(TaggingJob):
             cut, held_out = len(sentences), datasets.read_tagged(settings.validation_file, settings.encoding)
         if not cut:
             raise ValueError(f"{settings.file} must have at least two sentences, as a tenth is for validation, got one")
-        known = {tag for each in tags[:cut] for tag in each}
-        new = next((tag for each in held_out[1] for tag in each if tag not in known), None)
-        if new is not None:
-            raise ValueError(
-                f"{settings.validation_file or settings.file} has the tag {new!r} in its part for validation, which no "
-                "sentence to train on has"
-            )
+        if as_flag("smaller_batch", smaller_batch):
+            settings = replace(settings, batch_size=min(cut, settings.batch_size))
         vocabulary = datasets.token_vocabulary(sentences[:cut], settings.vocabulary_size)
         training = tagged_sequences(sentences[:cut], tags[:cut], vocabulary)
         super().__init__(settings, training, tagged_sequences(*held_out, vocabulary), vocabulary)
@@ -232,24 +240,10 @@ class TaggedTextJob(TaggingJob):
         return f"{self.settings.file}: {super().describe()}; {known:,} tokens are known"
 
 
-def _within(sequences: Sequences) -> np.ndarray:
-    """Which places of (T, N) are before the ends."""
-    steps, count = sequences.x.shape[:2]
-    if sequences.lengths is None:
-        return np.ones((steps, count), bool)
-    return np.arange(steps)[:, None] < np.asarray(sequences.lengths)
-
-
-def _classes(name: str, sequences: Sequences, ignore_index: int) -> tuple[Label, ...] | int:
-    """The labels of the targets that count, or, where these are integers, how many classes there are."""
-    targets = sequences.targets[_within(sequences)]
-    if has_labels(targets):
-        return classes_of(targets)
-    counted = check_integers(f"{name}.targets", targets)
-    counted = counted[counted != ignore_index]
-    if not counted.size or counted.min() < 0:
-        raise ValueError(f"{name}.targets must be 0 or more, got {counted.min() if counted.size else 'none'}")
-    return int(counted.max()) + 1
+def _counted_alone(sequences: Sequences, ignore_index: int) -> np.ndarray:
+    """The targets that count, labels or integers, in one row."""
+    found = labelled(sequences.targets, sequences.lengths)
+    return found if has_labels(found) or found.dtype.kind not in "iu" else found[found != ignore_index]
 
 
 def _check_kinds(name: str, sequences: Sequences) -> None:
@@ -276,7 +270,7 @@ def _checked(
 ) -> Sequences:
     """The same with targets as int64, `IGNORED` where they do not count."""
     x, targets, lengths, _ = sequences
-    (steps, count), within = x.shape[:2], _within(sequences)
+    steps, count = x.shape[:2]
     if vocabulary is not None:
         places = check_integers(f"{name}.x", x)
         if places.min() < 0 or places.max() >= len(vocabulary):
@@ -284,15 +278,7 @@ def _checked(
             raise ValueError(f"{name}.x must be places in vocabulary, 0..{len(vocabulary) - 1}, got {wrong}")
     else:
         check_array(f"{name}.x", x, np.dtype("float32"), (None, None, None))
-        check_finite(f"{name}.x", x, ~within[..., None])
-    if isinstance(classes, int):
-        found = counted_targets(f"{name}.targets", targets, steps, count, lengths, ignore_index)
-        counted = found[found != IGNORED]
-        if counted.min() < 0 or counted.max() >= classes:
-            raise ValueError(
-                f"{name}.targets must be classes 0..{classes - 1} of training, got {counted.min()}..{counted.max()}"
-            )
-        return Sequences(x, found, lengths)
-    found = np.full(targets.shape, IGNORED)
-    found[within] = encoded(f"{name}.targets", targets[within], classes)
-    return Sequences(x, counted_targets(f"{name}.targets", found, steps, count, lengths, IGNORED), lengths)
+        check_finite(f"{name}.x", x, None if lengths is None else np.arange(steps)[:, None, None] >= lengths[:, None])
+    names = None if isinstance(classes, int) else classes
+    found = counted_targets(f"{name}.targets", targets, steps, count, lengths, ignore_index, names)
+    return Sequences(x, found, lengths)

@@ -143,6 +143,36 @@ class Composed(Recorder):
         """Name, shape and count of every tensor, and the total, as a table to print."""
         return parameters.summary(repr(self), self.shapes)
 
+    def dropout_state(self) -> dict[str, dict]:
+        """Where every layer that drops stands in its draws, by the layer's name: plain data that JSON can hold."""
+        return {name: layer.dropout_state() for name, layer in self._dropping().items()}
+
+    def set_dropout_state(self, state: Mapping[str, dict]) -> None:
+        """Continue to draw from where `dropout_state` was taken: the next masks are those that came next there.
+
+        Raises
+        ------
+        TypeError, ValueError
+            What a net of other layers gave, or nothing that `dropout_state` gives; this one draws on as before.
+        """
+        check_kind("state", state, Mapping)
+        layers = self._dropping()
+        if state.keys() != layers.keys():
+            own, given = (", ".join(map(str, names)) or "none" for names in (layers, state))
+            raise ValueError(f"state must be that of the layers {own}, got that of {given}")
+        before = self.dropout_state()
+        try:
+            for name, layer in layers.items():
+                layer.set_dropout_state(state[name])
+        except (KeyError, TypeError, ValueError):
+            for name, layer in layers.items():
+                layer.set_dropout_state(before[name])
+            raise
+
+    def _dropping(self) -> dict[str, Any]:
+        """The layers that draw at random, among them such as are one's own."""
+        return {name: layer for name, layer in self.named_layers().items() if hasattr(layer, "dropout_state")}
+
     def zero_grad(self) -> None:
         """Set the gradients of all layers to zero."""
         for layer in self.layers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nblstm.arguments import as_integer
+
 
 class DropoutKeys:
     """The generator that a layer draws its keys from, a number of 64 bits for each mask."""
@@ -18,7 +20,9 @@ class DropoutKeys:
         """Continue to draw from where `dropout_state` was taken."""
         keys = np.random.default_rng(0)
         try:
+            for number in (*state["state"].values(), state["has_uint32"], state["uinteger"]):
+                as_integer("state", number, least=0)  # of which NumPy checks less
             keys.bit_generator.state = state
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"state must be what dropout_state gave, got another ({error})") from error
         self._dropout_keys = keys

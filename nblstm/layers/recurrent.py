@@ -132,6 +132,10 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
     MemoryError
         More parameters than there is memory for.
 
+    Notes
+    -----
+    PyTorch's ``proj_size`` is none of the arguments: the state of a layer is as wide as the layer has units.
+
     References
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget

@@ -288,7 +288,7 @@ class LanguageModel(Network, ABC):
         try:
             tokens = self._encode(read) if read else self._first()
         except ValueError as error:
-            raise ValueError(f"prompt: {error}") from None
+            raise ValueError(f"prompt: {error}; skip_unknown reads it without these") from None
         uniforms, drawn = np.random.default_rng(as_seed(seed)).random(length), ""
         for part in self._draw(tokens, uniforms, temperature, kept, share):
             drawn += "".join(self.vocabulary[token] for token in part)

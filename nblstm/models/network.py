@@ -118,16 +118,14 @@ class Network(Composed):
         tensors, metadata = files.load_with_metadata(path)
         kinds = {kind._format(): kind for kind in cls._kinds() if kind._format() in metadata}
         if len(kinds) != 1:
-            held = [f"one of {kind.__name__}.save" for kind in Network._kinds() if kind._format() in metadata]
-            found = held[0] if len(held) == 1 else "a file whose metadata does not say so"
-            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save, got {found}")
+            raise ValueError(f"{path} must be a model saved by {cls.__name__}.save, got {_said_in(metadata)}")
         ((form, kind),) = kinds.items()
         with _damage_named(path):
             config = files.unseal(metadata[form], tensors)
             check_kind("config", config, dict)
             record = as_record(config["cell"]) if "cell" in config else None
         if record is not None:
-            config["cell"] = name_or_cell(cell_of(record, cell, str(path), "cell=..."))
+            config["cell"] = name_or_cell(cell_of(record, cell, str(path), "the argument cell of load"))
         elif cell is not None:
             raise ValueError(f"cell must be left out for {path}, which names none, got {cell!r}")
         with _damage_named(path):
@@ -148,6 +146,15 @@ class Network(Composed):
         yield cls
         for kind in cls.__subclasses__():
             yield from kind._kinds()
+
+
+def _said_in(metadata: Mapping[str, str]) -> str:
+    """What the metadata of a file say that it is."""
+    names = [name.removeprefix("nblstm.") for name in metadata if name.startswith("nblstm.")]
+    if len(names) != 1:
+        return "a file whose metadata does not say so"
+    known = any(kind.__name__ == names[0] for kind in Network._kinds())
+    return f"one of {names[0]}.save" + ("" if known else ", a class that must be imported first")
 
 
 @contextmanager

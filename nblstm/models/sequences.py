@@ -13,7 +13,7 @@ from nblstm.cells import Cell
 from nblstm.layers.linear import Linear
 from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy, mse_loss
-from nblstm.models.labels import Label, as_classes, decoded
+from nblstm.models.labels import Label, NamedClasses, as_targets, numbered
 from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class SequenceModel(Network, ABC):
         return check_array("z", z, self.dtype, (size,) if z.ndim == 1 else (None, size))
 
 
-class SequenceClassifier(SequenceModel):
+class SequenceClassifier(NamedClasses, SequenceModel):
     r"""Which of K classes a sequence belongs to, asked of its end.
 
     .. math::
@@ -167,7 +167,8 @@ class SequenceClassifier(SequenceModel):
     num_classes : int
         K.
     classes : sequence of str, bool or int; optional
-        What the K classes are called, which `classify` answers with and `save` keeps; 0..K - 1 by default.
+        What the K classes are called, which `classify` answers with and `save` keeps; 0..K - 1 by default. A
+        `BatchTrainer` whose targets are strings or booleans sets them, where they are not given.
     cell : str or Cell
         The name of one in ``nblstm.cells.CELLS``, or one of your own, which `load` then takes besides the file.
     bidirectional : bool
@@ -214,9 +215,7 @@ class SequenceClassifier(SequenceModel):
             input_size, hidden_size, num_layers, ("num_classes", num_classes), cell=cell, bidirectional=bidirectional,
             dropout=dropout, forget_bias=forget_bias, formulation=formulation, dtype=dtype, seed=seed,
         )  # fmt: skip
-        self.classes = None if classes is None else as_classes("classes", classes, self.linear.out_features)
-        if self.classes is not None:
-            self.config["classes"] = self.classes
+        self.name_classes(classes)
 
     def classify(self, x: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The most probable class of each sequence, by its name in `classes` if there is one; x as in `__call__`.
@@ -233,14 +232,17 @@ class SequenceClassifier(SequenceModel):
         >>> model.classify(np.zeros((5, 2, 3), "float32"))
         array(['down', 'down'], dtype='<U4')
         """
-        places = self(x, lengths).argmax(axis=-1)
-        return places if self.classes is None else decoded(places, self.classes)
+        return self._most_probable(self(x, lengths))
 
     def loss(
         self, z: np.ndarray, targets: np.ndarray, sample_weight: ArrayLike | None = None
     ) -> tuple[float, np.ndarray]:
-        """Mean cross-entropy in nats over the classes `targets` (B,), and its gradient; see `cross_entropy`."""
-        return cross_entropy(self._check_answers(z), targets, sample_weight=sample_weight)
+        """Mean cross-entropy in nats over the classes `targets` (B,), and its gradient; see `cross_entropy`.
+
+        Targets are integers, or labels in `classes`, if these are strings or booleans.
+        """
+        found = numbered("targets", as_targets("targets", targets), self.classes)
+        return cross_entropy(self._check_answers(z), found, sample_weight=sample_weight)
 
 
 class SequenceRegressor(SequenceModel):

@@ -16,7 +16,7 @@ from nblstm.layers.layer import Layer
 from nblstm.layers.linear import Linear
 from nblstm.layers.recording import Record
 from nblstm.losses.loss_functions import cross_entropy
-from nblstm.models.labels import Label, as_classes, decoded
+from nblstm.models.labels import Label, NamedClasses, as_targets, numbered
 from nblstm.models.network import Network, part_name, recurrent_layer, settings_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ IGNORED = -100
 """The target of a step that does not count, unless another is named; PyTorch's, too."""
 
 
-class SequenceTagger(Network):
+class SequenceTagger(NamedClasses, Network):
     r"""Which of K classes each step of a sequence belongs to: recurrent layers, and a linear one at every step.
 
     .. math::
@@ -46,7 +46,8 @@ class SequenceTagger(Network):
     num_classes : int
         K.
     classes : sequence of str, bool or int; optional
-        What the K classes are called, which `tag` answers with and `save` keeps; 0..K - 1 by default.
+        What the K classes are called, which `tag` and `classify` answer with and `save` keeps; 0..K - 1 by default. A
+        `TagTrainer` whose targets are strings or booleans sets them, where they are not given.
     vocabulary : sequence of str, optional
         ``"<unk>"``, which stands for all tokens that are not there, and then the distinct tokens.
     cell, dropout, forget_bias, formulation, dtype, seed
@@ -87,7 +88,6 @@ class SequenceTagger(Network):
     ) -> None:  # fmt: skip
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(3)]
         input_size, num_classes = as_size("input_size", input_size), as_size("num_classes", num_classes)
-        self.classes = None if classes is None else as_classes("classes", classes, num_classes)
         self.vocabulary = None if vocabulary is None else as_vocabulary(vocabulary)
         self.recurrent = recurrent_layer(
             cell, input_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
@@ -100,17 +100,17 @@ class SequenceTagger(Network):
         if self.vocabulary is not None:
             self.embedding = Embedding(len(self.vocabulary), input_size, dtype=dtype, seed=seeds[2])
             parts = {"embedding": self.embedding, **parts}
-        named = {"classes": self.classes, "vocabulary": self.vocabulary}
         super().__init__(
             parts,
             {
                 "input_size": input_size,
                 "num_classes": num_classes,
-                **{name: value for name, value in named.items() if value is not None},
+                **({} if self.vocabulary is None else {"vocabulary": self.vocabulary}),
                 "bidirectional": self.recurrent.bidirectional,
                 **settings_of(self.recurrent),
             },
         )
+        self.name_classes(classes)
         self._places = {token: place for place, token in enumerate(self.vocabulary or ())}
 
     def __repr__(self) -> str:
@@ -186,8 +186,9 @@ class SequenceTagger(Network):
         ----------
         z : numpy.ndarray
             The answers.
-        targets : numpy.ndarray of int, shape (T, B), or (T,) without a batch
-            The class of each step; `ignore_index` for those that do not count, such as all past an end.
+        targets : numpy.ndarray, shape (T, B), or (T,) without a batch
+            The class of each step, integers; `ignore_index` for those that do not count, such as all past an end. Or
+            labels in `classes`, strings or booleans; a step with the empty string does not count.
         ignore_index : int
         weight : array of K numbers, optional
             What each class weighs.
@@ -195,7 +196,8 @@ class SequenceTagger(Network):
         z, size = check_array("z", z, self.dtype), self.linear.out_features
         check_array("z", z, self.dtype, (None, size) if z.ndim == 2 else (None, None, size))
         ignored = as_size("ignore_index", ignore_index, least=-(2**63))
-        return cross_entropy(z, targets, ignore_index=ignored, weight=weight)
+        found = numbered("targets", as_targets("targets", targets), self.classes, ignored)
+        return cross_entropy(z, found, ignore_index=ignored, weight=weight)
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         """Tokens as places in the vocabulary (T, N), 0 past the ends and for what is unknown; and the lengths (N,).
@@ -233,8 +235,7 @@ class SequenceTagger(Network):
         >>> model.classify(np.zeros((2, 5, 3), "float32")).shape, model.classify(np.zeros((1, 3), "float32"))
         ((2, 5), array(['rest'], dtype='<U4'))
         """
-        places = self(x, lengths).argmax(axis=-1)
-        return places if self.classes is None else decoded(places, self.classes)
+        return self._most_probable(self(x, lengths))
 
     def tag(self, sentences: Sequence[Sequence[str]], batch_size: int = 100) -> list[list[Any]]:
         """The most probable class of every token, by its name in `classes` if there is one.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nblstm.datasets import encode, encode_words
+from nblstm.datasets.tokens import check_characters
 from nblstm.datasets.words_of_text import check_words
 from nblstm.models.language import LanguageModel
 
@@ -44,13 +44,7 @@ class CharLM(LanguageModel):
 
     @staticmethod
     def _checked(vocabulary: Any) -> str:
-        if not isinstance(vocabulary, Sequence):
-            raise TypeError(f"vocabulary must be a string or a list of characters, got {type(vocabulary).__name__}")
-        if not vocabulary or any(not isinstance(c, str) or len(c) != 1 for c in vocabulary):
-            raise ValueError(f"vocabulary must be one or more single characters, got {vocabulary!r}")
-        if len(set(vocabulary)) < len(vocabulary):
-            raise ValueError(f"vocabulary must have distinct characters, got {vocabulary!r}")
-        return "".join(vocabulary)
+        return check_characters(vocabulary)
 
     def _encode(self, text: str) -> np.ndarray:
         return encode(text, self.vocabulary)

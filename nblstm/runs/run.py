@@ -36,7 +36,8 @@ class Run:
     The folder holds ``model.safetensors`` (see the model's ``load``), ``best.safetensors`` (as that, of the evaluation
     with the lowest validation loss so far), ``run.json`` (settings, versions, baselines, every evaluation), the job's
     pictures, ``loss.png`` among them, and ``checkpoint.safetensors`` (weights, the optimiser's moments, place in the
-    data, the dropout generator), each replaced in one piece. A run may be without a folder: then nothing is written.
+    data, where every dropout layer stands in its draws), each replaced in one piece. A run may be without a folder:
+    then nothing is written.
 
     Attributes
     ----------

@@ -10,8 +10,8 @@ import numpy as np
 
 from nblstm.arguments import as_size, as_weights, check_array, check_kind
 from nblstm.layers.checks import check_lengths
-from nblstm.layers.parameters import as_found
-from nblstm.models import SequenceModel, SequenceTagger
+from nblstm.models import SequenceClassifier, SequenceModel, SequenceTagger
+from nblstm.models.labels import as_targets, learned, numbered
 from nblstm.optim.optimizers import Optimizer
 from nblstm.training.shuffled import ShuffledTrainer
 
@@ -34,7 +34,8 @@ class BatchTrainer(ShuffledTrainer):
     x : numpy.ndarray, shape (T, N, I)
         N sequences, of the model's dtype.
     targets : numpy.ndarray, shape (N, ...)
-        What ``model.loss`` takes.
+        What ``model.loss`` takes. Where they are strings or booleans and the model's classes have no names yet, these
+        are their names from now on: its `classes`.
     batch_size : int
         B, at most N.
     lengths : integers, shape (N,), optional
@@ -79,7 +80,7 @@ class BatchTrainer(ShuffledTrainer):
         clip: float = math.inf, seed: int = 0,
     ) -> None:  # fmt: skip
         check_kind("model", model, SequenceModel)
-        found = as_found(targets)
+        found = as_targets("targets", targets)
         x = check_array("x", x, model.dtype)
         check_form("x", x.shape, found.shape[:1])
         x = check_array("x", x, model.dtype, (None, None, model.recurrent.input_size))
@@ -89,13 +90,19 @@ class BatchTrainer(ShuffledTrainer):
                 f"targets must be one for each of the {count} sequences, got shape {found.shape}"
                 f"{other_layout('x', x.shape, found.shape[:1])}"
             )
-        model.loss(np.zeros((count, model.linear.out_features), model.dtype), targets)  # refuses what no batch may hold
+        names = None
+        if isinstance(model, SequenceClassifier):
+            names = learned("targets", found, model.classes, model.linear.out_features)
+            found = numbered("targets", found, names)
+        model.loss(np.zeros((count, model.linear.out_features), model.dtype), found)  # refuses what no batch may hold
         self.x, self.targets = x, found
         self.lengths = None if lengths is None else check_lengths(lengths, *x.shape[:2])
         self.sample_weight = None
         if sample_weight is not None:
             self.sample_weight = as_weights("sample_weight", sample_weight, (count,), positive=True)
         super().__init__(model, optimizer, clip, count, batch_size, seed)
+        if isinstance(model, SequenceClassifier):
+            model.name_classes(names)
 
     def _forward_and_backward(self) -> float:
         chosen = self._chosen()

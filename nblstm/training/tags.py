@@ -10,6 +10,7 @@ import numpy as np
 
 from nblstm.arguments import as_integers, as_size, as_weights, check_kind
 from nblstm.layers.checks import check_lengths
+from nblstm.models.labels import Label, as_targets, has_labels, learned, numbered
 from nblstm.models.tagger import IGNORED, SequenceTagger
 from nblstm.optim.optimizers import Optimizer
 from nblstm.training.shuffled import ShuffledTrainer
@@ -28,9 +29,10 @@ class TagTrainer(ShuffledTrainer):
         Over ``model.layers``.
     x : numpy.ndarray, shape (T, N, I)
         N sequences, of the model's dtype; or, for one with a vocabulary, places in it (T, N).
-    targets : array of int, shape (T, N)
-        The class of each step; `ignore_index`, and whatever stands past an end, does not count. In every sequence a
-        step must count.
+    targets : array, shape (T, N)
+        The class of each step, integers, or labels, strings or booleans, which name the model's `classes` where these
+        have no names yet. `ignore_index`, an empty string, and whatever stands past an end, does not count. In every
+        sequence a step must count.
     batch_size : int
         B, at most N.
     lengths : integers, shape (N,), optional
@@ -72,13 +74,16 @@ class TagTrainer(ShuffledTrainer):
         self.x = model.check_input("x", x)
         steps, count = self.x.shape[:2]
         self.lengths = None if lengths is None else check_lengths(lengths, steps, count)
-        self.targets = counted_targets("targets", targets, steps, count, self.lengths, ignore_index)
         classes = model.linear.out_features
+        found = as_targets("targets", targets)
+        names = learned("targets", labelled(found, self.lengths), model.classes, classes)
+        self.targets = counted_targets("targets", found, steps, count, self.lengths, ignore_index, names)
         found = self.targets[self.targets != IGNORED]
         if found.size and not 0 <= found.min() <= found.max() < classes:
             raise ValueError(f"targets must be classes 0..{classes - 1}, got {found.min()}..{found.max()}")
         self.weight = None if weight is None else as_weights("weight", weight, (classes,), positive=True)
         super().__init__(model, optimizer, clip, count, batch_size, seed)
+        model.name_classes(names)
 
     def _forward_and_backward(self) -> float:
         chosen = self._chosen()
@@ -94,17 +99,29 @@ class TagTrainer(ShuffledTrainer):
                 yield f"x of sequence {n}", self.x[: None if self.lengths is None else self.lengths[n], n]
 
 
+def labelled(targets: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """Those of the targets (T, N) that stand before the ends and, if they are labels, are not empty."""
+    counts = np.ones(targets.shape, bool)
+    if lengths is not None and targets.shape[1:] == lengths.shape:
+        counts &= np.arange(len(targets))[:, None] < lengths
+    if has_labels(targets) and targets.dtype.kind != "b":
+        counts &= targets != ""
+    return targets[counts]
+
+
 def counted_targets(
-    name: str, targets: ArrayLike, steps: int, count: int, lengths: np.ndarray | None, ignore_index: int
-) -> np.ndarray:
+    name: str, targets: np.ndarray, steps: int, count: int, lengths: np.ndarray | None, ignore_index: int,
+    classes: tuple[Label, ...] | None,
+) -> np.ndarray:  # fmt: skip
     """`targets` (T, N) as int64, with `IGNORED` wherever a step does not count; at least one does in each sequence."""
-    found, ignore_index = as_integers(name, targets), as_size("ignore_index", ignore_index, least=-(2**63))
-    if found.shape != (steps, count):
-        way = f"; of {found.shape} take {name}.T" if found.shape == (count, steps) else ""
-        raise ValueError(f"{name} must be one for each step, ({steps}, {count}), got {found.shape}{way}")
-    skipped = found == ignore_index
-    if lengths is not None:
-        skipped |= np.arange(steps)[:, None] >= lengths
+    ignore_index = as_size("ignore_index", ignore_index, least=-(2**63))
+    if targets.shape != (steps, count):
+        way = f"; of {targets.shape} take {name}.T" if targets.shape == (count, steps) else ""
+        raise ValueError(f"{name} must be one for each step, ({steps}, {count}), got {targets.shape}{way}")
+    within = np.ones(targets.shape, bool) if lengths is None else np.arange(steps)[:, None] < lengths
+    found = np.full(targets.shape, IGNORED)
+    found[within] = as_integers(name, numbered(name, targets[within], classes, ignore_index))
+    skipped = ~within | (found == ignore_index)
     if skipped.all(axis=0).any():
         first = int(skipped.all(axis=0).argmax())
         raise ValueError(f"{name} must have a step that counts in each sequence, got none in sequence {first}")

@@ -14,6 +14,8 @@ from nblstm.optim.optimizers import Optimizer
 from nblstm.training.trainer import Trainer
 
 IGNORED = -1  # the target of places that only fill up a batch
+LOGITS = 2**22
+"""Numbers that an evaluation has in memory at once: of ten thousand words a whole window would be 128 MB."""
 
 
 class TextTrainer(Trainer):
@@ -132,6 +134,7 @@ def evaluate(model: LanguageModel, tokens: np.ndarray, batch_size: int = 32, win
     tokens : numpy.ndarray of int, shape (N,)
         At least two.
     batch_size, window : int
+        Streams, and steps of each that are read at once; fewer where the vocabulary is large.
 
     Returns
     -------
@@ -162,9 +165,10 @@ def evaluate(model: LanguageModel, tokens: np.ndarray, batch_size: int = 32, win
     filled = np.append(tokens, np.full(batch_size * length - predictions, IGNORED, tokens.dtype))
     columns = filled[np.arange(batch_size) * length + np.arange(length + 1)[:, None]]
     nats, state = 0.0, None
-    for start in range(0, length, window):
-        targets = columns[start + 1 : start + window + 1]
-        inputs = columns[start : start + window][: len(targets)]
+    steps = min(window, max(1, LOGITS // (batch_size * len(model.vocabulary))))
+    for start in range(0, length, steps):
+        targets = columns[start + 1 : start + steps + 1]
+        inputs = columns[start : start + steps][: len(targets)]
         logits, state = model(np.maximum(inputs, 0), state)
         loss, _ = cross_entropy(logits, targets, ignore_index=IGNORED, out=logits)  # nobody needs the gradient
         nats += loss * np.count_nonzero(targets != IGNORED)

@@ -11,6 +11,7 @@ import numpy as np
 
 from nblstm.arguments import as_number, as_size, check_kind
 from nblstm.models import Network
+from nblstm.models.network import part_name
 from nblstm.optim.clipping import clip_grad_norm
 from nblstm.optim.optimizers import Optimizer
 
@@ -101,7 +102,7 @@ class Trainer(ABC):
     def state_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that a later `step` depends on: tensors by name, and the rest as plain data that JSON can hold."""
         tensors = {name: tensor.copy() for name, tensor in self._tensors().items()}
-        return tensors, {"steps": self.steps, "dropout": self.model.recurrent.dropout_state(), **self._place()}
+        return tensors, {"steps": self.steps, "dropout": self.model.dropout_state(), **self._place()}
 
     def load_state_dict(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
         """Take over what `state_dict` gave; from here on every step is the same, bit for bit.
@@ -127,7 +128,10 @@ class Trainer(ABC):
             groups[group][rest] = tensor
         self.model.load_state_dict(groups["model"])
         self.optimizer.load_state_dict(groups["optimizer"])
-        self.model.recurrent.set_dropout_state(plain["dropout"])
+        dropout = plain["dropout"]
+        if "bit_generator" in dropout:  # of an earlier version, which kept that of the recurrent layer alone
+            dropout = {part_name(self.model.recurrent): dropout}
+        self.model.set_dropout_state(dropout)
         self._set_place(groups["place"], plain)
         self.steps = as_size("steps", plain["steps"], least=0)
 

@@ -50,6 +50,7 @@ INTERNAL = {
 # Words on a picture, and what is stored as it stands: whatever can be written as text, or as JSON.
 WORDS = {"title", "xlabel", "ylabel", "label", "measure", "activation", "classes", "colours", "data", "given"}
 EITHER = {("Dropout.__call__", "x"), ("softmax", "x"), ("log_softmax", "x"), ("Recorder.record", "y")}  # of two dtypes
+LABELLED = {("BatchTrainer.__init__", "targets"), ("TagTrainer.__init__", "targets")}  # integers or labels
 KNOWN_AS = {"mapping": ("state dict",), "sealed": ("digest",), "tensors": ("digest",)}
 ONNX = importlib.util.find_spec("onnx")
 
@@ -194,6 +195,7 @@ def cases(function: str) -> list[tuple[str, str, Any, Any]]:
         stored = name in WORDS or (name == "tensors" and function in ("save", "seal", "unseal"))
         annotation = "Any" if stored else str(signature[name].annotation)
         either = ("as f4", "as f8") if (function, name) in EITHER else ()
+        either = ("as U8", "as ?") if (function, name) in LABELLED else either
         found += [
             (name, label, value, OPEN if label in either else what)
             for label, value, what in replacements(valid, annotation)

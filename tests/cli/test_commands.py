@@ -122,7 +122,7 @@ def test_bad_samples_are_refused(text: Path) -> None:
     assert call("train", "roses.txt", *SMALL).exit_code == 0
     unknown = call("sample", "runs/roses", "--prompt", "a ROSE")
     assert (unknown.exit_code, unknown.output.count("\n")) == (2, 1)
-    assert "'E', 'O', 'R', 'S'" in unknown.output
+    assert "'E', 'O', 'R', 'S'; --skip-unknown reads it without these" in unknown.output
     for temperature in ("-1", "nan"):
         refused = call("sample", "runs/roses", "--temperature", temperature)
         assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
@@ -171,6 +171,15 @@ def test_export_writes_a_classifier_that_takes_lengths(tmp_path: Path, rng: np.r
     assert call("export", str(tmp_path), str(tmp_path / "a.onnx"), "--streaming").exit_code == 0
     session = runtime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     assert {entry.name for entry in session.get_inputs()} == {"x", "h_0", "c_0"}
+
+
+def test_export_of_a_cell_that_onnx_has_not_says_what_can_be_done(text: Path) -> None:
+    CharLM("abc", 3, 4, 1, cell="mgu", seed=0).save("mgu.safetensors")
+    result = call("export", "mgu.safetensors", "mgu.onnx")
+    assert result.exit_code == 2
+    assert "mgu.safetensors has a model of the cell mgu, which ONNX does not have: to export one, " in result.output
+    assert "--cell lstm, peephole, gru, rnn_tanh or rnn_relu; this one runs where nblstm is installed" in result.output
+    assert not Path("mgu.onnx").exists()
 
 
 def test_export_without_onnx_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +264,34 @@ def test_words_are_trained_sampled_and_resumed(text: Path) -> None:
     assert "--tokens=words, got characters" in other.output
     alone = call("train", "roses.txt", *SMALL, "--vocabulary-size", "12")
     assert "--vocabulary-size must be left out but for words" in alone.output
+
+
+def test_a_model_is_trained_further_on_another_text(text: Path) -> None:
+    assert call("train", "roses.txt", *SMALL).exit_code == 0
+    Path("lilies.txt").write_text("a lily is no rose, is it? So said the fox\n" * 20)
+    further = ["train", "lilies.txt", "--continue-from", "runs/roses", *SMALL[4:]]
+    refused = call(*further)
+    assert refused.exit_code == 2, refused.output
+    assert "of the model that the run continues from, but has '?', 'S', 'y'; --extend-vocabulary adds them" in (
+        refused.output
+    )
+    assert not Path("runs/lilies").exists()
+    result = call(*further, "--extend-vocabulary")
+    assert result.exit_code == 0, result.output
+    assert "beginning with the weights in runs/roses/model.safetensors\n" in result.output
+    assert "in place of" not in result.output
+    old, new = (CharLM.load(f"runs/{name}/model.safetensors") for name in ("roses", "lilies"))
+    assert (new.vocabulary, new.recurrent.hidden_size) == (old.vocabulary + "?Sy", 9)
+    longer = call("train", "--resume", "runs/lilies", "--steps", "8")
+    assert longer.exit_code == 0, longer.output
+    for arguments, message in (
+        ([*further, "--hidden-size", "8"], "continues from: --hidden-size=9, got 8"),
+        (["train", "--resume", "runs/lilies", *further[2:4]], "--continue-from begins a new run, so it does not go"),
+        (["train", "lilies.txt", "--extend-vocabulary"], "--extend-vocabulary must be left out without --continue-"),
+        (["train", "lilies.txt", "--continue-from", "runs/none"], "runs/none does not exist; a safetensors"),
+    ):
+        wrong = call(*arguments)
+        assert (wrong.exit_code, message in wrong.output) == (2, True), wrong.output
 
 
 def test_the_best_weights_write_too(text: Path) -> None:

@@ -46,6 +46,15 @@ def test_a_tagger_is_trained_goes_on_and_tags(file: Path) -> None:
     assert "parameters of SequenceTagger" in call("export", "runs/roses", "roses.onnx", "--lengths").output
 
 
+def test_of_few_sentences_a_batch_is_smaller_and_a_tag_may_be_held_out_alone(file: Path) -> None:
+    file.write_text(SENTENCE * 4 + "rose COLOUR\n")
+    result = call("tag", "roses.txt", "--hidden-size", "4", "--epochs", "1")
+    assert result.exit_code == 0, result.output
+    assert "the text is short, so it is read with --batch-size=8 in place of 32" in result.output
+    assert "1 held out; only what is held out has 'COLOUR'; 3 tokens are known" in result.output
+    assert "  COLOUR  0.000" in result.output
+
+
 def test_what_is_refused(file: Path) -> None:
     Path("three.txt").write_text("a b c\n")
     assert call("train", "roses.txt", "--hidden-size", "3", "--layers", "1", "--steps", "1").exit_code == 0

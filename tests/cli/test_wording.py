@@ -169,9 +169,10 @@ def test_options_have_the_names_of_settings(text: Path) -> None:
     for name, kind in (("train", TextSettings), ("classify", ImageSettings), ("tag", TaggedTextSettings)):
         options = {option.opts[0] for option in main.commands[name].params if option.opts[0].startswith("--")}
         fields = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)}
-        python_only = {"--text", "--images", "--file", "--target-scale", "--bidirectional", "--ignore-index"}
-        assert fields - python_only <= options, name
-        assert options - fields - {"--bidirectional"} == {"--output", "--resume"}, name
+        python_only = {"--text", "--vocabulary", "--images", "--file", "--target-scale", "--bidirectional"}
+        assert fields - python_only - {"--ignore-index"} <= options, name
+        of_a_run = {"--output", "--resume"} | ({"--continue-from", "--extend-vocabulary"} if name == "train" else set())
+        assert options - fields - {"--bidirectional"} == of_a_run, name
     for lr in ("--lr", "--learning-rate"):
         assert call("train", "roses.txt", *SMALL, lr, "0.5", "--output", f"runs/{lr}").exit_code == 0
         assert json.loads(Path(f"runs/{lr}/run.json").read_text())["settings"]["lr"] == 0.5

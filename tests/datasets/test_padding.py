@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.small_jobs import QUICK, sequences
 
-from nblstm import LSTM, pad_sequences
+from nblstm import LSTM, cross_entropy, pad_sequences
 from nblstm.jobs import ClassificationJob
 
 
@@ -41,6 +41,44 @@ def test_what_is_no_list_of_sequences_is_refused() -> None:
     ):
         with pytest.raises((TypeError, ValueError), match=message):
             pad_sequences(given)
+
+
+def test_tokens_keep_their_type_and_labels_are_ignored_past_the_ends(rng: np.random.Generator) -> None:
+    sentences, tags = [[3, 1, 2], [], [4, 0]], [np.array([1, 0, 1], "uint8"), np.array([], int), [0, 1]]
+    x, lengths = pad_sequences(sentences, "int64")
+    targets, same = pad_sequences(tags, np.int16, padding_value=-100)
+    assert (x.dtype, x.T.tolist()) == (np.dtype("int64"), [[3, 1, 2], [0, 0, 0], [4, 0, 0]])
+    assert (targets.dtype, targets.T.tolist()) == (np.dtype("int16"), [[1, 0, 1], [-100, -100, -100], [0, 1, -100]])
+    assert lengths.tolist() == same.tolist() == [3, 0, 2]
+    z = rng.normal(size=(3, 3, 2))
+    alone = np.concatenate([z[:3, 0], z[:2, 2]])
+    loss, dz = cross_entropy(z, targets, ignore_index=-100)
+    assert loss == pytest.approx(cross_entropy(alone, np.array([1, 0, 1, 0, 1]))[0])
+    assert not dz[2, 2].any()
+    assert not dz[:, 1].any()
+
+
+def test_vectors_are_padded_with_the_value_given() -> None:
+    assert pad_sequences([[1, 2], [3]], padding_value=-0.5)[0][:, :, 0].tolist() == [[1, 3], [2, -0.5]]
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype", "padding_value", "message"),
+    [
+        ([[1, 2], [0.5]], "int64", 0, r"sequences\[1\] must be an array of integers, got list of float64"),
+        ([[True]], "int64", 0, r"sequences\[0\] must be an array of integers, got list of bool"),
+        ([[1], [[1, 2]]], "int64", 0, r"sequences\[1\] must be \(steps,\), as dtype is int64, got shape \(1, 2\)"),
+        ([[1, 300]], "uint8", 0, r"sequences\[0\] must lie in 0\.\.255, as dtype is uint8, got 1\.\.300"),
+        ([[1, 2]], "uint8", 256, r"padding_value must lie in 0\.\.255, as dtype is uint8, got 256$"),
+        ([[1, 2]], "uint8", -1, "padding_value must be at least 0, got -1"),
+        ([[1, 2]], "int64", 0.5, "padding_value must be an integer, got 0.5"),
+        ([[1, 2]], "float32", "0", "padding_value must be a number, got '0'"),
+        ([[1, 2]], "float16", 0, "dtype must be 'float32', 'float64' or a type of integers, got 'float16'"),
+    ],
+)
+def test_what_a_dtype_cannot_hold_is_refused(given: Any, dtype: str, padding_value: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        pad_sequences(given, dtype, padding_value)
 
 
 class Tensor:

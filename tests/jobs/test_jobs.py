@@ -49,7 +49,8 @@ from nblstm.training import BatchTrainer, evaluate
         (RegressionJob, {"x": np.zeros((0, 20, 2), "float32")}, r"training\.x must have at least one time step, got"),
         (RegressionJob, {"x": np.zeros((6, 20, 3), "float32")}, "validation must have the width 3"),
         (RegressionJob, {"targets": np.zeros((19, 1), "float32")}, "a target for each"),
-        (RegressionJob, {"targets": np.zeros(20, "float32")}, r"training\.targets must have shape"),
+        (RegressionJob, {"targets": np.zeros(20, "float32")}, r"\(N, outputs\), .* take training\.targets\[:, None\]$"),
+        (ClassificationJob, {"targets": np.zeros((20, 1), int)}, r"got \(20, 1\); take training\.targets\[:, 0\]$"),
         (RegressionJob, {"targets": np.zeros((20, 1))}, r"training\.targets must be float32"),
         (ClassificationJob, {"targets": np.zeros(20)}, r"training\.targets must be integers"),
         (ClassificationJob, {"targets": np.full(20, -1)}, r"training\.targets must be 0 or more, got -1"),
@@ -142,7 +143,7 @@ def test_the_shortest_text_of_all_is_learned(tmp_path: Path) -> None:
             {"targets": np.full((20, 1), np.nan, "float32")},
             r"targets must be finite, got nan at \(0, 0\)",
         ),
-        (ClassificationJob, {"targets": np.full(20, 2)}, r"targets must be classes 0\.\.1 of training, got 2"),
+        (ClassificationJob, {"targets": np.full(20, "up")}, "targets must be integers, .* of one kind in both parts"),
         (ClassificationJob, {"targets": np.full(20, -1)}, "targets must be 0 or more, got -1"),
         (ClassificationJob, {"targets": np.zeros(20)}, "targets must be integers"),
         (ClassificationJob, {"lengths": np.full(20, -1)}, r"lengths must be in 0\.\.6"),
@@ -322,7 +323,7 @@ def test_of_a_long_text_the_beginning_of_the_last_tenth_is_for_validation(
     end = end[: len(beginning) // 9 - len(held_out)]
     form = TextSettings(text=str(tmp_path / "long.txt"), tokens=tokens, hidden_size=4, num_layers=1, batch_size=2)
     (tmp_path / "long.txt").write_text(beginning + held_out + end)
-    monkeypatch.setattr("nblstm.jobs.text.VALIDATED", len(held_out))
+    monkeypatch.setattr("nblstm.jobs.text.VALIDATED", {"characters": len(held_out), "words": len(held_out)})
     job = TextJob(form)
     numbers = encode_words if tokens == "words" else encode
     training, validation = (numbers(part, job.model.vocabulary) for part in (beginning, held_out))
@@ -331,3 +332,18 @@ def test_of_a_long_text_the_beginning_of_the_last_tenth_is_for_validation(
     assert job.describe().endswith("; validation is on the first 108 characters of the last tenth")
     assert f"{len(beginning + held_out + end):,} characters" in job.describe()
     assert len(numbers(end, job.model.vocabulary)) + len(training) + len(validation) == job.facts.get("tokens", 2200)
+
+
+@pytest.mark.parametrize("labels", [None, ("down", "sideways", "up")])
+def test_a_class_that_is_held_out_alone_is_a_class(labels: tuple[str, ...] | None) -> None:
+    training, validation = sequences(ClassificationJob, 20, seed=0), sequences(ClassificationJob, 20, seed=1)
+    training = training._replace(targets=2 * training.targets)  # 0 and 2
+    validation = validation._replace(targets=np.arange(20) % 4 if labels is None else np.arange(20) % 3)
+    if labels is not None:
+        training, validation = (
+            part._replace(targets=np.array(labels)[part.targets]) for part in (training, validation)
+        )
+    job = ClassificationJob(replace(QUICK, class_weight="balanced"), training, validation)
+    assert job.model.linear.out_features == (4 if labels is None else 3)
+    assert job.describe().endswith("; only what is held out has " + ("1, 3" if labels is None else "'sideways'"))
+    assert all(map(math.isfinite, [*job.evaluate().values(), *job.baselines.values()]))

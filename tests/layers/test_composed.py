@@ -242,7 +242,7 @@ def test_parameters_say_how_they_are_written() -> None:
     ("make", "error", "message"),
     [
         (lambda: Composed({}), ValueError, "parts must hold at least one layer, got none"),
-        (lambda: Composed([Tanh()]), TypeError, "parts must be Mapping, got list"),  # type: ignore[arg-type]
+        (lambda: Composed([Tanh()]), TypeError, "parts must be a dictionary, got list"),  # type: ignore[arg-type]
         (lambda: Composed({"a": 3}), TypeError, "parts must be layers .* got int at 'a'"),  # type: ignore[dict-item]
         (lambda: Composed({"a.b": Tanh()}), ValueError, r"parts must have names without a dot, got 'a\.b'"),
         (

@@ -63,8 +63,19 @@ def test_it_is_opened_as_it_was_saved(network: Any, cell: Cell | None, tmp_path:
 
 
 def test_a_config_that_is_no_mapping_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"^config must be Mapping, got list$"):
+    with pytest.raises(TypeError, match=r"^config must be a dictionary, got list$"):
         Network({"linear": nblstm.Linear(2, 3)}, ["units"])  # type: ignore[arg-type]
+
+
+def test_a_file_of_another_kind_is_refused_with_the_kind_that_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    Scores(3).save(path)
+    with pytest.raises(ValueError, match=r"saved by SequenceClassifier\.save, got one of Scores\.save$"):
+        SequenceClassifier.load(path)
+    tensors, metadata = nblstm.weights.load_with_metadata(path)
+    nblstm.weights.save(path, tensors, {"nblstm.Elsewhere": metadata["nblstm.Scores"]})
+    with pytest.raises(ValueError, match=r"got one of Elsewhere\.save, a class that must be imported first"):
+        Network.load(path)
 
 
 def test_arguments_that_config_has_not_are_asked_for_before_anything_is_written(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "Sequential.__init__": lambda: call(nblstm.Sequential, named=lstm()),
     "Layer.__init__": lambda: call(nblstm.Layer, shapes={"weight": (2, 3), "bias": (2,)}, dtype="float64"),
+    "Composed.set_dropout_state": lambda: call(sequential().set_dropout_state, state=sequential().dropout_state()),
     "Composed.__init__": lambda: call(nblstm.Composed, parts={"a": linear(), "b": nblstm.Tanh()}),
     "Recorder.record": lambda: call((tanh := nblstm.Tanh()).record, tape=tanh.forward(X)[1], y=numbers(B), kept=3),
     "Recorder.replay": lambda: call(
@@ -185,13 +186,14 @@ CALLS: dict[str, Callable[[], Call]] = {
         classes=["a", "b", "c"],
         vocabulary=["<unk>", "x"],
     ),
+    "NamedClasses.name_classes": lambda: call(classifier().name_classes, classes=["a", "b", "c"]),
+    "SequenceTagger.classify": lambda: call(tagger().classify, x=X, lengths=LENGTHS),
     "SequenceTagger.__call__": lambda: call(tagger(), x=X, lengths=LENGTHS),
     "SequenceTagger.forward": lambda: forward(tagger(), X, x=X, lengths=LENGTHS),
     "SequenceTagger.backward": lambda: backward(tagger(), X, dz=numbers(T, B, 3), need_dx=True),
     "SequenceTagger.loss": lambda: call(
         tagger().loss, z=numbers(T, B, 3), targets=tokens(T, B) % 3, ignore_index=2, weight=positive(3)
     ),
-    "SequenceTagger.classify": lambda: call(tagger().classify, x=X, lengths=LENGTHS),
     "SequenceTagger.encode": lambda: call(tagger(["<unk>", "x"]).encode, sentences=[["x", "y"], ["x"]]),
     "SequenceTagger.tag": lambda: call(tagger(["<unk>", "x"]).tag, sentences=[["x", "y"], ["x"]], batch_size=1),
     "SequenceModel.__call__": lambda: call(classifier(), x=X, lengths=LENGTHS),
@@ -230,7 +232,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "clip_grad_norm": lambda: call(nblstm.clip_grad_norm, layers=[with_gradients()], max_norm=0.5),
     "thread_policy": lambda: call(policy_in_force, serial_below=5, team_rows=4, team_above=3, team_patience=2),
-    "pad_sequences": lambda: call(nblstm.pad_sequences, sequences=[numbers(3, 2), numbers(1, 2)], dtype="float64"),
+    "pad_sequences": lambda: call(
+        nblstm.pad_sequences, sequences=[numbers(3, 2), numbers(1, 2)], dtype="float64", padding_value=0.5
+    ),
     "warmup_cosine": lambda: call(nblstm.warmup_cosine, peak=0.5, warmup=2, total=5, final=0.125),
     "SGD.__init__": lambda: call(nblstm.SGD, layers=[lstm()], lr=0.5, momentum=0.5, weight_decay=0.25, nesterov=True),
     "RMSprop.__init__": lambda: call(nblstm.RMSprop, layers=[lstm()], lr=0.5, alpha=0.5, eps=0.25, weight_decay=0.25),
@@ -321,6 +325,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         encoding="utf-8",
         tokens="words",
         vocabulary_size=50,
+        vocabulary=["<unk>", "a", " b"],
         window=7,
         embedding_size=3,
     ),
@@ -365,12 +370,16 @@ CALLS: dict[str, Callable[[], Call]] = {
     "TaggedTextJob.__init__": lambda: call(
         jobs.TaggedTextJob,
         settings=jobs.TaggedTextSettings(file=FILES["tagged"], hidden_size=2, batch_size=1),
+        smaller_batch=True,
     ),
     "TextJob.__init__": lambda: call(
         jobs.TextJob,
         settings=jobs.TextSettings(text=FILES["text"], hidden_size=2, num_layers=1, batch_size=1, window=5),
         shorten=["batch_size", "window"],
+        continue_from=None,
+        extend_vocabulary=False,
     ),
+    "TextJob.form_of": lambda: call(jobs.TextJob.form_of, model=characters()),
     "ImageJob.__init__": lambda: call(
         jobs.ImageJob,
         settings=jobs.ImageSettings(hidden_size=2, images="mnist", folder=str(FILES.path), batch_size=1),

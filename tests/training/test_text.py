@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import naive
 import numpy as np
 import pytest
 
-from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, clip_grad_norm, cross_entropy
+from nblstm import Adam, CharLM, SequenceClassifier, SequenceRegressor, WordLM, clip_grad_norm, cross_entropy
 from nblstm.baselines import baselines
 from nblstm.datasets import encode, split, streams, vocabulary_of
 from nblstm.training import BatchTrainer, TextTrainer, Trainer, evaluate, predict
@@ -112,6 +113,20 @@ def test_a_window_longer_than_the_streams_is_refused() -> None:
     trainer = trainer_of(TEXT, 3, 20)
     with pytest.raises(ValueError, match="window must be at most the streams' length of 199, got 201"):
         TextTrainer(trainer.model, trainer.optimizer, trainer.streams, 201)
+
+
+def test_evaluation_of_many_words_needs_little_memory() -> None:
+    model = WordLM(("<unk>", *(f" w{k}" for k in range(19_999))), 2, 3, 1, seed=0)
+    tokens = np.random.default_rng(0).integers(0, 20_000, 3201)
+    evaluate(model, tokens[:33])
+    tracemalloc.start()
+    try:
+        whole = evaluate(model, tokens)
+        assert tracemalloc.get_traced_memory()[1] < 40e6  # of a window all logits are 256 MB
+    finally:
+        tracemalloc.stop()
+    parts = [evaluate(model, tokens, window=steps) for steps in (1, 7)]
+    assert parts == pytest.approx([whole, whole], rel=1e-9)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7])

@@ -189,9 +189,10 @@ PROGRESS = [
     (("settings", "os.system"), "true"),
     *[(("trainer", name), value) for name in ("steps", "position") for value in (*NUMBERS, 1.5, 10**30, HUGE)],
     *[(("trainer", "dropout"), value) for value in (*NUMBERS, "os.system")],
-    *[(("trainer", "dropout", "state"), value) for value in NUMBERS],
-    *[(("trainer", "dropout", "state", "inc"), value) for value in ("x", [], -1, 2**200, DEEP)],
-    (("trainer", "dropout", "bit_generator"), "MT19937"),
+    *[(("trainer", "dropout", "lstm"), value) for value in (*NUMBERS, "bit_generator")],
+    *[(("trainer", "dropout", "lstm", "state"), value) for value in NUMBERS],
+    *[(("trainer", "dropout", "lstm", "state", "inc"), value) for value in ("x", [], -1, 2**200, DEEP)],
+    (("trainer", "dropout", "lstm", "bit_generator"), "MT19937"),
     (("job",), "os.system"),
 ]
 

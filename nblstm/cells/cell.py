@@ -100,7 +100,7 @@ class Cell:
     slots : int
         Numbers per unit and step that training keeps room for: the sums, or what `backward` needs in their place. A
         tile takes 1, 2 or 4 vectors of one block of units.
-    places : tuple of int
+    slot_of : tuple of int
         The slot of each of the columns.
     rows : numpy.ndarray, shape (slots, 2)
         For every slot the block of rows of the weights for x and that for h, -1 for none.
@@ -207,7 +207,7 @@ class Cell:
         self.slots = next(slots for slots in SLOTS if slots >= max(len(known), len(self.saved), SLOTS[-1] * some))
         # First the sums that have no part from h, last those that have none from x: either part lies in one piece.
         order = sorted(range(len(known)), key=lambda k: (self.columns[k].of_x < 0) - (self.columns[k].of_h < 0))
-        self.places = tuple(order.index(k) for k in range(len(known)))
+        self.slot_of = tuple(order.index(k) for k in range(len(known)))
         blocks = [(self.columns[k].of_x, self.columns[k].of_h) for k in order]
         self.rows = np.array(blocks + [(-1, -1)] * (self.slots - len(blocks)))
         self.returns_h = "h" in self.carried

@@ -11,7 +11,7 @@ import numpy as np
 from nblstm.arguments import as_choice, as_flag, as_float, as_rate, as_seed, as_size, check_kind
 from nblstm.cells.cell import CELLS, Cell
 from nblstm.kernels.simd import BYTES
-from nblstm.kernels.units import check_compiles
+from nblstm.kernels.units import compiled
 from nblstm.layers.checks import State
 from nblstm.layers.dropout_keys import DropoutKeys
 from nblstm.layers.layer import Layer
@@ -80,8 +80,6 @@ class Engine(DropoutKeys, Layer):
         if self.num_layers > MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {MOST_LAYERS}, got {num_layers}")
         self.directions = 1 + self.bidirectional
-        if CELLS.get(cell.name) is not cell and not numba.config.DISABLE_JIT:
-            check_compiles(cell)
         self.cell = cell
         self.dropout = as_rate("dropout", dropout)
         self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
@@ -95,7 +93,10 @@ class Engine(DropoutKeys, Layer):
             for d in range(self.directions)
         ]
         super().__init__(self._shapes(), dtype)
-        self.places = [self._places_of(suffix, inputs) for suffix, inputs in self.tracks]
+        if CELLS.get(cell.name) is not cell and not numba.config.DISABLE_JIT:
+            cell.check_unchanged()
+            compiled(cell, self.dtype)  # now, so that what it cannot do is refused where the layer is made
+        self.offsets = [self._offsets_of(suffix, inputs) for suffix, inputs in self.tracks]
         self.lanes = BYTES // self.dtype.itemsize
         self.padded_units = padded(self.hidden_size, self.dtype)
         self.gate_columns = cell.slots * self.padded_units
@@ -119,7 +120,7 @@ class Engine(DropoutKeys, Layer):
                 shapes["weight_peephole" + suffix] = (len(self.cell.peepholes), H)
         return shapes
 
-    def _places_of(self, suffix: str, inputs: int) -> list[int]:
+    def _offsets_of(self, suffix: str, inputs: int) -> list[int]:
         """Where the parameters of a track lie in the flat block, as `kernels.products` describes it."""
         starts, H = self._writable.starts, self.hidden_size
         if self.formulation == "split":

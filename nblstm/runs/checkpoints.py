@@ -84,7 +84,7 @@ class Checkpoint:
         with damage_named(path):
             record = as_record(data["settings"]["cell"])
         if not isinstance(record, str):  # of those that come with the package settings know the names
-            found = cell_of(record, cell, f"the run in {folder}", "given={'cell': ...}")
+            found = cell_of(record, cell, f"the run in {folder}", "cell=... (in Python given={'cell': ...})")
             data["settings"]["cell"] = found
         with damage_named(path):
             settings = kind.settings_type(

@@ -65,9 +65,9 @@ class Settings:
     """
 
     LENGTH: ClassVar[tuple[str, int]]
-    PLACES: ClassVar[tuple[str, ...]] = ()
-    """Those that only say where the data are, the place itself first: a run goes on with others, if the data are the
-    same."""
+    LOCATION: ClassVar[tuple[str, ...]] = ()
+    """Those that only say where the data are and how to read them, where first: a run goes on with others, if the data
+    are the same."""
 
     hidden_size: int
     num_layers: int
@@ -145,7 +145,7 @@ class TextSettings(Settings):
     """
 
     LENGTH = ("steps", 1700)
-    PLACES = ("text", "encoding")
+    LOCATION = ("text", "encoding")
 
     text: str | Sequence[str] = DEFAULT_TEXT
     encoding: str = "utf-8"
@@ -258,7 +258,7 @@ class TaggedTextSettings(TaggingSettings):
         Tokens that the model knows at most; those that occur once are not among them.
     """
 
-    PLACES = ("file", "validation_file", "encoding")
+    LOCATION = ("file", "validation_file", "encoding")
 
     file: str
     validation_file: str | None = None
@@ -286,7 +286,7 @@ class ImageSettings(SequenceSettings):
         Where the files of MNIST are; fetched by default.
     """
 
-    PLACES = ("folder",)
+    LOCATION = ("folder",)
 
     images: str = "digits"
     folder: str | None = None

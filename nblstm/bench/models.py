@@ -1,4 +1,4 @@
-"""Beyond the LSTM's table, in this process: a character model, sampling, a cell's stream, denormals, and the GRU."""
+"""Beyond the LSTM's table, in this process: a character model, sampling, a cell's stream, and denormals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from nblstm.bench.sides import Ours, Problem, Side, check_same
 from nblstm.bench.table import TABLE, Case
 from nblstm.bench.timing import Timing, medians
 from nblstm.bench.torch_models import TorchCharLM, torch_stream
-from nblstm.layers.recurrent import GRU
 from nblstm.layers.single_step import LSTMCell
 from nblstm.models import CharLM
 from nblstm.optim.optimizers import Adam
@@ -28,7 +27,6 @@ LEARNING_RATE, CLIP = 1e-3, 1.0
 DRAWN = 500  # characters of one sample, the default of `nblstm sample`
 GREEDY = 1e-6  # a temperature so low that only the likeliest character is drawn
 INPUTS, UNITS, STREAMED = 64, 128, 100  # of the cell, and its steps that are timed together
-GRUS = TABLE[:6]
 TINY = 1e-39
 NORMAL = np.finfo("float32").tiny  # numbers below it are denormal
 
@@ -149,20 +147,3 @@ def denormals(threads: int, timing: Timing) -> list[Measurement]:
         )
         for side, times in slower.items()
     ]  # fmt: skip
-
-
-def gru(threads: int, timing: Timing) -> list[Measurement]:
-    """Training and inference of GRUs of some of the table's shapes, beside torch.nn.GRU."""
-    found = []
-    for shape in GRUS:
-        problem = Problem(Case(shape, "float32", threads), GRU)
-        sides: list[Side] = [Ours(problem), *([Torch(problem)] if Torch.installed() else [])]
-        for peer in sides[1:]:
-            check_same(peer.name, sides[0].results(), peer.results(), "float32")
-        works = {("GRU, training", side.name): side.train for side in sides}
-        works |= {("GRU, inference", side.name): side.infer for side in sides}
-        seconds = dict(zip(works, medians(list(works.values()), timing), strict=True))
-        for (what, name), taken in seconds.items():
-            ratio = None if name == OURS else taken / seconds[what, OURS]
-            found.append(Measurement(str(shape), "float32", threads, what, name, taken, ratio=ratio))
-    return found

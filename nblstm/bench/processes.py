@@ -8,9 +8,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import numba
 
@@ -64,16 +65,16 @@ def _environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | more
 
 
-def _run(code: str, **environment: str) -> str:
-    """What a Python process prints."""
-    return subprocess.check_output(_command(code), env=_environment(**environment), text=True)
+def run_code(code: str, environment: Mapping[str, str] = MappingProxyType({}), limit: float | None = None) -> str:
+    """What a Python process prints, which is ended after so many seconds."""
+    return subprocess.check_output(_command(code), env=_environment(**environment), text=True, timeout=limit)
 
 
 def start(timing: Timing) -> list[Measurement]:
     """Import, and the first training step of a two-layer LSTM from an empty and from a warm cache."""
 
     def launch(side: str, cache: str) -> tuple[float, float]:
-        imported, stepped = map(float, _run(FIRST_STEP[side], NUMBA_CACHE_DIR=cache).split())
+        imported, stepped = map(float, run_code(FIRST_STEP[side], {"NUMBA_CACHE_DIR": cache}).split())
         return imported, stepped
 
     cold, warm = [], {}
@@ -103,7 +104,7 @@ def memory(timing: Timing) -> list[Measurement]:
     if not Torch.installed():
         del sides[Torch.name]
     call = f"from nblstm.bench.processes import print_growth; print_growth({tuple(LONG)}, {{!r}}, {{}})"
-    grown = {name: float(_run(call.format(*arguments))) for name, arguments in sides.items()}
+    grown = {name: float(run_code(call.format(*arguments))) for name, arguments in sides.items()}
     return [
         Measurement(
             "memory", "float32", ALL, f"training {LONG}", name, size, "MB", None if name == OURS else size / grown[OURS]
@@ -192,7 +193,7 @@ def allocator(timing: Timing) -> list[Measurement]:
     if not Torch.installed():
         return []
     code = f"from nblstm.bench.processes import print_training; print_training({tuple(timing)})"
-    times = json.loads(_run(code, **KEEP_MEMORY))
+    times = json.loads(run_code(code, KEEP_MEMORY))
     return [
         Measurement(
             "freed memory kept", "float32", ALL, f"training {shape}", side, seconds, "s",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm import environment
-from nblstm.bench import layers, limits, models, processes
+from nblstm.bench import cells, layers, limits, models, processes
 from nblstm.bench.peers import PEERS, load_before_threads
 from nblstm.bench.picture import picture, scatter
 from nblstm.bench.processes import ALL
@@ -36,7 +36,8 @@ IN_PROCESS = {
     "sampling": models.sampling,
     "streaming": models.streaming,
     "denormals": models.denormals,
-    "gru": models.gru,
+    "gru": cells.gru,
+    "cells": cells.own,
 }
 """Beyond layers, measured for each number of threads."""
 

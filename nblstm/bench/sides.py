@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numba
@@ -10,7 +10,7 @@ import numpy as np
 
 from nblstm.bench.results import OURS
 from nblstm.bench.table import Case
-from nblstm.layers.recurrent import GRU, LSTM
+from nblstm.layers.recurrent import LSTM
 from nblstm.layers.tape import Tape
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
@@ -18,9 +18,9 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 
 
 class Problem:
-    """The weights, input and upstream gradient that all sides of a case are given; `options` are the layer's."""
+    """The weights, input and upstream gradient that all sides of a case are given; `kind` makes the layer."""
 
-    def __init__(self, case: Case, kind: type[LSTM] | type[GRU] = LSTM, **options: Any) -> None:
+    def __init__(self, case: Case, kind: Callable[..., Any] = LSTM, **options: Any) -> None:
         T, B, I, H, layers, directions = case.shape
         self.case = case
         self.layer = kind(I, H, layers, bidirectional=directions == 2, dtype=case.dtype, seed=0, **options)

@@ -20,6 +20,11 @@ def ran_backward(g, i, f, c_prev, h, dh, dc):
     return (dc * i, dc * g * i * (1 - i), dc * c_prev * f * (1 - f)), (dc * f,)
 
 
+def up_to_one(generator, units):
+    """The u to begin with: at least 0, as the paper wants it for relu, and at most 1, so that nothing grows."""
+    return generator.uniform(0, 1, units)
+
+
 def indrnn_forward(z, h_prev, u):
     """h = max(0, z + u h')  with z = W x + b  (Li et al. 2018, Independently recurrent neural network)."""
     return (), (relu(z + u * h_prev),)
@@ -38,5 +43,5 @@ RAN = Cell(
 
 INDRNN = Cell(
     "indrnn", sums=("z",), forward=indrnn_forward, backward=indrnn_backward, inputs_only=("z",),
-    peepholes={"u": ("z", "h_prev")},
+    peepholes={"u": ("z", "h_prev")}, draw={"u": up_to_one},
 )  # fmt: skip

@@ -24,6 +24,7 @@ from nblstm.cells.declaration import (
 from nblstm.cells.derivative import derive, symbols
 from nblstm.cells.differences import check_backward
 from nblstm.cells.digest import digest
+from nblstm.cells.initial import as_draw
 
 CELLS: dict[str, Cell] = {}
 """Cells by the names that layers, settings and files have for them: those that come with the package."""
@@ -82,6 +83,10 @@ class Cell:
         its name, that of the sum, and ``h_prev``, ``c_prev`` or ``c``. Together they are ``weight_peephole_l{k}``.
     forget : str, optional
         The sum that `forget_bias` of a layer is added to.
+    draw : mapping of str to function, optional
+        What biases of sums and peepholes begin with in a new layer: for each, by its name, a function of a generator of
+        random numbers and H that returns an array (H,). A sum that is not named, and all matrices, are drawn as in
+        `LSTM`.
     check : bool
         Whether `backward` is compared with differences of `forward`, at once, on a few random numbers.
 
@@ -100,7 +105,7 @@ class Cell:
     slots : int
         Numbers per unit and step that training keeps room for: the sums, or what `backward` needs in their place. A
         tile takes 1, 2 or 4 vectors of one block of units.
-    places : tuple of int
+    slot_of : tuple of int
         The slot of each of the columns.
     rows : numpy.ndarray, shape (slots, 2)
         For every slot the block of rows of the weights for x and that for h, -1 for none.
@@ -162,6 +167,7 @@ class Cell:
         hidden_only: Sequence[str] = (),
         peepholes: Mapping[str, tuple[str, str]] | None = None,
         forget: str | None = None,
+        draw: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] | None = None,
         check: bool = True,
     ) -> None:
         self.name = as_text("name", name)
@@ -178,6 +184,7 @@ class Cell:
             raise ValueError(f"states must begin with 'h', which the sums read, got {self.states[0]!r}")
         parts = {"apart": self.apart, "inputs_only": self.inputs_only, "hidden_only": self.hidden_only}
         check_parts(self.sums, parts, self.forget)
+        self.draw = as_draw(draw, (*self.sums, *self.peepholes))
         self.sums_of_x = tuple(each for each in self.sums if each not in self.hidden_only)
         self.sums_of_h = tuple(each for each in self.sums if each not in self.inputs_only)
         self.forward_arguments = arguments_of(self.given[0])
@@ -207,7 +214,7 @@ class Cell:
         self.slots = next(slots for slots in SLOTS if slots >= max(len(known), len(self.saved), SLOTS[-1] * some))
         # First the sums that have no part from h, last those that have none from x: either part lies in one piece.
         order = sorted(range(len(known)), key=lambda k: (self.columns[k].of_x < 0) - (self.columns[k].of_h < 0))
-        self.places = tuple(order.index(k) for k in range(len(known)))
+        self.slot_of = tuple(order.index(k) for k in range(len(known)))
         blocks = [(self.columns[k].of_x, self.columns[k].of_h) for k in order]
         self.rows = np.array(blocks + [(-1, -1)] * (self.slots - len(blocks)))
         self.returns_h = "h" in self.carried
@@ -236,7 +243,7 @@ class Cell:
             return _named, (self.name,)
         arguments: dict[str, Any] = {
             each: getattr(self, each)
-            for each in ("sums", "states", "apart", "inputs_only", "hidden_only", "peepholes", "forget")
+            for each in ("sums", "states", "apart", "inputs_only", "hidden_only", "peepholes", "forget", "draw")
         }
         arguments |= dict(zip(("forward", "backward"), self.given, strict=True))
         arguments["check"] = False  # which was looked at when it was declared

@@ -79,9 +79,7 @@ def cell_of(record: Record, given: Cell | None, what: str, how: str) -> Cell:
             raise ValueError(f"cell must be left out for {what}, whose cell is nblstm's own {record!r}, got {given!r}")
         return own
     if given is None:
-        raise ValueError(
-            f"{what} has a cell that is none of nblstm's, {_described(record)}: hand it in from Python, as {how}"
-        )
+        raise ValueError(f"{what} has a cell that is none of nblstm's, {_described(record)}: hand it in, as {how}")
     found = record_of(given)
     if found != record:
         got = f"nblstm's {found!r}" if isinstance(found, str) else _described(found)

@@ -24,7 +24,7 @@ Examples:
   nblstm check                                 gradients and more, right here
   nblstm compile                               all kernels beforehand
   nblstm course                                the lessons, in JupyterLab
-  nblstm bench                                 beside PyTorch; twenty minutes
+  nblstm bench                                 beside PyTorch; half an hour
 """
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True}
 WORDS = {

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from nblstm.cells import CELLS
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
+from nblstm.cli.own_cell import CellOrName, as_typed
 from nblstm.datasets.text import named
 from nblstm.jobs.settings import OPTIMIZERS, Settings, TextSettings
 from nblstm.kernels.compilation import refuse
@@ -43,10 +44,11 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
         click.option("--num-layers", "--layers", type=POSITIVE, default=defaults.num_layers, help="Recurrent layers."),
         click.option(
             "--cell",
-            type=click.Choice(CELLS),
+            type=CellOrName(),
             metavar="NAME",
             default=defaults.cell,
-            help=f"What a recurrent layer is made of: {', '.join(list(CELLS)[:-1])} or {list(CELLS)[-1]}.",
+            help=f"What a recurrent layer is made of: {', '.join(CELLS)}; or FILE.py:NAME, a cell of your own that the "
+            "Python file declares.",
         ),
         click.option(
             "--formulation",
@@ -151,7 +153,7 @@ def trained(
     click.echo(f"{doing} {run.model.num_parameters:,} parameters in {run.folder}")
     if run.settings.minutes:
         click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
-    again = shlex.join(["nblstm", str(context.command.name), "--resume", str(run.folder)])
+    again = shlex.join(["nblstm", str(context.command.name), "--resume", str(run.folder), *as_typed(context)])
     try:
         finished = run.train(verdict=False)
     except OSError as error:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nblstm.cli.group import POSITIVE, main
+from nblstm.cli.own_cell import as_typed, of_a_trained_model
 from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
 from nblstm.jobs.settings import TaggedTextSettings
 from nblstm.losses.class_weights import BALANCED
+
+if TYPE_CHECKING:
+    from nblstm.cells import Cell
 
 DEFAULTS = TaggedTextSettings(file="")
 
@@ -72,9 +77,8 @@ def tag(context: click.Context, /, output: Path | None, resume: Path | None, **o
     click.echo(
         "\n".join(["F1 of each tag:", *(f"  {label!s:<{width}}  {score:.3f}" for label, score in scores.items())])
     )
-    click.echo(
-        f"{run.folder} has model.safetensors, run.json and loss.png; to tag text: nblstm predict {run.folder} FILE"
-    )
+    again = shlex.join(["nblstm", "predict", str(run.folder), "FILE", *as_typed(context)])
+    click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; to tag text: {again}")
     if run.verdict:
         click.echo(run.verdict)
 
@@ -84,7 +88,8 @@ def tag(context: click.Context, /, output: Path | None, resume: Path | None, **o
 @click.argument("file", default=STANDARD_INPUT)
 @click.option("--encoding", default=DEFAULTS.encoding, help="Of FILE: cp1252, utf-16 or any that Python knows.")
 @click.option("--best", is_flag=True, help="With the weights of the lowest validation loss in place of the last ones.")
-def predict(run: Path, file: str, encoding: str, best: bool) -> None:
+@of_a_trained_model
+def predict(run: Path, file: str, encoding: str, best: bool, cell: Cell | None) -> None:
     """Tag FILE with a trained tagger: RUN is the folder of a run of nblstm tag, or a model file.
 
     FILE has a token on each line and a blank line between sentences, as for nblstm tag; what else stands on a line is
@@ -93,7 +98,7 @@ def predict(run: Path, file: str, encoding: str, best: bool) -> None:
     from nblstm.datasets import read_tokens
     from nblstm.models import SequenceTagger
 
-    model = SequenceTagger.load(model_file(run, best))
+    model = SequenceTagger.load(model_file(run, best), cell)
     sentences = read_tokens(file, encoding)
     for sentence, tags in zip(sentences, model.tag(sentences), strict=True):
         click.echo("".join(f"{token}\t{label}\n" for token, label in zip(sentence, tags, strict=True)))

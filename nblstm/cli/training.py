@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
+from nblstm.cli.own_cell import as_typed, of_a_trained_model
 from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
 from nblstm.jobs.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
 from nblstm.losses.class_weights import BALANCED
 
 if TYPE_CHECKING:
+    from nblstm.cells import Cell
     from nblstm.models import LanguageModel
 
 OPENING = "The "
@@ -108,9 +111,10 @@ def train(
     sample = model.sample(_opening(model), _sample_length(model), temperature=TEMPERATURE, seed=run.settings.seed)
     title = f" a sample, at temperature {TEMPERATURE} "
     click.echo(f"\n{title:-^{LINE}}\n{sample}\n{'-' * LINE}\n")
-    click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: nblstm sample {run.folder}")
+    again = shlex.join(["nblstm", "sample", str(run.folder), *as_typed(context)])
+    click.echo(f"{run.folder} has model.safetensors, run.json and loss.png; more text: {again}")
     if run.verdict:
-        click.echo(f"{run.verdict}: nblstm sample {run.folder} --best")
+        click.echo(f"{run.verdict}: {again} --best")
 
 
 @main.command()
@@ -122,7 +126,8 @@ def train(
 @click.option(
     "--streaming", is_flag=True, help="One step a call: the state is among the inputs and outputs, the steps are not."
 )
-def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
+@of_a_trained_model
+def export(run: Path, out: Path, lengths: bool, streaming: bool, cell: Cell | None) -> None:
     """Write a trained model to OUT, an ONNX file: RUN is the folder of a run, or a model file.
 
     ONNX Runtime and other tools run such a file without nblstm. Needs the package onnx.
@@ -133,10 +138,10 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool) -> None:
     from nblstm.weights.tracks import SHARED
 
     path = model_file(run)
-    model = Network.load(path)
-    if (cell := model.recurrent.cell) not in SHARED:
+    model = Network.load(path, cell)
+    if (own := model.recurrent.cell) not in SHARED:
         raise ValueError(
-            f"{path} has a model of the cell {cell.name}, which ONNX does not have: to export one, train it with "
+            f"{path} has a model of the cell {own.name}, which ONNX does not have: to export one, train it with "
             f"--cell {', '.join(other.name for other in SHARED[:-1])} or {SHARED[-1].name}; this one runs where nblstm "
             "is installed, and any program that reads safetensors can read its weights from that file"
         )
@@ -215,11 +220,14 @@ def classify(context: click.Context, /, output: Path | None, resume: Path | None
 @click.option("--skip-unknown", is_flag=True, help="Read the prompt without the characters that the model lacks.")
 @click.option("--seed", type=NOT_NEGATIVE, help="Of the draw; a different one each time by default.")
 @click.option("--best", is_flag=True, help="With the weights of the lowest validation loss in place of the last ones.")
-def sample(run: Path, prompt: str | None, length: int | None, best: bool, **options: Any) -> None:
+@of_a_trained_model
+def sample(
+    run: Path, prompt: str | None, length: int | None, best: bool, cell: Cell | None, **options: Any
+) -> None:  # fmt: skip
     """Let a trained model write: RUN is the folder of a run, or a model file."""
     from nblstm.models import LanguageModel
 
-    model = LanguageModel.load(model_file(run, best))
+    model = LanguageModel.load(model_file(run, best), cell)
     opening = _opening(model) if prompt is None else prompt
     click.echo(model.sample(opening, length or _sample_length(model), **options))
 

@@ -79,9 +79,9 @@ class Settings:
     """
 
     LENGTH: ClassVar[tuple[str, int]]
-    PLACES: ClassVar[tuple[str, ...]] = ()
-    """Those that only say where the data are, the place itself first: a run goes on with others, if the data are the
-    same."""
+    LOCATION: ClassVar[tuple[str, ...]] = ()
+    """Those that only say where the data are and how to read them, where first: a run goes on with others, if the data
+    are the same."""
 
     hidden_size: int
     num_layers: int
@@ -174,7 +174,7 @@ class TextSettings(Settings):
     """
 
     LENGTH = ("steps", 1700)
-    PLACES = ("text", "encoding")
+    LOCATION = ("text", "encoding")
 
     text: str | Sequence[str] = DEFAULT_TEXT
     encoding: str = "utf-8"
@@ -324,7 +324,7 @@ class TaggedTextSettings(TaggingSettings):
     10000
     """
 
-    PLACES = ("file", "validation_file", "encoding")
+    LOCATION = ("file", "validation_file", "encoding")
 
     file: str
     validation_file: str | None = None
@@ -363,7 +363,7 @@ class ImageSettings(SequenceSettings):
     'gru'
     """
 
-    PLACES = ("folder",)
+    LOCATION = ("folder",)
 
     images: str = "digits"
     folder: str | None = None

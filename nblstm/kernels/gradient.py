@@ -60,7 +60,7 @@ def is_wanted(first, count, of_x, of_h, rows, inputs, hiddens, units, head):
 @njit(error_model="numpy")
 def add_steps(
     thread, threads, size, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, head, b, b_index, b_scale,
-    blocks, units, begins, ends, block, scratch, sums, flat, places,
+    blocks, units, begins, ends, block, scratch, sums, flat, offsets,
 ):  # fmt: skip
     """A thread's share of the sums over `size` steps, `block` at most: it has its own columns of gates.
 
@@ -87,10 +87,10 @@ def add_steps(
         biases = shift(sums, columns * b_scale + start)
         pack_gates(size, shift(b, start), b_index, b_scale, width, lanes if turned else width, panel, begins, biases)
         if ends:
-            add_to_bias(start, width, biases, blocks, units, flat, places)
+            add_to_bias(start, width, biases, blocks, units, flat, offsets)
         add_to_weights(
             size, scratch, inputs, hiddens, head, columns, panel, start, width, b_scale, turned, begins, ends, zeros,
-            sums, blocks, units, flat, places,
+            sums, blocks, units, flat, offsets,
         )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
         blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
         x, gates = pointer_at(p.x, like), pointer_at(p.gates, like)
         h = shift(pointer_at(p.h, like), p.first * p.B * p.P)
-        active, places = pointer_at(p.active, integers), pointer_at(p.places, integers)
+        active, offsets = pointer_at(p.active, integers), pointer_at(p.offsets, integers)
         x_rows, at_x, at_gates = integers, shift(integers, p.B), shift(integers, p.B + STEP_BLOCK)
         x_step = find_rows(p, 0, p.B, p.x_time, p.x_batch, x_rows)
         s, row, size, begins = p.last - 1, 0, 0, p.last == p.T
@@ -137,7 +137,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
                 add_steps(
                     thread, threads, size, x, at_x, p.x_feature, p.I, h, at_gates, p.P, p.hiddens if from_h else 0,
                     p.head, gates, at_gates, p.G, blocks, p.H, begins, over and p.first == 0, block, scratch, sums,
-                    flat, places,
+                    flat, offsets,
                 )  # fmt: skip
                 size, begins = 0, False
 
@@ -189,14 +189,14 @@ def pack_gates(steps, b, index, scale, width, most, panels, starting, sums):
 
 
 @njit(error_model="numpy")
-def add_to_bias(start, width, sums, blocks, units, flat, places):
+def add_to_bias(start, width, sums, blocks, units, flat, offsets):
     """The sums (width,) of the columns from number `start` on are added to the biases that there are."""
     lanes = lanes_of(sums)
     for at in range(0, width, lanes):
         of_x, of_h, count = rows_of_vector(start + at, blocks, units, lanes)
-        for place, row in ((places[4], of_x), (places[5], of_h)):
-            if place >= 0 and row >= 0:
-                add_part(count, shift(sums, at), shift(flat, place + row))
+        for offset, row in ((offsets[4], of_x), (offsets[5], of_h)):
+            if offset >= 0 and row >= 0:
+                add_part(count, shift(sums, at), shift(flat, offset + row))
 
 
 @njit(error_model="numpy")
@@ -214,7 +214,7 @@ def add_part(count, source, target):
 @njit(error_model="numpy")
 def add_to_weights(
     steps, features, inputs, hiddens, head, columns, panel, start, width, all_gates, turned, starting, ending, zeros,
-    sums, blocks, units, flat, places,
+    sums, blocks, units, flat, offsets,
 ):  # fmt: skip
     """The sums of features x panel (steps, width), whose first column is number `start`; in the end added to `flat`.
 
@@ -246,7 +246,7 @@ def add_to_weights(
                         for r in range(high - low):
                             add_features(
                                 column, wide, shift(tile, r * wide), of_x, of_h, low + r, inputs, hiddens, units, head,
-                                flat, places,
+                                flat, offsets,
                             )  # fmt: skip
     else:
         for column in range(0, inputs + hiddens, lanes):
@@ -271,30 +271,30 @@ def add_to_weights(
                             for r in range(high - low):
                                 add_feature(
                                     column + low + r, tile[r * width + at + lane], of_x, of_h, lane, inputs, units,
-                                    head, flat, places,
+                                    head, flat, offsets,
                                 )  # fmt: skip
 
 
 @njit(error_model="numpy")
-def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, units, head, flat, places):
+def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, units, head, flat, offsets):
     """The features first .. first + count - 1 go to the rows of_x + lane and of_h + lane, where there are such."""
     x_count = min(count, inputs - first)
     if x_count > 0 and of_x >= 0:
-        add_part(x_count, source, shift(flat, places[0] + (of_x + lane) * places[1] + first))
+        add_part(x_count, source, shift(flat, offsets[0] + (of_x + lane) * offsets[1] + first))
     begin, own = units_of_row(of_h + lane if of_h >= 0 else -1, 1, hiddens, units, head)
     at, last = max(first, inputs + begin), min(first + count, inputs + begin + own)
     if at < last:
-        row = shift(flat, places[2] + (of_h + lane) * places[3] + at - inputs - begin)
+        row = shift(flat, offsets[2] + (of_h + lane) * offsets[3] + at - inputs - begin)
         add_part(last - at, shift(source, at - first), row)
 
 
 @njit(error_model="numpy")
-def add_feature(feature, value, of_x, of_h, lane, inputs, units, head, flat, places):
+def add_feature(feature, value, of_x, of_h, lane, inputs, units, head, flat, offsets):
     """One feature is added to the row of_x + lane or of_h + lane, where there is such."""
     if feature < inputs:
         if of_x >= 0:
-            flat[places[0] + (of_x + lane) * places[1] + feature] += value
+            flat[offsets[0] + (of_x + lane) * offsets[1] + feature] += value
     elif of_h >= 0:
         begin, own = units_of_row(of_h + lane, 1, feature - inputs + 1, units, head)
         if 0 <= feature - inputs - begin < own:
-            flat[places[2] + (of_h + lane) * places[3] + feature - inputs - begin] += value
+            flat[offsets[2] + (of_h + lane) * offsets[3] + feature - inputs - begin] += value

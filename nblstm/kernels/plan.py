@@ -26,7 +26,7 @@ FIELDS = {
     # weights, as they are and packed, see `products`
     "input_panels": "for x (G I,)", "hidden_panels": "for h (G H,)", "bias": "(G,)", "peephole": "(weights, P)",
     "input_back": "(I' G,), columns of I padded to whole vectors", "hidden_back": "(P G,)",
-    "weights": "the weights themselves, the layer's flat array", "places": "integers (6,): where they lie in it",
+    "weights": "the weights themselves, the layer's flat array", "offsets": "integers (6,): where they lie in it",
     "blocks": "integers (G / P, 2): which rows of the weights a column belongs to, see `products.weight_row`",
     # the order of steps and rows
     "order": "integers (B,): which sequence a row is", "lengths": "integers (B,): of the rows",

@@ -5,7 +5,7 @@ A matrix with N columns is packed for a tile as panels of up to four vectors of 
 are the weighted sums in *gate order*: for each block of `lanes` units all gates, (units/lanes, gates, lanes); units
 past the last are zeros.
 
-Parameters and gradients are read and written where they lie, in a layer's flat array: `places` says where its weights
+Parameters and gradients are read and written where they lie, in a layer's flat array: `offsets` says where its weights
 begin and how long their rows are, (input weight, its row, hidden weight, its row, first bias, second bias), a bias that
 is not there being at -1. In the concatenated formulation both weights lie in the same rows.
 
@@ -109,7 +109,7 @@ def pack_forward(thread, threads, plans, count, note, like):
     lanes = lanes_of(like)
     for k in range(count):
         p = plan_at(plans, k)
-        w, bias, places = pointer_at(p.weights, like), pointer_at(p.bias, like), pointer_at(p.places, note)
+        w, bias, offsets = pointer_at(p.weights, like), pointer_at(p.bias, like), pointer_at(p.offsets, note)
         blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
         for panel in range(thread, panel_count(p.G, lanes), threads):
             width, start = panel_width(panel, p.G, lanes), panel * VECTORS * lanes
@@ -123,7 +123,7 @@ def pack_forward(thread, threads, plans, count, note, like):
                     low, high = units_read(start // len(blocks), (start + width) // len(blocks), p.head, p.hiddens)
                 for column in range(wide):
                     row = weight_row(start + first * lanes + column, part, blocks, p.H, lanes)
-                    weights = shift(w, places[2 * part] + row * places[2 * part + 1])
+                    weights = shift(w, offsets[2 * part] + row * offsets[2 * part + 1])
                     begin, own = units_of_row(row, part, features, p.H, p.head)
                     begin = begin if own > 0 else low
                     for n in range(own):
@@ -135,9 +135,9 @@ def pack_forward(thread, threads, plans, count, note, like):
             for column in range(start, start + width):
                 bias[column] = 0.0
                 for part in range(2):
-                    row, place = weight_row(column, part, blocks, p.H, lanes), places[4 + part]
-                    if row >= 0 and place >= 0:
-                        bias[column] += w[place + row]
+                    row, offset = weight_row(column, part, blocks, p.H, lanes), offsets[4 + part]
+                    if row >= 0 and offset >= 0:
+                        bias[column] += w[offset + row]
 
 
 @PlanKernel
@@ -150,7 +150,7 @@ def pack_backward(thread, threads, plans, count, note, like):
     lanes = lanes_of(like)
     for k in range(count):
         p = plan_at(plans, k)
-        w, places = pointer_at(p.weights, like), pointer_at(p.places, note)
+        w, offsets = pointer_at(p.weights, like), pointer_at(p.offsets, note)
         blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
         for part in range(2):
             features, panels = (p.I, p.input_back) if part == 0 else (p.hiddens, p.hidden_back)
@@ -161,12 +161,12 @@ def pack_backward(thread, threads, plans, count, note, like):
                 gates, first, taken = gates_at_once(p.parts, part, high - low, lanes)
                 for gate in range(low, high, gates):
                     own = shift(
-                        pointer_at(panels, like), place_of_panel(gate, start, part, p.parts, p.depth, columns, lanes)
+                        pointer_at(panels, like), offset_of_panel(gate, start, part, p.parts, p.depth, columns, lanes)
                     )
                     for m in range(taken):
                         row = weight_row(gate + first + m, part, blocks, p.H, lanes)
                         begin, read = units_of_row(row, part, features, p.H, p.head)
-                        weights = shift(w, places[2 * part] + row * places[2 * part + 1])
+                        weights = shift(w, offsets[2 * part] + row * offsets[2 * part + 1])
                         for column in range(width):
                             n = start + column - begin
                             own[m * width + column] = weights[n] if 0 <= n < read else 0.0
@@ -223,7 +223,7 @@ def gates_reading(first, last, part, head, units, G, once, lanes):
 
 
 @njit
-def place_of_panel(gate, column, part, parts, G, columns, lanes):
+def offset_of_panel(gate, column, part, parts, G, columns, lanes):
     """Where the panel of these gates, on from `gate`, for the columns on from `column` begins; see `pack_backward`."""
     _, count = vectors_of_part(parts, part)
     if count == VECTORS or count == 0:
@@ -252,7 +252,7 @@ def gates_times_panels(
         for gate in range(low, high, once):
             rows_times_panels(
                 count, shift(gates, gate + first), index, G, 1,
-                shift(panels, place_of_panel(gate, at + own, part, parts, G, all_columns, lanes)), taken, width,
+                shift(panels, offset_of_panel(gate, at + own, part, parts, G, all_columns, lanes)), taken, width,
                 shift(start, own), add or gate > low, shift(c, own), c_index, c_scale,
             )  # fmt: skip
 

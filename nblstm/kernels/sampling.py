@@ -45,12 +45,12 @@ def restrict(logits, V, temperature, top_k, top_p):
     order = np.argsort(-logits[:V], kind="mergesort")
     highest = np.float64(logits[order[0]])
     whole = 0.0
-    for place in range(min(top_k, V)):
-        whole += np.exp((np.float64(logits[order[place]]) - highest) / temperature)
+    for rank in range(min(top_k, V)):
+        whole += np.exp((np.float64(logits[order[rank]]) - highest) / temperature)
     reached = 0.0
-    for place in range(V):
-        v = order[place]
-        if place >= top_k or reached >= top_p * whole:
+    for rank in range(V):
+        v = order[rank]
+        if rank >= top_k or reached >= top_p * whole:
             logits[v] = -np.inf
         else:
             reached += np.exp((np.float64(logits[v]) - highest) / temperature)

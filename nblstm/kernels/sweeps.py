@@ -35,7 +35,7 @@ from nblstm.kernels.simd import (
     store,
     store_part,
 )
-from nblstm.kernels.team import PATIENCE, meet, wait_for_all
+from nblstm.kernels.team import is_team, meet, wait_for_all
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_cell, forward_cell
 
@@ -180,7 +180,7 @@ def forward(thread, threads, plans, count, note, like):
     Each thread takes its rows of the batch; or, if the note (see `team`) has the patience to wait for others, its share
     of the units. Then nothing is done if not all come.
     """
-    team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(like)
+    team, meetings, lanes = is_team(note), 0, lanes_of(like)
     if team and not meet(note, threads):
         return
     for k in range(count):
@@ -251,7 +251,7 @@ def backward(thread, threads, plans, count, note, like):
     dh and dc become those of the initial states; after each `block` of steps their rows of dx are had. Threads share
     the work as in `forward`.
     """
-    team, meetings, lanes = note[PATIENCE] > 0, 0, lanes_of(like)
+    team, meetings, lanes = is_team(note), 0, lanes_of(like)
     if team and not meet(note, threads):
         return
     for k in range(count):

@@ -44,6 +44,12 @@ def _agree(typing_context, p, n):
 
 
 @njit
+def is_team(note):
+    """Whether the threads that share this note wait for each other."""
+    return note[PATIENCE] > 0
+
+
+@njit
 def meet(note, threads):
     """Whether all `threads` have come; the same answer for each. note (WORDS,) has the patience, else zeros."""
     word, patience = shift(note, APART), note[PATIENCE]

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, NumbaTypeError
 from numba.core.types.misc import CPointer
 from numba.extending import intrinsic, overload, register_jitable
 
@@ -56,17 +56,29 @@ _COMPILED: dict[tuple[str, np.dtype], CompiledCell] = {}  # by what a cell means
 
 
 def compiled(cell: Cell, dtype: np.dtype) -> CompiledCell:
-    """The cell's machine code for numbers of `dtype`: what this process has, or loaded from the cache, or compiled."""
+    """The cell's machine code for numbers of `dtype`: what this process has, or loaded from the cache, or compiled.
+
+    Raises
+    ------
+    ValueError
+        Its functions use what vectors of units have not, or something that has changed since it was declared.
+    """
     found = _COMPILED.get((cell.key, dtype))
     if found is None:
-        found = _COMPILED[cell.key, dtype] = _compile(cell, dtype)
+        cell.check_unchanged()
+        try:
+            found = _COMPILED[cell.key, dtype] = _compile(cell, dtype)
+        except NumbaError as error:
+            refusal = _refusal(cell)
+            if not refusal:
+                raise
+            raise ValueError(refusal) from error
     return found
 
 
 def _compile(cell: Cell, dtype: np.dtype) -> CompiledCell:
     if numba.config.DISABLE_JIT:
         refuse()
-    cell.check_unchanged()
     number_type = numba.from_dtype(dtype)
     key, source = int(cell.key.rsplit("-", 1)[1], 16) // 2, FINGERPRINT  # variables of the functions: keys in the cache
     _CELLS[key] = cell
@@ -146,33 +158,21 @@ def backward_cell(
     )
 
 
-def check_compiles(cell: Cell) -> None:
-    """Refuse a cell whose functions use what vectors of units have not, by the line that does.
-
-    Raises
-    ------
-    ValueError
-        There is such a line.
-    """
-    cell.check_unchanged()
-    if cell.key in _FIT:
-        return
+def _refusal(cell: Cell) -> str:
+    """What of a cell that does not compile vectors of units have not, and the line where."""
     for function, arguments in ((cell.given[0], cell.forward_arguments), (cell.backward, cell.backward_arguments)):
-        compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(_jitable(function))
+        alone = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(_jitable(function))
         try:
-            compiled.compile((Vector(types.float32),) * len(arguments))
+            alone.compile((Vector(types.float32),) * len(arguments))
         except NumbaError as error:
-            place: Any = getattr(error, "loc", None)
-            line = linecache.getline(place.filename, place.line).strip() if place else ""
-            where = f", in line {place.line}: {line}" if line else ""
-            raise ValueError(
+            at: Any = getattr(error, "loc", None)
+            line = linecache.getline(at.filename, at.line).strip() if at else ""
+            where = f", in line {at.line}: {line}" if line else ""
+            return (
                 f"{function.__name__} of cell {cell.name!r} uses what vectors of units have not{where} (there are "
                 "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, relu, and numbers, int, float)"
-            ) from error
-    _FIT.add(cell.key)
-
-
-_FIT: set[str] = set()  # keys of the cells that vectors can be put through
+            )
+    return ""
 
 
 _MEANINGS: dict[FunctionType, str] = {}
@@ -210,12 +210,19 @@ _CELLS: dict[int, Cell] = {}
 """By their keys, for the compiler."""
 
 
+def _cell_of(key: types.Type) -> Cell:
+    """The cell of a key that the compiler knows the value of; where that has failed it tries again without."""
+    if not isinstance(key, types.IntegerLiteral):
+        raise NumbaTypeError("the key of a cell must be known when it is compiled")
+    return _CELLS[key.literal_value]
+
+
 @overload(forward_units, prefer_literal=True)
 def _overload_forward_units(key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between):
-    own = _CELLS[key.literal_value]
-    sources = _places_of_states(own, "{}_prev", "h_prev", "before") | _places_of_peepholes(own)
+    own = _cell_of(key)
+    sources = _loads_of_states(own, "{}_prev", "h_prev", "before") | _loads_of_peepholes(own)
     sources |= {
-        column.name: f"load(sums, {place} * lanes)" for column, place in zip(own.columns, own.places, strict=True)
+        column.name: f"load(sums, {slot} * lanes)" for column, slot in zip(own.columns, own.slot_of, strict=True)
     }
     lines = [
         f"saved, states = function({_operands(own.forward_arguments, sources)})",
@@ -230,14 +237,14 @@ def _overload_forward_units(key, source, u, sums, keep, gates, peephole, stride,
 def _overload_backward_units(
     key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween
 ):
-    own = _CELLS[key.literal_value]
-    sources = _places_of_states(own, "{}_prev", "h_prev", "before") | _places_of_states(own, "{}", "h", "after")
-    sources |= {saved: f"load(gates, {k} * lanes)" for k, saved in enumerate(own.saved)} | _places_of_peepholes(own)
+    own = _cell_of(key)
+    sources = _loads_of_states(own, "{}_prev", "h_prev", "before") | _loads_of_states(own, "{}", "h", "after")
+    sources |= {saved: f"load(gates, {k} * lanes)" for k, saved in enumerate(own.saved)} | _loads_of_peepholes(own)
     sources |= {f"d{state}": f"load(dstates, {k} * dbetween + u)" for k, state in enumerate(own.states[1:])}
     sources["dh"] = "dh"
     lines = [
         f"sums, states = function({_operands(own.backward_arguments, sources)})",
-        *(f"store(gates, {place} * lanes, sums[{k}])" for k, place in enumerate(own.places)),
+        *(f"store(gates, {slot} * lanes, sums[{k}])" for k, slot in enumerate(own.slot_of)),
         *(f"store(gates, {k} * lanes, full(dh, 0.0))" for k in range(len(own.columns), own.slots)),
     ]
     for k, state in enumerate(own.states):
@@ -253,14 +260,12 @@ _FORWARD = "key, source, u, sums, keep, gates, peephole, stride, h_prev, h, befo
 _BACKWARD = "key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween"
 
 
-def _places_of_states(cell: Cell, name: str, h: str, others: str) -> dict[str, str]:
-    places = {name.format("h"): f"load({h}, u)"}
-    return places | {
-        name.format(state): f"load({others}, {k} * between + u)" for k, state in enumerate(cell.states[1:])
-    }
+def _loads_of_states(cell: Cell, name: str, h: str, others: str) -> dict[str, str]:
+    loads = {name.format("h"): f"load({h}, u)"}
+    return loads | {name.format(state): f"load({others}, {k} * between + u)" for k, state in enumerate(cell.states[1:])}
 
 
-def _places_of_peepholes(cell: Cell) -> dict[str, str]:
+def _loads_of_peepholes(cell: Cell) -> dict[str, str]:
     return {name: f"load(peephole, {k} * stride + u)" for k, name in enumerate(cell.peepholes)}
 
 

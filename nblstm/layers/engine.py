@@ -10,13 +10,15 @@ import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, as_float, as_rate, as_seed, as_size, check_kind
 from nblstm.cells.cell import CELLS, Cell
+from nblstm.cells.initial import drawn
 from nblstm.kernels.simd import BYTES
-from nblstm.kernels.units import check_compiles
+from nblstm.kernels.units import compiled
 from nblstm.layers.checks import State
 from nblstm.layers.dropout_keys import DropoutKeys
 from nblstm.layers.layer import Layer
 from nblstm.layers.memory import padded
 from nblstm.layers.packs import Packs
+from nblstm.layers.parameters import Block
 from nblstm.layers.stream import Stream
 
 FORMULATIONS = ("split", "concat")
@@ -80,8 +82,6 @@ class Engine(DropoutKeys, Layer):
         if self.num_layers > MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {MOST_LAYERS}, got {num_layers}")
         self.directions = 1 + self.bidirectional
-        if CELLS.get(cell.name) is not cell and not numba.config.DISABLE_JIT:
-            check_compiles(cell)
         self.cell = cell
         self.dropout = as_rate("dropout", dropout)
         self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
@@ -95,7 +95,10 @@ class Engine(DropoutKeys, Layer):
             for d in range(self.directions)
         ]
         super().__init__(self._shapes(), dtype)
-        self.places = [self._places_of(suffix, inputs) for suffix, inputs in self.tracks]
+        if CELLS.get(cell.name) is not cell and not numba.config.DISABLE_JIT:
+            cell.check_unchanged()
+            compiled(cell, self.dtype)  # now, so that what it cannot do is refused where the layer is made
+        self.offsets = [self._offsets_of(suffix, inputs) for suffix, inputs in self.tracks]
         self.lanes = BYTES // self.dtype.itemsize
         self.padded_units = padded(self.hidden_size, self.dtype)
         self.gate_columns = cell.slots * self.padded_units
@@ -119,7 +122,7 @@ class Engine(DropoutKeys, Layer):
                 shapes["weight_peephole" + suffix] = (len(self.cell.peepholes), H)
         return shapes
 
-    def _places_of(self, suffix: str, inputs: int) -> list[int]:
+    def _offsets_of(self, suffix: str, inputs: int) -> list[int]:
         """Where the parameters of a track lie in the flat block, as `kernels.products` describes it."""
         starts, H = self._writable.starts, self.hidden_size
         if self.formulation == "split":
@@ -134,10 +137,28 @@ class Engine(DropoutKeys, Layer):
         H = self.hidden_size
         with self.editing() as p:
             p.flat[:] = generator.uniform(-1, 1, p.flat.size) / np.sqrt(H)
-            for suffix, _ in self.tracks if self.forget_bias else ():
-                reads_x = self.cell.forget in self.cell.sums_of_x
-                forget = (self.cell.sums_of_x if reads_x else self.cell.sums_of_h).index(self.cell.forget) * H
-                p[self.bias_names[not reads_x] + suffix][forget : forget + H] += self.forget_bias
+            for suffix, _ in self.tracks:
+                for name, function in self.cell.draw.items():
+                    numbers = drawn(name, function, generator, H)
+                    if name in self.cell.peepholes:
+                        p["weight_peephole" + suffix][[*self.cell.peepholes].index(name)] = numbers
+                    elif self.bias:
+                        first, *second = self._biases_of(name, p, suffix)
+                        first[:] = numbers
+                        for other in second:
+                            other[:] = 0
+                if self.forget_bias:
+                    assert self.cell.forget
+                    self._biases_of(self.cell.forget, p, suffix)[0][:] += self.forget_bias
+
+    def _biases_of(self, name: str, params: Block, suffix: str) -> list[np.ndarray]:
+        """The numbers that are added to a sum, that beside x first."""
+        H, parts = self.hidden_size, (self.cell.sums_of_x, self.cell.sums_of_h)
+        return [
+            params[bias + suffix][part.index(name) * H :][:H]
+            for bias, part in zip(self.bias_names, parts, strict=False)  # joined there is but one bias
+            if name in part
+        ]
 
     def __repr__(self) -> str:
         own = {name: (getattr(self, name), usual) for name, usual in self.own_settings.items()}

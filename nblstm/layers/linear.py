@@ -26,7 +26,7 @@ class LinearPacks:
     """
 
     def __init__(self, layer: Linear) -> None:
-        self.layer, self.places = layer, np.array(layer.places)
+        self.layer, self.offsets = layer, np.array(layer.offsets)
         I, O = layer.in_features, layer.out_features
         self.columns, self.columns_back = padded(O, layer.dtype), padded(I, layer.dtype)
         self.panels = aligned_zeros(self.columns * I, layer.dtype)
@@ -35,7 +35,7 @@ class LinearPacks:
         self.plan = np.zeros(1, PLAN)
         fill(
             self.plan, I=I, H=O, P=self.columns, G=self.columns, depth=O, head=O, parts=products.parts_of(ONE_SUM),
-            weights=address(layer._writable.flat), places=address(self.places), blocks=address(ONE_SUM),
+            weights=address(layer._writable.flat), offsets=address(self.offsets), blocks=address(ONE_SUM),
             input_panels=address(self.panels), bias=address(self.bias), input_back=address(self.panels_back),
         )  # fmt: skip
         self.forward_version: float = -1
@@ -155,7 +155,7 @@ class Linear(Layer):
         I, O = self.in_features, self.out_features
         super().__init__({"weight": (O, I)} | ({"bias": (O,)} if self.bias else {}), dtype)
         bias_at = self._writable.starts["bias"] if self.bias else -1
-        self.places = [0, I, 0, 0, bias_at, -1]  # see `kernels.products`
+        self.offsets = [0, I, 0, 0, bias_at, -1]  # see `kernels.products`
         self._packs: LinearPacks | None = None
         with self.editing() as p:
             p.flat[:] = np.random.default_rng(as_seed(seed)).uniform(-1, 1, p.flat.size) / np.sqrt(I)

@@ -28,7 +28,7 @@ class PackedTrack:
     """
 
     def __init__(self, layer: Engine, number: int, plan: np.ndarray) -> None:
-        self.places = np.array(layer.places[number])
+        self.offsets = np.array(layer.offsets[number])
         self.suffix, self.inputs = layer.tracks[number]
         H, P, G, cell, dtype = layer.hidden_size, layer.padded_units, layer.gate_columns, layer.cell, layer.dtype
         self.bias, self.peephole = aligned_zeros(G, dtype), aligned_zeros((len(cell.peepholes), P), dtype)
@@ -44,7 +44,7 @@ class PackedTrack:
             forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
             passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
             input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
-            hidden_back=address(self.hidden_back), places=address(self.places),
+            hidden_back=address(self.hidden_back), offsets=address(self.offsets),
         )  # fmt: skip
 
 

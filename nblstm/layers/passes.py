@@ -192,10 +192,10 @@ def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: B
 def _add_peephole_gradients(layer: Engine, tape: Tape, plan: np.ndarray, grads: Block) -> None:
     """Sum over the plan's steps; the sums go to grads with the first step, which comes last."""
     cell, sums = layer.cell, tape.gradients.peephole
-    places = {column.name: place for column, place in zip(cell.columns, cell.places, strict=True)}
+    slots = {column.name: slot for column, slot in zip(cell.columns, cell.slot_of, strict=True)}
     for total, (name, state) in zip(sums, cell.peepholes.values(), strict=True):
         sweeps.peephole_gradient(
-            ANY, tape.threads, plan, tape.integers, places[name], cell.states.index(state.removesuffix("_prev")),
+            ANY, tape.threads, plan, tape.integers, slots[name], cell.states.index(state.removesuffix("_prev")),
             not state.endswith("_prev"), total,
         )  # fmt: skip
     if plan["first"] == 0:

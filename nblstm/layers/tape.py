@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multiplies at once before it steps through them
 
 
-class Track:
+class TapedTrack:
     """Buffers of one layer in one direction, by step: h (T + 1, B, P); on a whole tape also c, gates (T, B, G).
 
     c (S, T + 1, B, P) are the S states beside h; an RNN has none. A tape that keeps nothing has two slots of h, which
@@ -132,11 +132,11 @@ class Tape(AnyTape):
         length = min(T, self.checkpoint or T)
         self.segments = [(first, min(T, first + length)) for first in range(0, T, length)]
         if self.whole:
-            self.tracks = [Track(layer, T + 1, B, T + 1, aligned_empty((T, B, G), dtype)) for _ in layer.tracks]
+            self.tracks = [TapedTrack(layer, T + 1, B, T + 1, aligned_empty((T, B, G), dtype)) for _ in layer.tracks]
         else:
             scratch = aligned_empty((length if keep else self.block if self.hoist else 0, B, G), dtype)
             slots = T + 1 if keep else 2
-            self.tracks = [Track(layer, slots, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
+            self.tracks = [TapedTrack(layer, slots, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
         self.segment_c = aligned_empty((len(layer.cell.states) - 1 if self.recomputes else 0, length + 1, B, P), dtype)
         self._outputs: dict[int, np.ndarray] = {}
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
@@ -184,10 +184,10 @@ class Tape(AnyTape):
         layer, H = self.layer, self.layer.hidden_size
         if self.h_is_output:
             return self.tracks[k].h[1:, :, :H]
-        place = k if self.keep else k % 2  # else what the next layer has read may go
-        if place not in self._outputs:
-            self._outputs[place] = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
-        return self._outputs[place]
+        kept_at = k if self.keep else k % 2  # else what the next layer has read may go
+        if kept_at not in self._outputs:
+            self._outputs[kept_at] = aligned_empty((self.T, self.B, layer.directions * H), layer.dtype)
+        return self._outputs[kept_at]
 
     @property
     def h_is_output(self) -> bool:

@@ -125,7 +125,7 @@ class Network(Composed):
             check_kind("config", config, dict)
             record = as_record(config["cell"]) if "cell" in config else None
         if record is not None:
-            config["cell"] = name_or_cell(cell_of(record, cell, str(path), "the argument cell of load"))
+            config["cell"] = name_or_cell(cell_of(record, cell, str(path), "cell=..."))
         elif cell is not None:
             raise ValueError(f"cell must be left out for {path}, which names none, got {cell!r}")
         with _damage_named(path):

@@ -84,7 +84,7 @@ class Checkpoint:
         with damage_named(path):
             record = as_record(data["settings"]["cell"])
         if not isinstance(record, str):  # of those that come with the package settings know the names
-            found = cell_of(record, cell, f"the run in {folder}", "given={'cell': ...}")
+            found = cell_of(record, cell, f"the run in {folder}", "cell=... (in Python given={'cell': ...})")
             data["settings"]["cell"] = found
         with damage_named(path):
             settings = kind.settings_type(
@@ -95,7 +95,7 @@ class Checkpoint:
             return cls(path, seen, tensors, data, settings, data["digest"], steps, finished, early)
 
     def settings_with(self, given: Mapping[str, Any] | None) -> Settings:
-        """The run's own settings, but with the length, the patience and the places of its data that are given.
+        """The run's own settings, but with the length, the patience and the location of its data that are given.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Checkpoint:
         own = dataclasses.asdict(self.settings)
         length = {name: given[name] for name in LENGTHS if given.get(name) is not None}
         replaced: dict[str, Any] = dict.fromkeys(LENGTHS if length else ()) | length
-        replaced |= {name: given[name] for name in (*self.settings.PLACES, "patience") if name in given}
+        replaced |= {name: given[name] for name in (*self.settings.LOCATION, "patience") if name in given}
         differing = [
             f"{name}={own[name]}, got {value}" if name in own else f"{name} is no setting, got {value}"
             for name, value in self._kept(given).items()
@@ -133,13 +133,13 @@ class Checkpoint:
 
     def moved(self, given: Mapping[str, Any] | None) -> str:
         """How to say where the data are now, for whoever has not said it: their old place has them no more."""
-        places = self.settings.PLACES
-        if not places or any(place in (given or {}) for place in places):
+        location = self.settings.LOCATION
+        if not location or any(name in (given or {}) for name in location):
             return ""
         folder = self.path.parent
         return (
-            f": where they have moved, name their {places[0]} as when the run was begun, besides --resume {folder} "
-            f"(in Python: given={{{places[0]!r}: ...}})"
+            f": where they have moved, name their {location[0]} as when the run was begun, besides --resume {folder} "
+            f"(in Python: given={{{location[0]!r}: ...}})"
         )
 
     def best(self) -> dict[str, Any] | None:

@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nblstm import environment
-from nblstm.bench import layers, limits, models, processes, run
+from nblstm.bench import cells, layers, limits, processes, run
 from nblstm.bench.peers import PEERS, Peer
 from nblstm.bench.report import Results, amount, report
 from nblstm.bench.results import OURS, Measurement, to_csv
 from nblstm.bench.sides import Ours, Problem, check_same
-from nblstm.bench.table import DTYPES, MOST, RANGES, TABLE, Case, Shape, cases, draw
+from nblstm.bench.table import DTYPES, MOST, RANGES, TABLE, Case, Shape, draw
+from nblstm.bench.table import cases as cases_of
 from nblstm.bench.timing import Timing, medians
 from nblstm.cli import main
 from nblstm.kernels.simd import BYTES
@@ -27,6 +28,7 @@ from nblstm.kernels.tag import ANY
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = Shape(5, 3, 7, 9, 2, 2)
+FOR_HEADS = Shape(4, 3, 5, 8, 2, 1)
 NAME = "maker-s-r-best-7-3-2ghz-core-x"
 AT_ONCE = Timing(rounds=1, seconds=0.0, pause=0.0, warm_up=0.0)
 
@@ -55,9 +57,9 @@ def test_the_table_has_its_rows_and_their_dtypes() -> None:
     assert tuple(Shape.parse(row) for row in rows.split()) == TABLE
     assert {name: len(shapes) for name, shapes in DTYPES.items()} == {"float32": 18, "float64": 6}
     assert DTYPES["float64"] == TABLE[:6]
-    assert len(cases(TABLE, None, (2, 1))) == 2 * (18 + 6)
-    assert cases([ODD], None, [1]) == [Case(ODD, "float32", 1)]
-    assert cases([ODD, TABLE[11]], "float64", [1]) == [Case(ODD, "float64", 1), Case(TABLE[11], "float64", 1)]
+    assert len(cases_of(TABLE, None, (2, 1))) == 2 * (18 + 6)
+    assert cases_of([ODD], None, [1]) == [Case(ODD, "float32", 1)]
+    assert cases_of([ODD, TABLE[11]], "float64", [1]) == [Case(ODD, "float64", 1), Case(TABLE[11], "float64", 1)]
 
 
 @pytest.mark.parametrize("shape", [ODD, Shape(4, 2, 3, 5, 3, 1), Shape(1, 1, 1, 1, 1, 2)], ids=str)
@@ -211,11 +213,14 @@ def test_the_commands_that_bring_the_peers_name_what_the_extra_does() -> None:
 def test_what_lies_beyond_layers_is_measured_without_peers_too(
     name: str, monkeypatch: pytest.MonkeyPatch, alone: None
 ) -> None:
-    monkeypatch.setattr(models, "GRUS", (ODD,))
+    monkeypatch.setattr(cells, "GRUS", (ODD,))
+    monkeypatch.setattr(cells, "OWN_LSTMS", (FOR_HEADS,))
+    monkeypatch.setattr(cells, "OWN_CELLS", (FOR_HEADS,))
     found = run.IN_PROCESS[name](1, AT_ONCE)
-    assert len(found) == (2 if name == "gru" else 1)
+    assert sum(each.side == OURS for each in found) == {"gru": 2, "cells": 6}.get(name, 1)
     for each in found:
-        assert (each.side, each.threads, each.ratio) == (OURS, 1, None)
+        assert each.threads == 1
+        assert (each.side, each.ratio is None) in ((OURS, True), (cells.PackageLSTM.name, False))
         assert 0 < each.value < math.inf
 
 

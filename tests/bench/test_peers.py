@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -9,10 +10,11 @@ import numba
 import numpy as np
 import pytest
 
-from nblstm.bench import models
+from nblstm.bench import cells, models
 from nblstm.bench.peers import PEERS, Peer
 from nblstm.bench.sides import Ours, Problem, check_same
 from nblstm.bench.table import Case, Shape
+from nblstm.bench.torch_cells import STEPS, TorchLoop
 from nblstm.bench.torch_models import TorchCharLM, torch_stream
 from nblstm.layers import LSTMCell
 from nblstm.models import CharLM
@@ -46,6 +48,35 @@ def test_all_sides_agree(peer: type[Peer], dtype: str, shape: Shape) -> None:
     ours, theirs = Ours(problem).results(), peer(problem).results()
     check_same(peer.name, ours, theirs, dtype)
     assert theirs.keys() == (ours.keys() if peer.trains else {"y"})
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_cell_written_in_pytorch_is_the_same(name: str) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: the extra `bench`")
+    problem = cells.problem_of(name, Shape(7, 3, 5, 8, 2, 1), 1)
+    ours, theirs = Ours(problem).results(), TorchLoop(problem).results()
+    check_same(TorchLoop.name, ours, theirs, "float32")
+    assert theirs.keys() == ours.keys()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (subprocess.TimeoutExpired("python", cells.PATIENCE), "did not end within 120 s"),
+        (subprocess.CalledProcessError(1, "python"), "failed, code 1"),
+    ],
+)
+def test_what_does_not_compile_in_time_is_left_out_and_said(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_code(*arguments: object) -> str:
+        raise error
+
+    monkeypatch.setattr(cells, "run_code", run_code)
+    cells._compiles.cache_clear()
+    assert not cells._compiles("coupled", Shape(1, 2, 3, 4, 1, 1))
+    assert f"torch.compile is left out for coupled, 1, 2, 3, 4, 1, 1: it {said}" in capsys.readouterr().err
+    cells._compiles.cache_clear()
 
 
 def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) -> None:

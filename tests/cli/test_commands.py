@@ -86,7 +86,7 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
         (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "Error: --lr must be above 0"),
         (["train", "roses.txt", *SMALL, "--dropout", "1"], "Error: --dropout must be in [0, 1)"),
-        (["train", "roses.txt", *SMALL, "--cell", "elman"], "'elman' is not one of"),
+        (["train", "roses.txt", *SMALL, "--cell", "elman"], "'elman' is neither one of"),
         (
             ["train", "roses.txt", *SMALL, "--cell", "gru", "--formulation", "concat"],
             "Error: --formulation must be 'split' for cell 'gru', which keeps the parts of n from x and h apart, got",

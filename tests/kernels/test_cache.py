@@ -100,6 +100,7 @@ OWN = """
 import importlib, json, sys
 import numpy as np
 import nblstm
+from numba.core import event
 from support.all_kernels import cache_statistics
 
 def run(cell):
@@ -110,8 +111,9 @@ def run(cell):
     return [y.tolist(), called.tolist()]
 
 sys.path.insert(0, sys.argv[1])
-found = [run(importlib.import_module(name).CELL) for name in sys.argv[2:]]
-print(json.dumps({"found": found, "cache": cache_statistics()}))
+with event.install_recorder("numba:run_pass") as passes:
+    found = [run(importlib.import_module(name).CELL) for name in sys.argv[2:]]
+print(json.dumps({"found": found, "cache": cache_statistics(), "passes": len(passes.buffer)}))
 """
 
 
@@ -136,6 +138,7 @@ def test_a_cell_of_ones_own_is_found_by_the_next_process_and_never_stale(tmp_pat
     np.testing.assert_array_equal(found[3:, 0], [turned, first, halved])
     units = {name: hits for name, (hits, misses) in other["cache"].items() if "units" in name and not misses}
     assert sum(units.values()) == 2 * len(other["found"])
+    assert other["passes"] == 0, "nothing is compiled, not even to see whether it can be"
 
 
 @pytest.mark.cold

@@ -51,7 +51,7 @@ def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) 
     for at in weights.of_biases:
         expected[at] += by_row[:, -1]
 
-    L, places = lanes(dtype), np.array(weights.places)
+    L, offsets = lanes(dtype), np.array(weights.offsets)
     sums_ = np.full(sums_size(inputs + units, G, L), UNTOUCHED, dtype)
     each, blocks = scratch_size(T * B, inputs + units, L), alike(gates)
     scratch = np.full(threads * each, UNTOUCHED, dtype)
@@ -61,7 +61,7 @@ def check_gradient(rng, numbers, layer, lengths, pieces, threads, dtype, fused) 
         gradient_sums=address(sums_), gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
         x=address(x_memory), x_time=2 * inputs * (B + 1), x_batch=2 * inputs, x_feature=2, h=address(h_memory),
         order=address(order), lengths=address(lengths), active=address(active), reverse=reverse,
-        places=address(places), head=units, parts=parts_of(blocks),
+        offsets=address(offsets), head=units, parts=parts_of(blocks),
     )  # fmt: skip
     bounds = [T * n // pieces for n in range(pieces + 1)]
     for first, last in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):
@@ -82,14 +82,14 @@ def check_linear(rng, numbers, outputs, inputs, rows, threads, dtype, fused) -> 
     taken, zeros = np.hstack([x, np.ones((rows, 1), dtype)]), np.zeros((inputs + 1, columns), dtype)
     sums = taken.T @ b if numbers is whole else accumulated(zeros, np.ascontiguousarray(taken.T), b, fused)
     expected = found + np.concatenate([sums[:-1, :outputs].T.ravel(), sums[-1, :outputs]])
-    plan, blocks, places = np.zeros(1, PLAN), alike(1), np.array([0, inputs, 0, 0, outputs * inputs, -1])
+    plan, blocks, offsets = np.zeros(1, PLAN), alike(1), np.array([0, inputs, 0, 0, outputs * inputs, -1])
     sums_ = np.full(sums_size(inputs, columns, L), UNTOUCHED, dtype)
     each, integers = scratch_size(rows, inputs, L), np.zeros(threads * integers_size(rows), np.int64)
     scratch = np.full(threads * each, UNTOUCHED, dtype)
     fill(
         plan, T=1, B=rows, I=inputs, H=outputs, P=columns, G=columns, head=outputs, parts=parts_of(blocks), last=1,
         x=address(x_memory), x_batch=3 * inputs, x_feature=3, order=address(order), lengths=address(ones),
-        active=address(active), gates=address(b), places=address(places), blocks=address(blocks), flat=address(found),
+        active=address(active), gates=address(b), offsets=address(offsets), blocks=address(blocks), flat=address(found),
         gradient_sums=address(sums_), gradient_integers=address(integers), scratch=address(scratch), scratch_each=each,
     )  # fmt: skip
     weight_gradients(np.dtype(dtype), threads, plan)

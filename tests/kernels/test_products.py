@@ -28,14 +28,14 @@ def test_panels_hold_every_weight_in_its_place(dtype: Dtype, rng: np.random.Gene
         said = f"{gates=} {units=} {inputs=} {biases=} {joined=} {threads=}"
         weights = Weights(gates, units, inputs, biases, joined)
         flat = rng.standard_normal(weights.size).astype(dtype)
-        places, G = np.array(weights.places), gates * padded(units, dtype)
+        offsets, G = np.array(weights.offsets), gates * padded(units, dtype)
         of_x, of_h = (in_gate_order(flat[at], gates, units, dtype) for at in (weights.of_x, weights.of_h))
 
         for_x, for_h, bias = (np.full(size, UNTOUCHED, dtype) for size in (G * inputs, G * units, G))
         blocks, plan = alike(gates), np.zeros(1, PLAN)
         fill(
             plan, I=inputs, H=units, P=padded(units, dtype), G=G, depth=G, hiddens=units, head=units,
-            weights=address(flat), places=address(places), blocks=address(blocks), parts=products.parts_of(blocks),
+            weights=address(flat), offsets=address(offsets), blocks=address(blocks), parts=products.parts_of(blocks),
             bias=address(bias), input_panels=address(for_x), hidden_panels=address(for_h),
         )  # fmt: skip
         products.pack_forward(np.dtype(dtype), threads, plan)

@@ -95,7 +95,7 @@ def changed(**changes: Any) -> Cell:
 
 FORM = "'my_coupled' with sums f, g, o and states h, c"
 WRONG = {
-    "none": (None, f"none of nblstm's, {FORM}: hand it in from Python, as the argument cell of load$"),
+    "none": (None, f"own.safetensors has a cell that is none of nblstm's, {FORM}: hand it in, as cell=..."),
     "a name": (changed(name="other"), f"own.safetensors, {FORM}, got 'other' with sums f, g, o and states h, c"),
     "sums": (changed(sums=("g", "f", "o")), f"{FORM}, got 'my_coupled' with sums g, f, o and states h, c"),
     "nblstm's": (CELLS["coupled"], f"cell must be that of .*own.safetensors, {FORM}, got nblstm's 'coupled'"),

@@ -72,6 +72,11 @@ def leaky_backward(f, n, c_prev, dh, dc, p):
     return (df, dn, dn, 1 * dc), (dc * f + p * df,)
 
 
+def ones(generator, units):
+    """A forget bias."""
+    return np.ones(units)
+
+
 DECLARATION = {
     "name": "leaky",
     "sums": ("f", "n", "e"),
@@ -83,6 +88,7 @@ DECLARATION = {
     "hidden_only": ("f",),
     "peepholes": {"p": ("f", "c_prev")},
     "forget": "f",
+    "draw": {"f": ones},
     "check": True,
 }
 

@@ -57,17 +57,17 @@ class Weights:
     def __init__(self, gates: int, units: int, inputs: int, biases: int, joined: bool) -> None:
         rows = gates * units
         if joined:
-            self.places = [1 + units, units + inputs, 1, units + inputs]
+            self.offsets = [1 + units, units + inputs, 1, units + inputs]
             end = 1 + rows * (units + inputs)
         else:
-            self.places = [2, inputs, 5 + rows * inputs, units]
+            self.offsets = [2, inputs, 5 + rows * inputs, units]
             end = 5 + rows * (inputs + units)
         self.biases = [end + 3 + n * (rows + 2) for n in range(biases)]
         self.size = (self.biases[-1] if biases else end - rows) + rows
-        self.places += [*self.biases, -1, -1][:2]
+        self.offsets += [*self.biases, -1, -1][:2]
         at = np.arange(rows)
-        self.of_x = self.places[0] + at[:, None] * self.places[1] + np.arange(inputs)
-        self.of_h = self.places[2] + at[:, None] * self.places[3] + np.arange(units)
+        self.of_x = self.offsets[0] + at[:, None] * self.offsets[1] + np.arange(inputs)
+        self.of_h = self.offsets[2] + at[:, None] * self.offsets[3] + np.arange(units)
         self.of_biases = [place + at for place in self.biases]
 
 

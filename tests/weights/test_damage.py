@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import own_cells
 
 from nblstm import CharLM
 from nblstm.jobs import ClassificationJob, Sequences, SequenceSettings
@@ -30,6 +31,12 @@ def settings() -> SequenceSettings:
 def saved_model(folder: Path) -> tuple[Path, Callable[[], dict[str, np.ndarray]]]:
     CharLM("abc", 2, 3, 1, cell="slstm", seed=0).save(folder / "model.safetensors")
     return folder / "model.safetensors", lambda: Network.load(folder / "model.safetensors").state_dict()
+
+
+def saved_model_of_an_own_cell(folder: Path) -> tuple[Path, Callable[[], dict[str, np.ndarray]]]:
+    path, cell = folder / "own.safetensors", own_cells.MIXED
+    CharLM("abc", 2, 3, 1, cell=cell, seed=0).save(path)
+    return path, lambda: Network.load(path, cell).state_dict()
 
 
 def saved_checkpoint(folder: Path) -> tuple[Path, Callable[[], dict[str, np.ndarray]]]:
@@ -57,7 +64,7 @@ def damages(content: bytes) -> Iterator[bytes]:
         yield content[:start] + rng.bytes(count) + content[start + int(rng.integers(0, 9)) :]
 
 
-@pytest.mark.parametrize("saved", [saved_model, saved_checkpoint])
+@pytest.mark.parametrize("saved", [saved_model, saved_model_of_an_own_cell, saved_checkpoint])
 def test_damage_is_named_or_harmless(tmp_path: Path, saved: Callable[[Path], Any]) -> None:
     path, load = saved(tmp_path)
     content, expected = path.read_bytes(), load()

@@ -70,7 +70,9 @@ class TextJob(Job):
         self.metrics = WORD_METRICS if settings.tokens == "words" else {}
         self.measure = f"bits per {self.item}"
         streams = datasets.streams(training, settings.batch_size, settings.window)
-        self.trainer = TextTrainer(self.model, optimizer(settings, self.model), streams, settings.window, settings.clip)
+        self.trainer = self._shared_out(
+            TextTrainer(self.model, optimizer(settings, self.model), streams, settings.window, settings.clip)
+        )
         self.batches = (len(streams) - 1) // settings.window
         self.size = settings.batch_size * settings.window
         self.baselines = baselines(training, self.validation, len(self.model.vocabulary))

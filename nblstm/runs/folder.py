@@ -105,11 +105,10 @@ class RunFolder:
 
 
 class NoFolder:
-    """In place of a folder: nothing is written, and the best model stays in memory."""
+    """In place of a folder: nothing is written, or by another rank, and the best model stays in memory."""
 
-    path = None
-
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path  # of the folder that another rank writes
         self._best: Network | None = None
 
     @contextmanager

@@ -93,6 +93,19 @@ class TextTrainer(Trainer):
         self.model.backward(self._dlogits, self._tape)
         return loss / math.log(2)
 
+    @property
+    def _rows(self) -> int:
+        return int(self.streams.shape[1])
+
+    def _of_rows(self, part: slice) -> TextTrainer:
+        twin = self._twin()
+        twin.streams = np.ascontiguousarray(self.streams[:, part])
+        twin.position, twin.state, twin._next_state, twin._dlogits = 0, None, None, None
+        return twin
+
+    def _weight(self) -> float:
+        return self.window * self.streams.shape[1]
+
     def _move_on(self) -> None:
         self.position += self.window
         self.state = self._next_state

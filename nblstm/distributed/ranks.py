@@ -217,6 +217,7 @@ def world() -> Alone:
     size = started()
     if size == 1:
         return Alone()
+    os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")  # MPICH: who waits leaves the core to who computes
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:

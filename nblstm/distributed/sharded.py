@@ -208,11 +208,12 @@ class ShardedTrainer(Trainer):
     # ------------------------------------------------------------------------------------------------- what went wrong
 
     def _first_not_finite(self) -> str | None:
-        for row in self._gradients:
-            if not np.isfinite(row).all():  # this shard's, in place of the sum
-                for layer, values in zip(self.optimizer.layers, np.split(row, self._starts[1:-1]), strict=True):
-                    layer.flat_grads[:] = values
-                break
+        rows = (row for row in self._gradients if not np.isfinite(row).all())
+        of_a_shard = np.split(
+            next(rows, self._gradients[0]), self._starts[1:-1]
+        )  # not the sum, which has all ranks' NaN
+        for layer, values in zip(self.optimizer.layers, of_a_shard, strict=True):
+            layer.flat_grads[:] = values
         found = self.ranks.gather(super()._first_not_finite())
         return next((name for name in found if name is not None), None)
 

@@ -12,6 +12,7 @@ import numpy as np
 from nblstm import datasets
 from nblstm.arguments import as_choice, check_kind
 from nblstm.baselines import baselines
+from nblstm.distributed import evaluate_together
 from nblstm.jobs.job import Job, Metrics, form, optimizer
 from nblstm.jobs.settings import TextSettings
 from nblstm.models import CharLM, LanguageModel, WordLM
@@ -117,7 +118,12 @@ class TextJob(Job):
         These count a word that is not in the vocabulary as its sign and then its spelling, in which each character of
         the text, and the end, is as likely as any other. So they compare with those of a model of characters.
         """
-        bits = evaluate(self.model, self.validation)
+        shards = self.settings.shards
+        bits = (
+            evaluate(self.model, self.validation)
+            if shards == 1
+            else evaluate_together(self.model, self.validation, shards, self.ranks)
+        )
         if isinstance(self.model, CharLM):
             return {"validation": bits}
         per_character = (bits * (len(self.validation) - 1) + self.spelling) / self.predicted

@@ -93,6 +93,8 @@ def test_every_rank_is_told_what_is_wrong(of_ranks: list[dict[str, Any]]) -> Non
     assert said["setting"] == "all ranks must have the same setting lr, got 0.002 on rank 0 and 0.5 on rank 3"
     assert said["shards"] == "shards must be at least the 4 ranks that share them out, got 3"
     assert "all ranks must have the same version of nblstm, got " in said["source"]
+    width = "all ranks must have the same width of vector registers, got 512 bits on rank 0 and 256 bits on rank 3"
+    assert said["processor"] == width
     assert said["taken"].startswith("the run's folder must be new or empty, got ")
     assert said["bad folder"].startswith("the run's folder must be one that can be written, got ")
     for rank in (1, 2, 3):

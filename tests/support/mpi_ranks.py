@@ -12,9 +12,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from nblstm import distributed, weights
 from nblstm.jobs import ClassificationJob, Job, TextJob, TextSettings, job
+from nblstm.kernels import simd
 from nblstm.runs import Run, common, run
 from support.small_jobs import QUICK, sequences
 
@@ -96,9 +98,10 @@ def refusals(folder: Path, ranks: distributed.Alone) -> dict[str, str]:
     begin("data", replace(settings, text=str(other)) if odd else settings)
     begin("setting", replace(settings, lr=0.5) if odd else settings)
     begin("shards", replace(settings, shards=ranks.size - 1))
-    source, run.common.source = common.source, (lambda: "other") if odd else common.source
-    begin("source", settings)
-    run.common.source = source
+    with mock.patch.object(common, "source", return_value=str(odd)):
+        begin("source", settings)
+    with mock.patch.object(simd, "BYTES", 32 if odd else 64):
+        begin("processor", settings)
     Run.create(folder / "taken", TextJob(settings))
     begin("taken", settings)
     begin("bad folder", settings)

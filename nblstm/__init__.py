@@ -16,6 +16,8 @@ nblstm.runs, nblstm.jobs
     `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
 nblstm.training
     `BatchTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
+nblstm.distributed
+    A training by several processes over MPI, which share out the shards of a batch: the setting `shards` of a job.
 nblstm.weights
     Files, and weights to and from PyTorch, Keras, TensorFlow and ONNX.
 nblstm.datasets, nblstm.plot

@@ -1,7 +1,7 @@
 """Times training steps by ranks of MPI: python tools/time_ranks.py (some minutes, on a machine that does nothing else).
 
-The default text, by one process with two threads and by two ranks of one thread each, with the ordered exchange and with
-Allreduce, in turns. Of each round the median step counts, of the rounds the best.
+The default text, by one process with two threads and by two ranks of one thread each, with the ordered exchange and
+with Allreduce, in turns. Of each round the median step counts, of the rounds the best.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def _spoken_by_the_first(ranks: Alone) -> Iterator[None]:
 
 def _end_all(refused: click.ClickException) -> None:
     """Where the error is of this rank alone, say so and end the others, who would wait for it for ever."""
-    if started() == 1 or is_on_all_ranks(refused):
+    if started() <= 1 or is_on_all_ranks(refused):
         return
     ranks = world()
     click.echo(f"Error: rank {ranks.rank} of {ranks.size}: {refused.format_message()}", file=sys.__stderr__)

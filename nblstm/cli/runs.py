@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from nblstm.cells import CELLS
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
 from nblstm.datasets.text import named
-from nblstm.distributed import EXCHANGES, check_shards, on_all_ranks, world
+from nblstm.distributed import EXCHANGES, check_shards, on_all_ranks, started, world
 from nblstm.jobs.settings import OPTIMIZERS, Settings, TextSettings
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT = ParameterSource.DEFAULT
 SHARDS = 4
-"""Of a batch, where mpirun has started several ranks and nobody says."""
+"""Of a batch, where mpirun has started the command, be it once, and nobody says."""
 
 EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
 
@@ -157,7 +157,7 @@ def trained(
         run = Run.resume(resume, kind, given=given)
         doing = f"resuming, after {run.trainer.steps:,} steps,"
     else:
-        if ranks.size > 1:
+        if started():
             given = {"shards": SHARDS} | given
         with ranks.agreeing():
             settings = kind.settings_type(**{**defaults, **given})

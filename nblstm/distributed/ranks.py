@@ -186,8 +186,8 @@ def is_on_all_ranks(error: BaseException | None) -> bool:
 
 
 def started() -> int:
-    """How many processes mpirun has started beside and with this one, as the environment says; 1 without it."""
-    return next((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), 1)
+    """How many processes mpirun has started, this one among them, as the environment says; 0 without mpirun."""
+    return next((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), 0)
 
 
 def ranks_for(shards: int) -> Alone:
@@ -226,7 +226,7 @@ def world() -> Alone:
         mpirun is not of the MPI that mpi4py has loaded: each process would be by itself.
     """
     size = started()
-    if size == 1:
+    if size <= 1:
         return Alone()
     os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")  # MPICH: who waits leaves the core to who computes
     try:

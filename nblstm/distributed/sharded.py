@@ -209,9 +209,8 @@ class ShardedTrainer(Trainer):
 
     def _first_not_finite(self) -> str | None:
         rows = (row for row in self._gradients if not np.isfinite(row).all())
-        of_a_shard = np.split(
-            next(rows, self._gradients[0]), self._starts[1:-1]
-        )  # not the sum, which has all ranks' NaN
+        row = next(rows, self._gradients[0])  # of one shard, not the sum, which has the NaN of all ranks
+        of_a_shard = np.split(row, self._starts[1:-1])
         for layer, values in zip(self.optimizer.layers, of_a_shard, strict=True):
             layer.flat_grads[:] = values
         found = self.ranks.gather(super()._first_not_finite())

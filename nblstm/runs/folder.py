@@ -121,5 +121,7 @@ class NoFolder:
         self._best = copy.deepcopy(model)
 
     def best(self, cell: Cell | None) -> Network | None:
-        """The best model so far."""
+        """The best model so far; from before the run was resumed, the one in the other rank's folder."""
+        if self._best is None and self.path is not None:
+            return RunFolder(self.path).best(cell)
         return copy.deepcopy(self._best)

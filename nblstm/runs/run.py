@@ -254,7 +254,7 @@ class Run:
             Whether the run's `verdict` is printed at its end, if there is one.
         on_evaluation : function of Run, optional
             Called after each evaluation, when it is in `evaluations` and all is saved. What it raises ends the
-            training there.
+            training there. Where several ranks train together, each of them calls it.
 
         Returns
         -------

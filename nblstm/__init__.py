@@ -18,6 +18,8 @@ nblstm.runs, nblstm.jobs
     be told stands field by field in `Settings`, and in `SequenceSettings`, `TaggingSettings` and `TextSettings`.
 nblstm.training
     `BatchTrainer`, `TagTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
+nblstm.distributed
+    A training by several processes over MPI, which share out the shards of a batch: the setting `shards` of a job.
 nblstm.weights
     Files, and weights to and from PyTorch, Keras, TensorFlow, ONNX, RTNeural and NAM.
 nblstm.datasets, nblstm.plot

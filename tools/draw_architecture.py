@@ -11,11 +11,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 
 PLACES = {
-    "cli": (5.4, 12), "check": (1.65, 11), "runs": (4.8, 11), "course": (7.5, 11), "bench": (9.6, 11),
-    "ahead": (11.5, 11), "jobs": (4.8, 10), "environment": (11.3, 10), "baselines": (0.6, 9), "metrics": (2.7, 9),
-    "training": (4.6, 9), "weights": (9.15, 9), "ngrams": (0.6, 8), "models": (5.3, 8), "plot": (7.3, 8),
-    "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5), "files": (8.8, 2),
-    "kernels": (5.1, 4), "cells": (5.1, 3), "datasets": (8.8, 3), "functions": (5.1, 2), "arguments": (5.1, 1),
+    "cli": (5.4, 13), "check": (1.65, 12), "runs": (4.8, 12), "course": (7.5, 12), "bench": (9.6, 12),
+    "ahead": (11.5, 12), "jobs": (4.8, 11), "environment": (11.3, 11), "distributed": (5.2, 10), "baselines": (0.6, 9),
+    "metrics": (2.7, 9), "training": (4.6, 9), "weights": (8.75, 9), "ngrams": (0.6, 8), "models": (5.3, 8),
+    "plot": (7.3, 8), "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5),
+    "files": (8.8, 2), "kernels": (5.1, 4), "cells": (5.1, 3), "datasets": (8.8, 3), "functions": (5.1, 2),
+    "arguments": (5.1, 1),
 }  # fmt: skip
 """Where each part is drawn, x and y. An import goes downwards, to a part of lower y."""
 
@@ -27,6 +28,7 @@ SAYS = {
     "cli": "the command nblstm", "check": "on this machine", "runs": "trained, evaluated, kept, resumed",
     "course": "what lessons import", "bench": "beside others", "ahead": "all kernels compiled",
     "jobs": "model, data and settings",
+    "distributed": "ranks, shards of a batch",
     "training": "one batch after another", "weights": "PyTorch, ONNX ...", "models": "whole networks",
     "metrics": "F1, R2", "baselines": "what to beat", "gradcheck": "differences", "optim": "optimisers, clipping",
     "plot": "pictures", "environment": "processor, versions", "layers": "the API: arguments, parameters, tapes",
@@ -100,9 +102,9 @@ def main() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    figure = Figure(figsize=(11, 9.4), layout="constrained")
+    figure = Figure(figsize=(11, 10.2), layout="constrained")
     ax = figure.subplots()
-    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 12.45))
+    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 13.45))
     ax.axis("off")
     for part, other in arrows():
         (x, y), (to_x, to_y) = PLACES[part], PLACES[other]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import click
 
+from nblstm.distributed import Alone, is_on_all_ranks, started, world
 from nblstm.environment import version_of
 
 POSITIVE, NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
@@ -55,13 +58,21 @@ class Commands(click.Group):
     """
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Parse the arguments and run a command; where a reader of its output goes away it ends without a word."""
+        """Parse the arguments and run a command; where a reader of its output goes away it ends without a word.
+
+        Of several ranks the first alone speaks, but for an error that one has by itself: that one ends all of them.
+        """
         try:
-            return super().main(*arguments, **options)
+            ranks = world()
+            with _spoken_by_the_first(ranks):
+                return super().main(*arguments, **options)
         except (ValueError, OSError, ImportError, MemoryError) as error:
             refused: click.ClickException = Refused(sentence(error))
+            refused.__cause__ = error
         except (ArithmeticError, RuntimeError) as error:
             refused = click.ClickException(sentence(error))
+            refused.__cause__ = error
+        _end_all(refused)
         refused.show()
         sys.exit(refused.exit_code)
 
@@ -77,7 +88,29 @@ class Commands(click.Group):
             return super().invoke(context)
         except ValueError as error:
             command = self.commands.get(context.invoked_subcommand or "")
-            raise Refused(in_options(str(error), command.params if command else [])) from error
+            refused = Refused(in_options(str(error), command.params if command else []))
+            refused.__cause__ = error
+            _end_all(refused)
+            raise refused from error
+
+
+@contextmanager
+def _spoken_by_the_first(ranks: Alone) -> Iterator[None]:
+    """What the other ranks print within the block is not seen."""
+    if ranks.rank == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _end_all(refused: click.ClickException) -> None:
+    """Where the error is of this rank alone, say so and end the others, who would wait for it for ever."""
+    if started() <= 1 or is_on_all_ranks(refused):
+        return
+    ranks = world()
+    click.echo(f"Error: rank {ranks.rank} of {ranks.size}: {refused.format_message()}", file=sys.__stderr__)
+    ranks.abort(refused.exit_code)
 
 
 def in_options(message: str, options: Sequence[click.Parameter]) -> str:

@@ -16,6 +16,7 @@ from nblstm.cells import CELLS
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
 from nblstm.cli.own_cell import CellOrName, as_typed
 from nblstm.datasets.text import named
+from nblstm.distributed import EXCHANGES, check_shards, on_all_ranks, started, world
 from nblstm.jobs.settings import OPTIMIZERS, Settings, TextSettings
 from nblstm.kernels.compilation import refuse
 from nblstm.layers.engine import FORMULATIONS
@@ -23,9 +24,13 @@ from nblstm.models.network import no_effect
 
 if TYPE_CHECKING:
     from nblstm.jobs import Job
+    from nblstm.runs.checkpoints import Checkpoint
     from nblstm.runs.run import Run
 
 DEFAULT = ParameterSource.DEFAULT
+SHARDS = 4
+"""Of a batch, where mpirun has started the command, be it once, and nobody says."""
+
 EPILOG = """Ctrl-C saves the run and says how to resume it; a resumed run ends in the same model, bit for bit.
 
 A run is trained further, also a finished one, by --resume with a greater length: --steps 5000, say, or --epochs,
@@ -90,6 +95,20 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
             help="End the run after so many evaluations without a lower validation loss.  [default: never]",
         ),
         click.option(
+            "--shards",
+            type=POSITIVE,
+            default=defaults.shards,
+            help="Parts of each batch, which ranks of mpirun share out; the result depends on them, not on the ranks."
+            f"  [default: {defaults.shards}; under mpirun {SHARDS}]",
+            show_default=False,
+        ),
+        click.option(
+            "--exchange",
+            type=click.Choice(EXCHANGES),
+            default=defaults.exchange,
+            help="How ranks add up: ordered has the same bits for any number of them, allreduce has not.",
+        ),
+        click.option(
             "--output", type=Path, help="New folder for the run.  [default: runs/NAME, numbered if that is taken]"
         ),
         click.option(
@@ -122,24 +141,35 @@ def trained(
 
     A new one is a job of `data`, of `given`, and of `defaults` where these say nothing.
     """
+    from nblstm.runs.checkpoints import Checkpoint
     from nblstm.runs.run import Run
 
     if numba.config.DISABLE_JIT:
         refuse()  # before there is a folder
+    ranks = world()
     if resume and output:
-        raise ValueError("--resume continues in the run's own folder, so it does not go with --output")
+        raise on_all_ranks(ValueError("--resume continues in the run's own folder, so it does not go with --output"))
     if resume:
-        _refuse_finished(resume, kind, given)
+        with ranks.agreeing():
+            checkpoint = Checkpoint.read(resume, kind, given)
+            settings = checkpoint.settings_with(given)
+            check_shards(settings.shards, ranks.size)
+            _refuse_finished(checkpoint, settings)
         click.echo(f"reading the run in {resume} and its data")
         run = Run.resume(resume, kind, given=given)
         doing = f"resuming, after {run.trainer.steps:,} steps,"
     else:
-        settings = kind.settings_type(**{**defaults, **given})
+        if started():
+            given = {"shards": SHARDS} | given
+        with ranks.agreeing():
+            settings = kind.settings_type(**{**defaults, **given})
+            check_shards(settings.shards, ranks.size)
         if given.get("dropout") and settings.num_layers == 1:
             click.echo(f"Warning: {no_effect(settings.dropout)}", err=True)
         if isinstance(settings, TextSettings):
             click.echo(f"reading {named(settings.text)}")  # a long one takes a while
-        job = kind(settings, *data)
+        with ranks.agreeing():
+            job = kind(settings, *data)
         wanted, found = asdict(settings), asdict(job.settings)
         sizes = ((name, found[name]) for name in ("batch_size", "window") if name in found)
         smaller = [f"{name}={size} in place of {wanted[name]}" for name, size in sizes if size != wanted[name]]
@@ -154,6 +184,12 @@ def trained(
     if run.settings.minutes:
         click.echo("with a limit in minutes the run cannot be reproduced: the steps that fit depend on the machine")
     again = shlex.join(["nblstm", str(context.command.name), "--resume", str(run.folder), *as_typed(context)])
+    if ranks.size > 1:
+        again = f"mpirun -n {ranks.size} {again}"
+        click.echo(
+            f"{ranks.size} ranks share out the {run.settings.shards} shards of each batch; if one dies all stop, and "
+            f"any number up to {run.settings.shards} continues with: {again}"
+        )
     try:
         finished = run.train(verdict=False)
     except OSError as error:
@@ -164,13 +200,11 @@ def trained(
     return run
 
 
-def _refuse_finished(folder: Path, kind: type[Job], given: Mapping[str, Any]) -> None:
+def _refuse_finished(checkpoint: Checkpoint, new: Settings) -> None:
     """A finished run needs a new length to go on; it is told before its data are read, which may be gone."""
-    from nblstm.runs.checkpoints import Checkpoint
     from nblstm.runs.folder import PICTURE
 
-    checkpoint = Checkpoint.read(folder, kind, given)
-    own, new = checkpoint.settings, checkpoint.settings_with(given)
+    own, folder = checkpoint.settings, checkpoint.path.parent
     changed = (own.length, own.patience) != (new.length, new.patience)
     if checkpoint.finished and not changed and (folder / PICTURE).exists():
         further = f"name a greater length: --{own.length[0]} {2 * own.length[1]}, say"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nblstm.distributed import Alone, ShardedTrainer, ranks_for
 from nblstm.jobs.settings import SequenceSettings, Settings
 from nblstm.models import Network
 from nblstm.optim.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -33,6 +34,8 @@ class Job(ABC):
         What a sequence, or its like, is called; the loss and its unit, for reading.
     metrics : dict of str to pair of str and function
         What `evaluate` gives besides the loss: a heading, and how the number is written.
+    ranks : Alone
+        The processes that train together, see `nblstm.distributed`.
     model : Network
     trainer : Trainer
     batches : int
@@ -63,6 +66,7 @@ class Job(ABC):
     measure: str
     metrics: Metrics
     settings: Settings
+    ranks: Alone
     model: Network
     trainer: Trainer
     batches: int
@@ -75,11 +79,18 @@ class Job(ABC):
     def __init__(self, settings: Any, *data: Any) -> None:
         self._check_settings(settings)
         self.settings = settings
+        self.ranks = ranks_for(settings.shards)
 
     def _check_settings(self, settings: Any) -> None:
         """Settings are of this job's own type, not of one that has less or more."""
         if type(settings) is not self.settings_type:
             raise TypeError(f"settings must be {self.settings_type.__name__}, got {type(settings).__name__}")
+
+    def _shared_out(self, trainer: Trainer) -> Trainer:
+        """The trainer, or, where batches are cut into shards, one that shares it out to the ranks."""
+        if self.settings.shards == 1:
+            return trainer
+        return ShardedTrainer(trainer, self.settings.shards, self.ranks, self.settings.exchange)
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

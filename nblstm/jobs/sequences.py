@@ -65,10 +65,10 @@ class SequenceJob(Job):
         self.training, self.validation = training, validation
         self.model = self._network(width)
         self.weights = self._weights(self.training), self._weights(self.validation)
-        self.trainer = BatchTrainer(
+        self.trainer = self._shared_out(BatchTrainer(
             self.model, optimizer(settings, self.model), training.x, self.training.targets, settings.batch_size,
             lengths=training.lengths, sample_weight=self.weights[0], clip=settings.clip, seed=settings.seed,
-        )  # fmt: skip
+        ))  # fmt: skip
         self.batches = training.x.shape[1] // settings.batch_size
         self.size = settings.batch_size
         self.digest = digest_of(array for part in (training, validation) for array in part if array is not None)

@@ -13,10 +13,12 @@ from nblstm.datasets import DEFAULT_TEXT
 from nblstm.datasets.text import as_encoding
 from nblstm.datasets.tokens import check_characters
 from nblstm.datasets.words_of_text import check_words
+from nblstm.distributed import EXCHANGES
 from nblstm.layers.engine import as_formulation
 from nblstm.losses.class_weights import as_class_weight
 
 LENGTHS = ("steps", "epochs", "minutes")
+
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 TOKENS = ("characters", "words")
 VOCABULARY_SIZE = 10_000  # of words, where nobody says
@@ -62,6 +64,12 @@ class Settings:
     evaluate_every : int, optional
         Steps from one evaluation on the validation part to the next. By default ten to twenty-five share out the run;
         with `epochs` they come at the end of one, or, where these are few, several times in each.
+    shards : int
+        Into how many parts each batch is cut, which the ranks of a training over MPI share out, see
+        `nblstm.distributed`: with 1, ordinary training, every process is by itself. What comes out depends on the
+        shards, in its last bits at first, and not on the ranks.
+    exchange : {"ordered", "allreduce"}
+        How ranks add up their gradients: "ordered" gives the same bits for any number of them, "allreduce" does not.
     patience : int, optional
         After so many evaluations without a lower validation loss the run ends early; by default it never does.
 
@@ -99,9 +107,11 @@ class Settings:
     seed: int = 1
     evaluate_every: int | None = None
     patience: int | None = None
+    shards: int = 1
+    exchange: str = "ordered"
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_layers", "batch_size"):
+        for name in ("hidden_size", "num_layers", "batch_size", "shards"):
             self._keep(name, as_size(name, getattr(self, name)))
         for name in ("evaluate_every", "patience"):
             if getattr(self, name) is not None:
@@ -120,6 +130,7 @@ class Settings:
         for name, value in given.items():
             self._keep(name, as_number(name, value, positive=True) if name == "minutes" else as_size(name, value))
         self._keep("optimizer", as_choice("optimizer", self.optimizer, OPTIMIZERS))
+        self._keep("exchange", as_choice("exchange", self.exchange, EXCHANGES))
         self._keep("lr", as_number("lr", self.lr, positive=True))
         self._keep("weight_decay", as_number("weight_decay", self.weight_decay))
         self._keep("clip", as_number("clip", self.clip, positive=True, finite=False))

@@ -103,10 +103,10 @@ class TaggingJob(Job):
         self.weight = None
         if settings.class_weight is not None:
             self.weight = class_weights(settings.class_weight, counted, labels or range(count))
-        self.trainer = TagTrainer(
+        self.trainer = self._shared_out(TagTrainer(
             self.model, optimizer(settings, self.model), x, targets, settings.batch_size, lengths=lengths,
             weight=self.weight, clip=settings.clip, seed=settings.seed,
-        )  # fmt: skip
+        ))  # fmt: skip
         self.model.check_input("validation.x", self.validation.x)
         self.batches = x.shape[1] // settings.batch_size
         self.size = max(1, round(settings.batch_size * counted.size / x.shape[1]))

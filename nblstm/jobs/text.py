@@ -14,6 +14,7 @@ import numpy as np
 from nblstm import datasets
 from nblstm.arguments import as_choice, as_flag, check_kind
 from nblstm.baselines import baselines
+from nblstm.distributed import evaluate_together
 from nblstm.jobs.job import Job, Metrics, form, optimizer
 from nblstm.jobs.settings import TextSettings
 from nblstm.models import CharLM, LanguageModel, WordLM
@@ -106,7 +107,9 @@ class TextJob(Job):
         self.metrics = WORD_METRICS if settings.tokens == "words" else {}
         self.measure = f"bits per {self.item}"
         streams = datasets.streams(training, settings.batch_size, settings.window)
-        self.trainer = TextTrainer(self.model, optimizer(settings, self.model), streams, settings.window, settings.clip)
+        self.trainer = self._shared_out(
+            TextTrainer(self.model, optimizer(settings, self.model), streams, settings.window, settings.clip)
+        )
         self.batches = (len(streams) - 1) // settings.window
         self.size = settings.batch_size * settings.window
         self.baselines = baselines(training, self.validation, len(self.model.vocabulary))
@@ -159,7 +162,12 @@ class TextJob(Job):
         These count a word that is not in the vocabulary as its sign and then its spelling, in which each character of
         the text, and the end, is as likely as any other. So they compare with those of a model of characters.
         """
-        bits = evaluate(self.model, self.validation)
+        shards = self.settings.shards
+        bits = (
+            evaluate(self.model, self.validation)
+            if shards == 1
+            else evaluate_together(self.model, self.validation, shards, self.ranks)
+        )
         if isinstance(self.model, CharLM):
             return {"validation": bits}
         per_character = (bits * (len(self.validation) - 1) + self.spelling) / self.predicted

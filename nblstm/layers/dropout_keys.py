@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from nblstm.arguments import as_integer
@@ -26,3 +29,12 @@ class DropoutKeys:
         except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"state must be what dropout_state gave, got another ({error})") from error
         self._dropout_keys = keys
+
+    @contextmanager
+    def _keys_of(self, seed: int) -> Iterator[None]:
+        """Draw from a generator of this seed meanwhile, and afterwards go on with the one before."""
+        before, self._dropout_keys = self._dropout_keys, np.random.default_rng(seed)
+        try:
+            yield
+        finally:
+            self._dropout_keys = before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numba import prange
@@ -100,16 +100,21 @@ def clip_grad_norm(layers: Trained, max_norm: float) -> float:
     limit = as_number("max_norm", max_norm, positive=True, finite=False)
     found, square = check_layers(layers), 0.0
     for layer in found:
-        square += _sum_of_squares(
-            ANY,
-            threads_for(10 * layer.num_parameters),
-            layer.flat_grads,
-            RUN,
-            np.empty(-(-layer.num_parameters // RUN)),
-        )
+        square += sum_of_squares(layer.flat_grads)[0]
     norm = math.sqrt(square)
+    scale_down([layer.flat_grads for layer in found], norm, limit)
+    return norm
+
+
+def sum_of_squares(g: np.ndarray) -> tuple[float, np.ndarray]:
+    """The sum in float64 of the squares of a flat array, and the sums over its runs, which add up to it in order."""
+    sums = np.empty(-(-g.size // RUN))
+    return _sum_of_squares(ANY, threads_for(10 * g.size), g, RUN, sums), sums
+
+
+def scale_down(gradients: Iterable[np.ndarray], norm: float, limit: float) -> None:
+    """What clipping does once the joint norm is known."""
     factor = limit / (norm + 1e-6)
     if math.isfinite(norm) and factor < 1:
-        for layer in found:
-            np.multiply(layer.flat_grads, factor, out=layer.flat_grads)
-    return norm
+        for gradient in gradients:
+            np.multiply(gradient, factor, out=gradient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -130,16 +130,20 @@ class Optimizer:
             A layer whose parameters cannot be written, see `Layer.editing`, or whose gradients or moments are not those
             of its parameters; nothing has moved then.
         """
+        self._step([slice(None)] * len(self.layers), lr)
+
+    def _step(self, slices: Sequence[slice], lr: float | None) -> None:
+        """As `step`, of a slice of each layer's flat arrays alone: what else there is, somebody else moves."""
         rate = self.lr if lr is None else as_number("lr", lr)
         self._check()
         self.steps += 1
-        for layer, state in zip(self.layers, self._state, strict=True):
+        for layer, state, part in zip(self.layers, self._state, slices, strict=True):
             with layer.editing() as p, np.errstate(over="ignore"):  # a rate too large for the dtype is infinite there
                 self._update(
-                    threads_for(10 * p.flat.size),
-                    p.flat,
-                    layer.flat_grads,
-                    *state.values(),
+                    threads_for(10 * p.flat[part].size),
+                    p.flat[part],
+                    layer.flat_grads[part],
+                    *(moment[part] for moment in state.values()),
                     scalar=layer.dtype.type,
                     lr=rate,
                 )

@@ -105,11 +105,10 @@ class RunFolder:
 
 
 class NoFolder:
-    """In place of a folder: nothing is written, and the best model stays in memory."""
+    """In place of a folder: nothing is written, or by another rank, and the best model stays in memory."""
 
-    path = None
-
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path  # of the folder that another rank writes
         self._best: Network | None = None
 
     @contextmanager
@@ -122,5 +121,7 @@ class NoFolder:
         self._best = copy.deepcopy(model)
 
     def best(self, cell: Cell | None) -> Network | None:
-        """The best model so far."""
+        """The best model so far; from before the run was resumed, the one in the other rank's folder."""
+        if self._best is None and self.path is not None:
+            return RunFolder(self.path).best(cell)
         return copy.deepcopy(self._best)

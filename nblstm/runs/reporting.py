@@ -53,7 +53,8 @@ class Report:
 
     def step(self, loss: float) -> None:
         """One more is done."""
-        self.bar.set_postfix_str(f"{brief(loss, 3)} {self.job.measure}", refresh=False)
+        beside = f", {self.job.ranks.size} ranks" if self.job.ranks.size > 1 else ""
+        self.bar.set_postfix_str(f"{brief(loss, 3)} {self.job.measure}{beside}", refresh=False)
         self.bar.update(self.job.size)
 
     @contextmanager
@@ -98,11 +99,14 @@ def row(job: Job, record: dict[str, Any]) -> str:
         "-" if training is None else brief(training, 3),
         *(show(record[name]) if name in record else "-" for name, (_, show) in job.metrics.items()),
         "-" if speed is None else f"{speed:,}",
+        *([format(record.get("waiting") or 0.0, ".1%")] if job.ranks.size > 1 else []),
     ], _columns(job))  # fmt: skip
 
 
 def _columns(job: Job) -> list[str]:
-    return ["step", "validation", "training", *(heading for heading, _ in job.metrics.values()), f"{job.item}s/s"]
+    return ["step", "validation", "training", *(heading for heading, _ in job.metrics.values()), f"{job.item}s/s"] + [
+        f"{job.ranks.size} ranks waiting"
+    ] * (job.ranks.size > 1)
 
 
 def _cells(cells: list[str], columns: list[str] | None = None) -> str:

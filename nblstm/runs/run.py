@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import numpy as np
 from nblstm import environment
 from nblstm.arguments import as_flag, as_number, as_path, check_kind
 from nblstm.cells import Cell
+from nblstm.distributed import on_all_ranks, ranks_for
 from nblstm.jobs import Job
 from nblstm.jobs.settings import Settings
 from nblstm.layers import parameters
 from nblstm.models import Network
 from nblstm.optim.schedules import warmup_cosine
-from nblstm.runs import checkpoints, reporting
+from nblstm.runs import checkpoints, common, reporting
 from nblstm.runs.checkpoints import Checkpoint, damage_named
 from nblstm.runs.folder import BEST, NoFolder, RunFolder
 from nblstm.runs.length import steps_between_evaluations, total_steps
@@ -74,7 +75,7 @@ class Run:
     """
 
     def __init__(self, files: RunFolder | NoFolder, job: Job) -> None:
-        self.files, self.job, self.settings = files, job, job.settings
+        self.files, self.job, self.settings, self.ranks = files, job, job.settings, job.ranks
         self.folder = files.path
         self.model, self.trainer = job.model, job.trainer
         self.total_steps = total_steps(self.settings, job)
@@ -109,8 +110,13 @@ class Run:
         """
         check_kind("job", job, Job)
         numbered = as_flag("numbered", numbered)
-        files = NoFolder() if folder is None else RunFolder.new(as_path("folder", folder), numbered=numbered)
-        run = cls(files, job)
+        common.check(job)
+        files: RunFolder | NoFolder = NoFolder()
+        with job.ranks.agreeing():
+            if folder is not None and job.ranks.rank == 0:
+                files = RunFolder.new(as_path("folder", folder), numbered=numbered)
+        path = job.ranks.first(files.path)
+        run = cls(files if job.ranks.rank == 0 else NoFolder(path), job)
         run._save()
         return run
 
@@ -142,33 +148,44 @@ class Run:
         checkpoint = Checkpoint.read(folder, kind, given)
         settings = checkpoint.settings_with(given)
         wanted, moved = f"the data with SHA-256 {checkpoint.digest}", checkpoint.moved(given)
-        with parameters.no_more_parameters_than(checkpoint.tensors, settings.num_layers):
+        ranks = ranks_for(settings.shards)
+        with ranks.agreeing(), parameters.no_more_parameters_than(checkpoint.tensors, settings.num_layers):
             try:
-                run = cls(RunFolder(Path(folder), checkpoint.identity), kind(settings, *data))
+                job = kind(settings, *data)
             except (ValueError, OSError) as error:
                 if not moved:
                     raise
                 raise ValueError(f"{error}; the run in {folder} wants {wanted}{moved}") from error
-        if run.job.digest != checkpoint.digest:
-            raise ValueError(
-                f"the data, with SHA-256 {run.job.digest}, are no longer those that the run in {folder} was begun "
-                f"with, {wanted}{moved}"
-            )
+        common.check(job, checkpoint=f"that of step {checkpoint.steps}")
+        path = Path(folder)
+        run = cls(RunFolder(path, checkpoint.identity) if ranks.rank == 0 else NoFolder(path), job)
+        with ranks.agreeing():
+            if job.digest != checkpoint.digest:
+                raise ValueError(
+                    f"the data, with SHA-256 {job.digest}, are no longer those that the run in {folder} was begun "
+                    f"with, {wanted}{moved}"
+                )
         run._take_over(checkpoint)
-        if settings.length != checkpoint.settings.length and run.progress >= 1:
+        with ranks.agreeing():
+            run._check_lengthened(checkpoint)
+        return run
+
+    def _check_lengthened(self, checkpoint: Checkpoint) -> None:
+        """A length or a patience that differs from the checkpoint's is beyond what is done."""
+        settings, folder = self.settings, self.folder
+        if settings.length != checkpoint.settings.length and self.progress >= 1:
             name, value = settings.length
-            done = f"{run.seconds / 60:.2g} minutes" if name == "minutes" else f"{run.trainer.steps:,} steps"
-            steps = f", which is {run.total_steps:,} steps" if name == "epochs" else ""
+            done = f"{self.seconds / 60:.2g} minutes" if name == "minutes" else f"{self.trainer.steps:,} steps"
+            steps = f", which is {self.total_steps:,} steps" if name == "epochs" else ""
             raise ValueError(
                 f"the run in {folder} must have a new length beyond the {done} that are done, got {name}={value}{steps}"
             )
         changed = (settings.length, settings.patience) != (checkpoint.settings.length, checkpoint.settings.patience)
-        if changed and run.out_of_patience:
+        if changed and self.out_of_patience:
             raise ValueError(
                 f"the run in {folder} has ended early: to train it further it must have a patience above "
-                f"{run.without_gain}, got patience={settings.patience}"
+                f"{self.without_gain}, got patience={settings.patience}"
             )
-        return run
 
     def _take_over(self, checkpoint: Checkpoint) -> None:
         """Be where the checkpoint was written."""
@@ -243,7 +260,7 @@ class Run:
             Whether the run's `verdict` is printed at its end, if there is one.
         on_evaluation : function of Run, optional
             Called after each evaluation, when it is in `evaluations` and all is saved. What it raises ends the
-            training there.
+            training there. Where several ranks train together, each of them calls it.
 
         Returns
         -------
@@ -262,12 +279,15 @@ class Run:
         progress, verdict = as_flag("progress", progress), as_flag("verdict", verdict)
         if on_evaluation is not None and not callable(on_evaluation):
             raise TypeError(f"on_evaluation must be a function of a run, got {type(on_evaluation).__name__}")
-        with self.files.training(), interrupt() as interrupted, self._divergence_named():
+        with ExitStack() as stack, interrupt() as interrupted, self._divergence_named():
+            with self.ranks.agreeing():
+                stack.enter_context(self.files.training())
             if self.settings != self._kept:
                 self._save()  # should the run be killed, it goes on to its new length, with its data where they are now
                 if isinstance(self.files, RunFolder):
                     self.files.begin_anew()
-            with reporting.Report(self.job, self.trainer.steps, self.total_steps, progress) as report:
+            wanted = progress and self.ranks.rank == 0
+            with reporting.Report(self.job, self.trainer.steps, self.total_steps, wanted) as report:
                 self._learn(report, interrupted, on_evaluation)
                 self._save()
                 if self.finished:
@@ -283,25 +303,26 @@ class Run:
     ) -> None:
         """Step after step to the end of the run, or until `interrupted`."""
         begun = time.perf_counter() - self.seconds
-        since, first, saved = time.perf_counter(), self.trainer.steps, time.perf_counter()
+        since, waited, first, saved = time.perf_counter(), self.ranks.waited, self.trainer.steps, self.seconds
         while True:
             if self._evaluation_is_due():
-                now = time.perf_counter()
+                passed = time.perf_counter() - since
+                speed = (self.trainer.steps - first) * self.job.size / passed
                 with report.validating():
-                    self._evaluate((self.trainer.steps - first) * self.job.size / (now - since))
+                    self._evaluate(speed, (self.ranks.waited - waited) / passed)
                 if self.trainer.steps:
                     self._save()
                 report.evaluation(self.evaluations[-1])
                 if on_evaluation is not None:
                     on_evaluation(self)
-                since, first, saved = time.perf_counter(), self.trainer.steps, time.perf_counter()
-            elif time.perf_counter() - saved > SAVED_EVERY:
+                since, waited, first, saved = time.perf_counter(), self.ranks.waited, self.trainer.steps, self.seconds
+            elif self.seconds - saved > SAVED_EVERY:
                 self._save()
-                saved = time.perf_counter()
-            if self.finished or interrupted.is_set():
+                saved = self.seconds
+            if self.finished or any(self.ranks.gather(interrupted.is_set())):
                 return
             self.losses.append(self.trainer.step(self.schedule(round(self.progress * self.ticks))))
-            self.seconds = time.perf_counter() - begun
+            self.seconds = self.ranks.first(time.perf_counter() - begun)  # for what it decides all must decide
             report.step(self.losses[-1])
 
     def _evaluation_is_due(self) -> bool:
@@ -325,12 +346,16 @@ class Run:
             yield
         except FloatingPointError as error:
             kept = "" if self.folder is None else f"; {self.folder} keeps the checkpoint of step {self.saved}"
-            raise FloatingPointError(
+            diverged = FloatingPointError(
                 f"training diverged at {error}{kept}; begin a new run with a learning rate below {self.settings.lr:g}"
-            ) from error
+            )
+            raise on_all_ranks(diverged) from error
 
-    def _evaluate(self, speed: float | None = None) -> None:
-        """Measure on the validation part and record it; `speed` of training in items per second."""
+    def _evaluate(self, speed: float | None = None, waiting: float = 0.0) -> None:
+        """Measure on the validation part and record it; `speed` of training in items per second.
+
+        Of several ranks also for which part of the time this one was `waiting` for the others, and for their numbers.
+        """
         measured = self.job.evaluate()
         loss = measured["validation"]
         if not math.isfinite(loss):
@@ -338,7 +363,10 @@ class Run:
             raise FloatingPointError(f"step {self.trainer.steps}: the validation loss is {loss}")
         training = float(np.mean(self.losses)) if self.losses else None
         record = {"step": self.trainer.steps, "seconds": round(self.seconds, 1), "training": training}
-        self.evaluations.append(record | measured | {f"{self.job.item}s_per_second": round(speed) if speed else None})
+        times: dict[str, float | None] = {f"{self.job.item}s_per_second": round(speed) if speed else None}
+        if self.ranks.size > 1:
+            times["waiting"] = round(waiting, 4)
+        self.evaluations.append(record | measured | times)
         self.losses = []
         if self.best is None or loss < self.best["validation"]:
             self.trainer.check_finite()
@@ -348,13 +376,14 @@ class Run:
     def _save(self) -> None:
         """Write checkpoint, model and run.json, unless there is something not finite to write."""
         self.trainer.check_finite()
-        if isinstance(self.files, RunFolder):
-            self._write(self.files)
+        if self.folder is not None:
+            self._write(*self.trainer.state_dict())  # to which every rank has something to give
         self.saved, self._kept = self.trainer.steps, self.settings
 
-    def _write(self, files: RunFolder) -> None:
-        """What a later `resume` needs, and what others read."""
-        tensors, plain = self.trainer.state_dict()
+    def _write(self, tensors: dict[str, np.ndarray], plain: dict[str, Any]) -> None:
+        """What a later `resume` needs, and what others read: by the rank that has the folder."""
+        if not isinstance(self.files, RunFolder):
+            return
         shared = {
             "job": type(self.job).__name__,
             "settings": self.settings.record(),
@@ -370,6 +399,6 @@ class Run:
             "parameters": self.model.num_parameters,
             **self.job.facts,
             "baselines": self.job.baselines,
-            "machine": environment.describe(),
+            "machine": environment.describe() | {"ranks": self.ranks.size},
         }
-        files.save(self.model, tensors, shared | {"trainer": plain, "losses": self.losses}, report)
+        self.files.save(self.model, tensors, shared | {"trainer": plain, "losses": self.losses}, report)

@@ -113,6 +113,10 @@ class BatchTrainer(ShuffledTrainer):
         self.model.backward(dz, self._tape, need_dx=False)
         return loss
 
+    def _weight(self) -> float:
+        chosen = self._chosen()
+        return len(chosen) if self.sample_weight is None else float(self.sample_weight[chosen].sum())
+
     def _batch(self) -> Iterator[tuple[str, np.ndarray]]:
         for n in self._chosen():
             yield f"x of sequence {n}", self.x[: None if self.lengths is None else self.lengths[n], n]

@@ -30,6 +30,7 @@ class ShuffledTrainer(Trainer):
         super().__init__(model, optimizer, clip)
         self.count, self.batch_size = count, as_size("batch_size", batch_size)
         self.seed = as_integer("seed", seed, least=0)
+        self._part = slice(None)  # of a batch, where this is the trainer of a shard
         if self.batch_size > count:
             raise ValueError(f"batch_size must be at most the {count} sequences there are, got {batch_size}")
         self._begin_pass(0)
@@ -40,7 +41,17 @@ class ShuffledTrainer(Trainer):
 
     def _chosen(self) -> np.ndarray:
         """The numbers of the sequences in the next batch."""
-        return self._order[self.position : self.position + self.batch_size]
+        return self._order[self.position : self.position + self.batch_size][self._part]
+
+    @property
+    def _rows(self) -> int:
+        return self.batch_size
+
+    def _of_rows(self, part: slice) -> ShuffledTrainer:
+        twin = self._twin()
+        twin._part = part
+        twin._begin_pass(0)
+        return twin
 
     def _move_on(self) -> None:
         self.position += self.batch_size

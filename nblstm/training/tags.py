@@ -93,6 +93,11 @@ class TagTrainer(ShuffledTrainer):
         self.model.backward(dz, self._tape, need_dx=False)
         return loss
 
+    def _weight(self) -> float:
+        targets = self.targets[:, self._chosen()]
+        counted = targets[targets != IGNORED]
+        return len(counted) if self.weight is None else float(self.weight[counted].sum())
+
     def _batch(self) -> Iterator[tuple[str, np.ndarray]]:
         if self.model.embedding is None:
             for n in self._chosen():

@@ -95,6 +95,19 @@ class TextTrainer(Trainer):
         self.model.backward(self._dlogits, self._tape)
         return loss / math.log(2)
 
+    @property
+    def _rows(self) -> int:
+        return int(self.streams.shape[1])
+
+    def _of_rows(self, part: slice) -> TextTrainer:
+        twin = self._twin()
+        twin.streams = np.ascontiguousarray(self.streams[:, part])
+        twin.position, twin.state, twin._next_state, twin._dlogits = 0, None, None, None
+        return twin
+
+    def _weight(self) -> float:
+        return self.window * self.streams.shape[1]
+
     def _move_on(self) -> None:
         self.position += self.window
         self.state = self._next_state
@@ -157,19 +170,30 @@ def evaluate(model: LanguageModel, tokens: np.ndarray, batch_size: int = 32, win
     """
     check_kind("model", model, LanguageModel)
     batch_size, window = as_size("batch_size", batch_size), as_size("window", window)
+    columns = side_by_side(model, tokens, batch_size)
+    return float(nats_of(model, columns, window) / (len(tokens) - 1) / math.log(2))
+
+
+def side_by_side(model: LanguageModel, tokens: np.ndarray, batch_size: int) -> np.ndarray:
+    """The streams that `evaluate` reads, (L + 1, B); what fills up the last ones is `IGNORED`."""
     tokens = model.embedding.check("tokens", tokens).astype(np.int64)  # which has room for what marks no token
     if tokens.ndim != 1 or len(tokens) < 2:
         raise ValueError(f"tokens must be at least two in one row, got shape {tokens.shape}")
     predictions = len(tokens) - 1
     length = math.ceil(predictions / batch_size)
     filled = np.append(tokens, np.full(batch_size * length - predictions, IGNORED, tokens.dtype))
-    columns = filled[np.arange(batch_size) * length + np.arange(length + 1)[:, None]]
-    nats, state = 0.0, None
-    steps = min(window, max(1, LOGITS // (batch_size * len(model.vocabulary))))
+    return filled[np.arange(batch_size) * length + np.arange(length + 1)[:, None]]
+
+
+def nats_of(model: LanguageModel, columns: np.ndarray, window: int) -> float:
+    """What all tokens of streams that are read side by side cost together, but for the first of each."""
+    nats, state, length = 0.0, None, len(columns) - 1
+    steps = min(window, max(1, LOGITS // (columns.shape[1] * len(model.vocabulary))))
     for start in range(0, length, steps):
         targets = columns[start + 1 : start + steps + 1]
         inputs = columns[start : start + steps][: len(targets)]
         logits, state = model(np.maximum(inputs, 0), state)
-        loss, _ = cross_entropy(logits, targets, ignore_index=IGNORED, out=logits)  # nobody needs the gradient
-        nats += loss * np.count_nonzero(targets != IGNORED)
-    return float(nats / predictions / math.log(2))
+        count = np.count_nonzero(targets != IGNORED)
+        if count:  # there may be streams that are filled up alone
+            nats += cross_entropy(logits, targets, ignore_index=IGNORED, out=logits)[0] * count
+    return nats

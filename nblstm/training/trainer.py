@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
@@ -76,14 +76,14 @@ class Trainer(ABC):
         lr = None if lr is None else as_number("lr", lr)
         self.model.zero_grad()
         loss = self._forward_and_backward()
-        norm = clip_grad_norm(self.model.layers, self.clip)
+        norm = self._clip()
         if not math.isfinite(loss) or not math.isfinite(norm):
-            first = _not_finite(self._in_order_of_use()) or "none, so numbers are too large to be multiplied"
+            first = self._first_not_finite() or "none, so numbers are too large to be multiplied"
             raise FloatingPointError(
                 f"step {self.steps + 1}: the loss is {loss:.3g}, its gradient's norm {norm:.3g}; "
                 f"the first tensor that is not finite: {first}"
             )
-        self.optimizer.step(lr)
+        self._update(lr)
         self.steps += 1
         self._move_on()
         return loss
@@ -96,7 +96,7 @@ class Trainer(ABC):
         FloatingPointError
             Names the tensor.
         """
-        if name := _not_finite(self._tensors().items()):
+        if name := not_finite(self._tensors().items()):
             raise FloatingPointError(f"step {self.steps}: {name} is not finite")
 
     def state_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -139,6 +139,37 @@ class Trainer(ABC):
     def _forward_and_backward(self) -> float:
         """Add the gradients of the next batch, and return its loss."""
 
+    @property
+    @abstractmethod
+    def _rows(self) -> int:
+        """Sequences, or streams, in a batch."""
+
+    @abstractmethod
+    def _of_rows(self, part: slice) -> Trainer:
+        """A trainer of the same model and optimiser, but of these rows of every batch alone, from the beginning."""
+
+    def _twin(self) -> Self:
+        """Another of the same model and data, for `_of_rows`."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _tape=None)
+        return twin
+
+    @abstractmethod
+    def _weight(self) -> float:
+        """What all that the loss of the next batch is a mean of weighs together."""
+
+    def _clip(self) -> float:
+        """Scale the gradients down if need be; their norm before."""
+        return clip_grad_norm(self.model.layers, self.clip)
+
+    def _update(self, lr: float | None) -> None:
+        """Move the parameters by their gradients."""
+        self.optimizer.step(lr)
+
+    def _first_not_finite(self) -> str | None:
+        """The name of the first tensor of the step under way that is not finite."""
+        return not_finite(self._in_order_of_use())
+
     def _in_order_of_use(self) -> Iterator[tuple[str, np.ndarray]]:
         """What the step under way has read and computed, by name: weights, the batch, gradients."""
         weights = self.model.params
@@ -175,6 +206,6 @@ class Trainer(ABC):
         """Go to where `_place` and `_tensors_of_place` were asked."""
 
 
-def _not_finite(tensors: Iterable[tuple[str, np.ndarray]]) -> str | None:
+def not_finite(tensors: Iterable[tuple[str, np.ndarray]]) -> str | None:
     """The name of the first that holds NaN or an infinity."""
     return next((name for name, tensor in tensors if not np.isfinite(tensor).all()), None)

@@ -314,6 +314,8 @@ SETTINGS = {
     "dropout": 0.25,
     "clip": 1.5,
     "seed": 4,
+    "shards": 2,
+    "exchange": "allreduce",
     "evaluate_every": 5,
     "patience": 6,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -70,15 +71,14 @@ def train(context: click.Context, /, output: Path | None, resume: Path | None, *
     loss.png and checkpoint.safetensors; a sample is printed. A run whose text has moved goes on with
     nblstm train TEXT --resume RUN, if what the files say is the same.
     """
-    from nblstm.datasets import DEFAULT_TEXT, KNOWN_TEXTS
+    from nblstm.datasets import DEFAULT_TEXT
     from nblstm.jobs import TextJob
 
     given = given_options(context, options)
     texts = given.pop("text", ())
     if texts:
-        places = [one if one in (*KNOWN_TEXTS, STANDARD_INPUT) else str(Path(one).absolute()) for one in texts]
-        given["text"] = places[0] if len(places) == 1 else tuple(places)
-    name = _name_of(texts[0] if texts else DEFAULT_TEXT)
+        given["text"] = places_of(texts)
+    name = name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
     run = trained(context, TextJob, name, given, output, resume, data=[shorten])
     model = cast("LanguageModel", run.model)
@@ -186,7 +186,15 @@ def sample(run: Path, prompt: str | None, length: int | None, best: bool, **opti
     click.echo(model.sample(opening, length or _sample_length(model), **options))
 
 
-def _name_of(text: str) -> str:
+def places_of(texts: Sequence[str]) -> str | tuple[str, ...]:
+    """The setting `text`: where the texts are, whatever folder they are read from."""
+    from nblstm.datasets import KNOWN_TEXTS
+
+    places = tuple(one if one in (*KNOWN_TEXTS, STANDARD_INPUT) else str(Path(one).absolute()) for one in texts)
+    return places[0] if len(places) == 1 else places
+
+
+def name_of(text: str) -> str:
     """What a run on a text is called."""
     if text == STANDARD_INPUT:
         return "standard-input"

@@ -68,6 +68,8 @@ class Settings:
     PLACES: ClassVar[tuple[str, ...]] = ()
     """Those that only say where the data are, the place itself first: a run goes on with others, if the data are the
     same."""
+    COMMON: ClassVar[tuple[str, ...]] = ()
+    """Those that say, besides, what the loss is of: it does not compare with that of a run that has others."""
 
     hidden_size: int
     num_layers: int
@@ -146,6 +148,7 @@ class TextSettings(Settings):
 
     LENGTH = ("steps", 1700)
     PLACES = ("text", "encoding")
+    COMMON = ("tokens", "vocabulary_size")
 
     text: str | Sequence[str] = DEFAULT_TEXT
     encoding: str = "utf-8"
@@ -202,6 +205,7 @@ class SequenceSettings(Settings):
     """
 
     LENGTH = ("epochs", 40)
+    COMMON: ClassVar[tuple[str, ...]] = ("class_weight", "target_scale")
 
     hidden_size: int = 64
     num_layers: int = 1
@@ -231,6 +235,7 @@ class TaggingSettings(SequenceSettings):
     """
 
     LENGTH = ("epochs", 10)
+    COMMON = (*SequenceSettings.COMMON, "ignore_index")
 
     bidirectional: bool = True
     embedding_size: int = 64
@@ -287,6 +292,7 @@ class ImageSettings(SequenceSettings):
     """
 
     PLACES = ("folder",)
+    COMMON = (*SequenceSettings.COMMON, "images", "seed")  # which also says what images are held out
 
     images: str = "digits"
     folder: str | None = None

@@ -144,6 +144,8 @@ def search(
     from nblstm.search.space import trials_of
     from nblstm.search.table import said
 
+    if workers and scheduler:
+        raise ValueError("--workers are processes of this machine, so they do not go with --scheduler")
     given = {name: values for name, values in options.items() if values}
     if resume:
         if output or data or given or trials or halving or dry_run:
@@ -217,7 +219,7 @@ def _arguments(job: str, given: Collection[str]) -> list[Any]:
 def _resumed(folder: Path) -> Search:
     """The search in a folder, if its data are in files."""
     from nblstm.search import Search
-    from nblstm.search.search import read
+    from nblstm.search.record import read
 
     asked = read(folder)
     job = next((job for job, kind in JOBS.items() if kind == asked["job"]), None)
@@ -232,9 +234,8 @@ def _searched(context: click.Context, search: Search, workers: int | None, threa
     ends = ["the end" if part == 1 else f"1/{1 / part:.0f} of it" for part in search.parts]
     rungs = ", ".join(f"{count} to {end}" for count, end in zip(search.rungs, ends, strict=True))
     click.echo(f"{len(search.points)} trials in {search.folder}, trained: {rungs}")
-    again = shlex.join(["nblstm", "search", "--resume", str(search.folder)])
-    if scheduler is not None:
-        again += shlex.join(["", "--scheduler", scheduler])
+    where = [] if scheduler is None else ["--scheduler", scheduler]
+    again = shlex.join(["nblstm", "search", "--resume", str(search.folder), *where])
     try:
         finished = search.run(workers, threads=threads, scheduler=scheduler)
     except OSError as error:

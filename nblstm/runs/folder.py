@@ -41,6 +41,32 @@ class RunFolder:
     def __init__(self, path: Path, seen: tuple[int, int] | None = None) -> None:
         self.path, self._seen = path, seen
 
+    @classmethod
+    def new(cls, path: Path, *, numbered: bool, what: str = "run") -> RunFolder:
+        """A new or empty folder, made; if `numbered` and `path` holds something, the next of path-2, path-3 and so on.
+
+        Raises
+        ------
+        ValueError
+            The folder holds something or cannot be written.
+        """
+        folder, number = path, 1
+        try:
+            while numbered and folder.is_dir() and any(folder.iterdir()):
+                number += 1
+                folder = path.with_name(f"{path.name}-{number}")
+            folder.mkdir(parents=True, exist_ok=True)
+            occupied = any(folder.iterdir())
+        except OSError as error:
+            raise ValueError(
+                f"the {what}'s folder must be one that can be written, got {folder}: {error.strerror}"
+            ) from error
+        if occupied:
+            raise ValueError(
+                f"the {what}'s folder must be new or empty, got {folder}; resume its {what} or name another"
+            )
+        return cls(folder)
+
     @contextmanager
     def training(self) -> Iterator[None]:
         """Nobody else trains the run meanwhile, nor has since it was resumed."""
@@ -78,30 +104,6 @@ class RunFolder:
         for name, figure in pictures.items():
             with files.atomic_write(self.path / name) as file:
                 figure.savefig(file, format="png", dpi=120)
-
-
-def new_folder(path: Path, *, numbered: bool, what: str = "run") -> Path:
-    """A new or empty folder, made; if `numbered` and `path` holds something, the next of path-2, path-3 and so on.
-
-    Raises
-    ------
-    ValueError
-        The folder holds something or cannot be written.
-    """
-    folder, number = path, 1
-    try:
-        while numbered and folder.is_dir() and any(folder.iterdir()):
-            number += 1
-            folder = path.with_name(f"{path.name}-{number}")
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir())
-    except OSError as error:
-        raise ValueError(
-            f"the {what}'s folder must be one that can be written, got {folder}: {error.strerror}"
-        ) from error
-    if occupied:
-        raise ValueError(f"the {what}'s folder must be new or empty, got {folder}; resume its {what} or name another")
-    return folder
 
 
 class NoFolder:

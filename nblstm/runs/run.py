@@ -22,7 +22,7 @@ from nblstm.models import Network
 from nblstm.optim.schedules import warmup_cosine
 from nblstm.runs import checkpoints, reporting
 from nblstm.runs.checkpoints import Checkpoint, damage_named
-from nblstm.runs.folder import BEST, NoFolder, RunFolder, new_folder
+from nblstm.runs.folder import BEST, NoFolder, RunFolder
 from nblstm.runs.length import steps_between_evaluations, total_steps
 from nblstm.runs.safeguards import interrupt
 
@@ -103,7 +103,7 @@ class Run:
         """
         check_kind("job", job, Job)
         numbered = as_flag("numbered", numbered)
-        files = NoFolder() if folder is None else RunFolder(new_folder(as_path("folder", folder), numbered=numbered))
+        files = NoFolder() if folder is None else RunFolder.new(as_path("folder", folder), numbered=numbered)
         run = cls(files, job)
         run._save()
         return run

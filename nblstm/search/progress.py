@@ -21,7 +21,7 @@ class Progress:
     def __init__(self, search: Search, wanted: bool) -> None:
         from tqdm import tqdm
 
-        self.search, self.wanted, self._begun = search, wanted, False
+        self.search, self.wanted, self._begun, self._idle = search, wanted, False, False
         stream = sys.stdout if of_a_notebook(sys.stdout) else sys.stderr
         seen = stream is not None and (of_a_notebook(stream) or stream.isatty())
         self.bar: Any = tqdm(
@@ -42,6 +42,12 @@ class Progress:
         self.bar.set_description_str("compiling kernels")
         yield
         self.bar.set_description_str("searching")
+
+    def idle(self, idle: bool) -> None:
+        """Say once that there is nobody who computes."""
+        if idle and not self._idle:
+            self.say("no worker is left: the search waits for one")
+        self._idle = idle
 
     def trial(self, number: int, record: Mapping[str, Any]) -> None:
         """One is through a rung."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import secrets
+import threading
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import ExitStack
@@ -14,20 +14,17 @@ from nblstm import files
 from nblstm.arguments import as_flag, as_path, as_size, as_text
 from nblstm.cells import Cell
 from nblstm.jobs import Job
-from nblstm.runs.folder import new_folder
+from nblstm.runs.folder import RunFolder
 from nblstm.runs.safeguards import alone, interrupt
-from nblstm.search import table
+from nblstm.search import record, table
+from nblstm.search.halving import counts_of, due, parts_of
 from nblstm.search.picture import draw
 from nblstm.search.progress import Progress
 from nblstm.search.space import trials_of
 from nblstm.search.trial import SESSION, Trial, train
 from nblstm.search.workers import Cluster, Processes
 
-RECORD, PICTURE = "search.json", "search.png"
-KEPT = 3
-"""Of so many trials the best one goes on, in successive halving."""
-RUNGS = 4
-"""At most: 1/27 of a run is about its first evaluation."""
+PICTURE = "search.png"
 TRIES = 2
 LOOK = 0.2
 """Seconds after which it is looked whether someone has pressed Ctrl-C, or the scheduler is gone."""
@@ -151,7 +148,7 @@ class Search:
         }
         search = cls(as_path("folder", folder), kind, asked, *data)
         asked["digest"] = search.digest
-        search.folder = new_folder(search.folder, numbered=numbered, what="search")
+        search.folder = RunFolder.new(search.folder, numbered=numbered, what="search").path
         search._save()
         return search
 
@@ -171,7 +168,7 @@ class Search:
         ValueError
             No search there, one of another kind of job, or other data.
         """
-        asked = read(as_path("folder", folder))
+        asked = record.read(as_path("folder", folder))
         if asked["job"] != kind.__name__:
             raise ValueError(f"the search in {folder} must be one of {kind.__name__}, got one of {asked['job']}")
         search = cls(Path(folder), kind, asked, *data)
@@ -185,15 +182,12 @@ class Search:
     @property
     def parts(self) -> list[float]:
         """Up to which parts of their length trials are trained, one after the other: [1/9, 1/3, 1], say."""
-        rungs = 1
-        while self.asked["halving"] and rungs < RUNGS and KEPT**rungs <= len(self.points):
-            rungs += 1
-        return [1 / KEPT**below for below in reversed(range(rungs))]
+        return parts_of(len(self.points), self.asked["halving"])
 
     @property
     def rungs(self) -> list[int]:
         """How many trials are trained up to each of these parts, if none fails: [20, 7, 3], say."""
-        return [-(-len(self.points) // KEPT**rung) for rung in range(len(self.parts))]
+        return counts_of(len(self.points), len(self.parts))
 
     @property
     def done(self) -> int:
@@ -202,7 +196,7 @@ class Search:
 
     def evaluations(self, trial: int) -> list[tuple[int, float]]:
         """Step and validation loss of each evaluation of a trial that has been trained."""
-        records = [record for record in self._results[trial] if "evaluations" in record]
+        records = [found for found in self._results[trial] if "evaluations" in found]
         return [(step, loss) for step, loss in records[-1]["evaluations"]]
 
     @property
@@ -258,20 +252,17 @@ class Search:
         ValueError
             The search is computed already, or a worker has another version or does not see the folder.
         """
-        import joblib
-
         threads, progress = as_size("threads", threads), as_flag("progress", progress)
         if scheduler is not None and workers is not None:
             raise ValueError(f"workers must be left out with a scheduler, which has its own, got {workers}")
-        if workers is None:
-            workers = max(1, joblib.cpu_count() // threads)
-        workers = as_size("workers", workers)
+        if workers is not None:
+            workers = as_size("workers", workers)
         with ExitStack() as closing:
             closing.enter_context(alone(self.folder, "search"))
             if not self.finished:
                 pool: Processes | Cluster
                 if scheduler is None:
-                    pool = Processes(min(workers, len(self.points)), threads)
+                    pool = Processes(workers, threads)
                 else:
                     pool = Cluster(as_text("scheduler", scheduler), threads)
                 closing.callback(pool.close)
@@ -280,9 +271,9 @@ class Search:
                     file.write(session.encode())
                 closing.callback((self.folder / SESSION).unlink, missing_ok=True)
                 self._compute(pool, session, progress)
-        table.write(self.folder, self.results)
-        with files.atomic_write(self.folder / PICTURE) as file:
-            draw(self).savefig(file, format="png", dpi=120)
+        if self.best:
+            with files.atomic_write(self.folder / PICTURE) as file:
+                draw(self).savefig(file, format="png", dpi=120)
         return self.finished
 
     def _compute(self, pool: Processes | Cluster, session: str, wanted: bool) -> None:
@@ -296,57 +287,56 @@ class Search:
             for future in () if interrupted.is_set() else compiled:
                 future.result()
             data = pool.share(self.data)
-            while (due := self._due()) and not interrupted.is_set():
-                part = self.parts[len(self._results.get(due[0], ()))]
-                waiting: dict[Future[Any], tuple[int, int]] = {}
-                for number in due:
-                    waiting[pool.submit(train, self._trial(number, part, pool, session), data)] = number, 1
-                while waiting and not interrupted.is_set():
-                    ended, _ = wait(waiting, LOOK, FIRST_COMPLETED)
-                    if pool.lost:
-                        raise OSError("the Dask scheduler no longer answers")
-                    for future in ended:
-                        number, tries = waiting.pop(future)
-                        record = _outcome(future)
-                        if record["status"] == "failed" and tries < TRIES:
-                            report.say(f"{table.line(number, self.points[number - 1], record)}; it is tried once more")
-                            trial = self._trial(number, part, pool, session)
-                            waiting[pool.submit(train, trial, data)] = number, tries + 1
-                        elif record["status"] != "interrupted":
-                            self._keep(number, part, record)
-                            report.trial(number, self._results[number][-1])
+            while self._due() and not interrupted.is_set():
+                self._rung(pool, session, data, interrupted, report)
 
-    def _trial(self, number: int, part: float, pool: Processes | Cluster, session: str) -> Trial:
-        folder = self._trial_folder(number).absolute()
-        return Trial(folder, self.kind, self.settings[number - 1], self.digest, part, pool.threads, session)
+    def _rung(
+        self, pool: Processes | Cluster, session: str, data: Any, interrupted: threading.Event, report: Progress
+    ) -> None:
+        """All trials that are due, up to one part of their length; what fails is tried once more."""
+        numbers = self._due()
+        part = self.parts[len(self._results.get(numbers[0], ()))]
+        waiting: dict[Future[Any], tuple[int, int]] = {}
+
+        def submit(number: int, tries: int) -> None:
+            folder = self._trial_folder(number).absolute()
+            trial = Trial(folder, self.kind, self.settings[number - 1], self.digest, part, pool.threads, session)
+            waiting[pool.submit(train, trial, data)] = number, tries
+
+        for number in numbers:
+            submit(number, 1)
+        while waiting and not interrupted.is_set():
+            ended, _ = wait(waiting, LOOK, FIRST_COMPLETED)
+            if pool.lost:
+                raise OSError("the Dask scheduler no longer answers")
+            if not ended:
+                report.idle(pool.idle)
+            for future in ended:
+                number, tries = waiting.pop(future)
+                outcome = _outcome(future)
+                if outcome["status"] == "failed" and tries < TRIES:
+                    report.say(f"{table.line(number, self.points[number - 1], outcome)}; it is tried once more")
+                    submit(number, tries + 1)
+                elif outcome["status"] != "interrupted":
+                    self._keep(number, part, outcome)
+                    report.trial(number, self._results[number][-1])
 
     def _trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:03}"
 
-    def _keep(self, number: int, part: float, record: dict[str, Any]) -> None:
+    def _keep(self, number: int, part: float, outcome: dict[str, Any]) -> None:
         """One more is known."""
-        if record["status"] == "done":
-            record = record | {"status": "finished" if part == 1 else "stopped"}
-        self._results.setdefault(number, []).append(record)
+        if outcome["status"] == "done":
+            outcome = outcome | {"status": "finished" if part == 1 else "stopped"}
+        self._results.setdefault(number, []).append(outcome)
         self._save()
 
     def _due(self) -> list[int]:
-        """The trials of the lowest rung that is not through, those not tried there yet; none where all is done."""
-        candidates = list(range(1, len(self.points) + 1))
-        for rung in range(len(self.parts)):
-            due = [number for number in candidates if len(self._results.get(number, ())) <= rung]
-            if due:
-                return due
-            records = {number: self._results[number][rung] for number in candidates}
-            alive = [number for number in candidates if records[number]["status"] in ("stopped", "finished")]
-            alive.sort(key=lambda number: (records[number]["best"]["validation"], number))
-            candidates = sorted(alive[: -(-len(candidates) // KEPT)])
-        return []
+        return due(len(self.points), len(self.parts), self._results)
 
     def _save(self) -> None:
         self.asked["results"] = {str(number): records for number, records in self._results.items()}
-        with files.atomic_write(self.folder / RECORD) as file:
-            file.write((json.dumps(self.asked, indent=1) + "\n").encode("utf-8", "backslashreplace"))
+        record.write(self.folder, self.asked)
         table.write(self.folder, self.results)
 
 
@@ -358,24 +348,3 @@ def _outcome(future: Future[Any]) -> dict[str, Any]:
         return {"status": "interrupted"}
     except Exception as error:
         return {"status": "failed", "message": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """What the folder of a search says of it.
-
-    Raises
-    ------
-    ValueError
-        No search there, or a damaged one.
-    """
-    try:
-        asked = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(
-            f"{folder} must be the folder of a search, but its {RECORD} cannot be read: {error.strerror}"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{folder / RECORD} is damaged: {error}") from error
-    if not isinstance(asked, dict) or not {"job", "settings", "trials", "halving", "results", "digest"} <= asked.keys():
-        raise ValueError(f"{folder / RECORD} is damaged: it must have what a search writes there")
-    return asked

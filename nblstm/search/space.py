@@ -97,8 +97,10 @@ def _points(space: Mapping[str, Any], trials: int | None, random_state: int) -> 
     Of lists alone no combination is drawn twice, and there may be fewer than were wanted; of ranges, too, those that
     come again are left out.
     """
-    from sklearn.model_selection import ParameterGrid, ParameterSampler
-
+    try:
+        from sklearn.model_selection import ParameterGrid, ParameterSampler
+    except ImportError as error:
+        raise ImportError('a search needs scikit-learn: pip install "nblstm[sklearn]"') from error
     drawn = {name: values if hasattr(values, "rvs") else list(values) for name, values in space.items()}
     seed = as_integer("random_state", random_state, least=0)
     if trials is None:

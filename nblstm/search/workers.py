@@ -5,6 +5,7 @@ A worker process of this machine is a pool of its own: when it is killed, it tak
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -23,13 +24,15 @@ ANSWER = 10.0
 
 
 class Processes:
-    """So many processes of this machine, each with so many threads; they end when this one does, however it ends."""
+    """Processes of this machine, each with so many threads; they end when this one does, however it ends."""
 
-    lost = False
+    lost = idle = False
 
-    def __init__(self, count: int, threads: int) -> None:
-        self.count, self.threads = count, threads
-        self._callers = ThreadPoolExecutor(count)  # each has a process of its own, and waits for it
+    def __init__(self, count: int | None, threads: int) -> None:
+        from joblib import cpu_count
+
+        self.count, self.threads = count or max(1, cpu_count() // threads), threads
+        self._callers = ThreadPoolExecutor(self.count)  # each has a process of its own, and waits for it
         self._own = threading.local()
         self._busy: dict[Any, bool] = {}  # the pools of all of them
 
@@ -75,7 +78,10 @@ class Processes:
 
 def _begin(parent: int) -> None:
     """In a new process: Ctrl-C is for the parent, with which this one ends."""
+    from tqdm import tqdm
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed leaves behind
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -99,13 +105,21 @@ class Cluster:
     def __init__(self, address: str, threads: int) -> None:
         try:
             from distributed import Client
+            from distributed.core import connect
+            from distributed.security import Security
         except ImportError as error:
             raise ImportError('a scheduler needs Dask: pip install "nblstm[dask]"') from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said here
+        for name in ("distributed.client", "distributed.core"):  # what matters is said here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+        async def knock() -> None:  # a client in vain would be closed with a traceback
+            await (await connect(address, ANSWER, **Security().get_connection_args("client"))).close()
+
         self.address, self.threads = address, threads
         try:
+            asyncio.run(knock())
             self._client = Client(address, timeout=ANSWER, set_as_default=False)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError) as error:
             raise OSError(f"no Dask scheduler answers at {address} within {ANSWER:.0f} seconds: {error}") from error
         self._executor = self._client.get_executor(pure=False)
 
@@ -118,6 +132,11 @@ class Cluster:
     def lost(self) -> bool:
         """Whether the scheduler is there no more."""
         return self._client.status != "running"
+
+    @property
+    def idle(self) -> bool:
+        """Whether no worker is left, so that all waits for one."""
+        return not self._client.nthreads()
 
     def prepare(self, folder: Path) -> list[Future[None]]:
         """Compare what the workers are with what is here; have the kernels compiled, once on each machine."""

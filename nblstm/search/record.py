@@ -35,6 +35,21 @@ def read(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(asked, dict) or not asked.keys() >= NAMES:
+    if not _whole(asked):
         raise ValueError(f"{path} is damaged: it must have what a search writes there")
     return asked
+
+
+def _whole(asked: Any) -> bool:
+    """Whether all is there that is looked at, and of its kind."""
+    try:
+        results = [(int(number), each["status"]) for number, records in asked["results"].items() for each in records]
+        points = [*asked["trials"], asked["settings"]]
+        return (
+            asked.keys() >= NAMES
+            and bool(asked["trials"])
+            and all(isinstance(one, dict) for one in points)
+            and (all(1 <= number <= len(asked["trials"]) for number, _ in results))
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False

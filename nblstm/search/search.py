@@ -341,7 +341,7 @@ class Search:
 
 
 def _outcome(future: Future[Any]) -> dict[str, Any]:
-    """What a worker says of its trial; its exception in words."""
+    """What a worker says of its trial, or is said of a worker that cannot say anything any more."""
     try:
         return future.result()
     except CancelledError:

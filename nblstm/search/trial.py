@@ -73,13 +73,17 @@ def session_of(folder: Path) -> str | None:
 
 
 def train(trial: Trial, data: Sequence[Any]) -> dict[str, Any]:
-    """Train a trial as far as it is wanted; what the table of the search says of it.
+    """Train a trial as far as it is wanted; what the table of the search says of it, also of one that fails.
 
-    Raises
-    ------
-    Exception
-        Whatever ends the run, but a divergence, which would come again: that is part of the result.
+    An exception is said in words: as it is, not every one finds its way to another process.
     """
+    try:
+        return _train(trial, data)
+    except Exception as error:
+        return {"status": "failed", "message": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+
+
+def _train(trial: Trial, data: Sequence[Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     with threads(trial.threads):
         run = _run(trial, data)

@@ -14,6 +14,8 @@ Training
     `clip_grad_norm`, `warmup_cosine`; `gradcheck` holds any backward against differences.
 nblstm.runs, nblstm.jobs
     `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
+nblstm.search
+    `Search` trains a job with many settings, on this machine's processes or on a Dask cluster, and finds the best.
 nblstm.training
     `BatchTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
 nblstm.weights

@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 
 PLACES = {
-    "cli": (5.4, 12), "check": (1.65, 11), "runs": (4.8, 11), "course": (7.5, 11), "bench": (9.6, 11),
-    "ahead": (11.5, 11), "jobs": (4.8, 10), "environment": (11.3, 10), "baselines": (0.6, 9), "metrics": (2.7, 9),
+    "cli": (5.4, 13), "search": (8.55, 12), "check": (1.65, 11), "runs": (4.8, 11), "course": (7.2, 11),
+    "bench": (9.6, 11), "ahead": (11.5, 11), "jobs": (4.8, 10), "environment": (11.3, 10), "baselines": (0.6, 9), "metrics": (2.7, 9),
     "training": (4.6, 9), "weights": (9.15, 9), "ngrams": (0.6, 8), "models": (5.3, 8), "plot": (7.3, 8),
     "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5), "files": (8.8, 2),
     "kernels": (5.1, 4), "cells": (5.1, 3), "datasets": (8.8, 3), "functions": (5.1, 2), "arguments": (5.1, 1),
@@ -24,7 +24,8 @@ BENEATH_CELLS = ("nblstm.kernels.functions", "nblstm.kernels.simd")
 folder `kernels` may be used by cells."""
 
 SAYS = {
-    "cli": "the command nblstm", "check": "on this machine", "runs": "trained, evaluated, kept, resumed",
+    "cli": "the command nblstm", "search": "many runs, processes, Dask",
+    "check": "on this machine", "runs": "trained, evaluated, kept, resumed",
     "course": "what lessons import", "bench": "beside others", "ahead": "all kernels compiled",
     "jobs": "model, data and settings",
     "training": "one batch after another", "weights": "PyTorch, ONNX ...", "models": "whole networks",
@@ -34,7 +35,16 @@ SAYS = {
     "functions": "exp, tanh ... on vectors", "files": "safetensors", "datasets": "texts, images, tasks",
     "ngrams": "counts", "arguments": "their checks; used by nearly all, arrows left out",
 }  # fmt: skip
-WIDE = {"weights": 1.3, "layers": 2.9, "kernels": 2.9, "arguments": 3.8, "runs": 2.5, "cells": 2.2, "functions": 2.2}
+WIDE = {
+    "weights": 1.3,
+    "layers": 2.9,
+    "kernels": 2.9,
+    "arguments": 3.8,
+    "search": 2.0,
+    "runs": 2.5,
+    "cells": 2.2,
+    "functions": 2.2,
+}
 SPINE = ("layers", "kernels", "cells", "functions")
 
 
@@ -100,9 +110,9 @@ def main() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    figure = Figure(figsize=(11, 9.4), layout="constrained")
+    figure = Figure(figsize=(11, 10.2), layout="constrained")
     ax = figure.subplots()
-    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 12.45))
+    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 13.45))
     ax.axis("off")
     for part, other in arrows():
         (x, y), (to_x, to_y) = PLACES[part], PLACES[other]

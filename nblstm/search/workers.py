@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,7 @@ def _begin(parent: int) -> None:
     from tqdm import tqdm
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stderr = None  # bars of several workers would write over one another; what matters is in their results
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed leaves behind
 
     def watch() -> None:

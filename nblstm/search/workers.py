@@ -82,7 +82,7 @@ def _begin(parent: int) -> None:
     from tqdm import tqdm
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stderr = None  # bars of several workers would write over one another; what matters is in their results
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (bars of several workers would write over one another)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed leaves behind
 
     def watch() -> None:

@@ -131,8 +131,7 @@ class Search:
             A setting that does not exist, or that cannot be searched as losses would not compare (where the data are,
             what is a token, how classes weigh, the length); values that a setting refuses; and what the job refuses.
         """
-        if not isinstance(kind, type) or not issubclass(kind, Job):
-            raise TypeError(f"kind must be a kind of Job, got {kind!r}")
+        _check_kind_of_job(kind)
         settings = {} if settings is None else settings
         halving, numbered = as_flag("halving", halving), as_flag("numbered", numbered)
         made = trials_of(kind.settings_type, space, settings, trials, random_state)
@@ -168,6 +167,7 @@ class Search:
         ValueError
             No search there, one of another kind of job, or other data.
         """
+        _check_kind_of_job(kind)
         asked = record.read(as_path("folder", folder))
         if asked["job"] != kind.__name__:
             raise ValueError(f"the search in {folder} must be one of {kind.__name__}, got one of {asked['job']}")
@@ -338,6 +338,11 @@ class Search:
         self.asked["results"] = {str(number): records for number, records in self._results.items()}
         record.write(self.folder, self.asked)
         table.write(self.folder, self.results)
+
+
+def _check_kind_of_job(kind: type[Job]) -> None:
+    if not isinstance(kind, type) or not issubclass(kind, Job):
+        raise TypeError(f"kind must be a kind of Job, got {kind!r}")
 
 
 def _outcome(future: Future[Any]) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def _points(space: Mapping[str, Any], trials: int | None, random_state: int) -> 
         raise ImportError('a search needs scikit-learn: pip install "nblstm[sklearn]"') from error
     drawn = {name: values if hasattr(values, "rvs") else list(values) for name, values in space.items()}
     seed = as_integer("random_state", random_state, least=0)
+    if seed >= 2**32:
+        raise ValueError(f"random_state must be below 2^32, got {seed}")
     if trials is None:
         ranges = [name for name, values in drawn.items() if hasattr(values, "rvs")]
         if ranges:

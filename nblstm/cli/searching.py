@@ -27,10 +27,10 @@ OWN = ("output", "resume", "minutes")
 EPILOG = """\b
 Examples:
   nblstm search novel.txt --hidden-size 64 128 256 --num-layers 1 2
-  nblstm search novel.txt --lr 1e-3:1e-2:log --dropout 0:0.5 --trials 20 --halving
+  nblstm search novel.txt --lr 1e-3:1e-2:log --trials 20 --halving
   nblstm search digits --job classify --cell lstm gru --epochs 10
   nblstm search --resume searches/novel
-  nblstm search novel.txt --lr 1e-3:1e-2:log --trials 20 --scheduler tcp://10.0.0.5:8786
+  nblstm search novel.txt --layers 1 2 --scheduler tcp://10.0.0.5:8786
 """
 
 

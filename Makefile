@@ -76,9 +76,9 @@ wheel: $(VENV)/.wheel ## build wheel and sdist, install the wheel into an empty 
 	@echo '== pytest -m wheel $(ARGS)'
 	@$(RUN) pytest -m wheel $(ARGS)
 
-peers: $(VENV)/.peers ## run the tests that compare with PyTorch, ONNX and JAX, and those over MPI (installs them, about 1 GB)
+peers: $(VENV)/.peers ## run the tests that compare with PyTorch, ONNX and JAX, and those over MPI and Dask (installs them, about 1 GB)
 	@echo '== pytest -m peers $(ARGS)'
-	@$(VENV)/bin/python -c 'import jax, mpi4py, onnx, onnxruntime, torch'
+	@$(VENV)/bin/python -c 'import distributed, jax, mpi4py, onnx, onnxruntime, torch'
 	@$(RUN) pytest -m peers $(ARGS)
 
 bench: $(VENV)/.bench ## time nblstm beside PyTorch, ONNX Runtime and JAX (installs them, about 1 GB); options by ARGS

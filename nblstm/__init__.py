@@ -16,6 +16,8 @@ nblstm.runs, nblstm.jobs
     `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
     `ClassificationJob`, `RegressionJob` and `TaggingJob` learn from `Sequences`, `TextJob` from a text. What a run may
     be told stands field by field in `Settings`, and in `SequenceSettings`, `TaggingSettings` and `TextSettings`.
+nblstm.search
+    `Search` trains a job with many settings, on this machine's processes or on a Dask cluster, and finds the best.
 nblstm.training
     `BatchTrainer`, `TagTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
 nblstm.distributed

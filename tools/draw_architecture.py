@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 
 PLACES = {
-    "cli": (5.4, 13), "check": (1.65, 12), "runs": (4.8, 12), "course": (7.5, 12), "bench": (9.6, 12),
+    "cli": (5.4, 14), "search": (10.6, 13),
+    "check": (1.65, 12), "runs": (4.8, 12), "course": (7.5, 12), "bench": (9.6, 12),
     "ahead": (11.5, 12), "jobs": (4.8, 11), "environment": (11.3, 11), "distributed": (5.2, 10), "baselines": (0.6, 9),
     "metrics": (2.7, 9), "training": (4.6, 9), "weights": (8.75, 9), "ngrams": (0.6, 8), "models": (5.3, 8),
     "plot": (7.3, 8), "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5),
@@ -25,7 +26,8 @@ BENEATH_CELLS = ("nblstm.kernels.functions", "nblstm.kernels.simd")
 folder `kernels` may be used by cells."""
 
 SAYS = {
-    "cli": "the command nblstm", "check": "on this machine", "runs": "trained, evaluated, kept, resumed",
+    "cli": "the command nblstm", "search": "many runs, processes, Dask",
+    "check": "on this machine", "runs": "trained, evaluated, kept, resumed",
     "course": "what lessons import", "bench": "beside others", "ahead": "all kernels compiled",
     "jobs": "model, data and settings",
     "distributed": "ranks, shards of a batch",
@@ -36,7 +38,16 @@ SAYS = {
     "functions": "exp, tanh ... on vectors", "files": "safetensors", "datasets": "texts, images, tasks",
     "ngrams": "counts", "arguments": "their checks; used by nearly all, arrows left out",
 }  # fmt: skip
-WIDE = {"weights": 1.3, "layers": 2.9, "kernels": 2.9, "arguments": 3.8, "runs": 2.5, "cells": 2.2, "functions": 2.2}
+WIDE = {
+    "weights": 1.3,
+    "layers": 2.9,
+    "kernels": 2.9,
+    "arguments": 3.8,
+    "search": 2.0,
+    "runs": 2.5,
+    "cells": 2.2,
+    "functions": 2.2,
+}
 SPINE = ("layers", "kernels", "cells", "functions")
 
 
@@ -102,9 +113,9 @@ def main() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    figure = Figure(figsize=(11, 10.2), layout="constrained")
+    figure = Figure(figsize=(11, 11), layout="constrained")
     ax = figure.subplots()
-    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 13.45))
+    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 14.45))
     ax.axis("off")
     for part, other in arrows():
         (x, y), (to_x, to_y) = PLACES[part], PLACES[other]

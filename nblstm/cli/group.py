@@ -22,6 +22,7 @@ Examples:
   nblstm train --resume runs/python-reference  after Ctrl-C, or --steps 5000
   nblstm sample runs/python-reference --prompt "The "
   nblstm classify digits                       images, read row by row
+  nblstm search novel.txt --num-layers 1 2     the settings that train best
   nblstm tag tagged.txt                        tokens and tags, one a line
   nblstm predict runs/tagged new.txt           the tags of other tokens
   nblstm check                                 gradients and more, right here

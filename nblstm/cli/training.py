@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,16 +87,15 @@ def train(
     nblstm train TEXT --resume RUN, if what the files say is the same. A model of one text is trained further on another
     by nblstm train TEXT --continue-from RUN, a run of its own.
     """
-    from nblstm.datasets import DEFAULT_TEXT, KNOWN_TEXTS
+    from nblstm.datasets import DEFAULT_TEXT
     from nblstm.jobs import TextJob
     from nblstm.models import LanguageModel
 
     given = given_options(context, options)
     texts = given.pop("text", ())
     if texts:
-        places = [one if one in (*KNOWN_TEXTS, STANDARD_INPUT) else str(Path(one).absolute()) for one in texts]
-        given["text"] = places[0] if len(places) == 1 else tuple(places)
-    name = _name_of(texts[0] if texts else DEFAULT_TEXT)
+        given["text"] = places_of(texts)
+    name = name_of(texts[0] if texts else DEFAULT_TEXT)
     shorten = [name for name in ("batch_size", "window") if name not in given]
     if continue_from and resume:
         raise ValueError("--continue-from begins a new run, so it does not go with --resume")
@@ -232,7 +232,15 @@ def sample(
     click.echo(model.sample(opening, length or _sample_length(model), **options))
 
 
-def _name_of(text: str) -> str:
+def places_of(texts: Sequence[str]) -> str | tuple[str, ...]:
+    """The setting `text`: where the texts are, whatever folder they are read from."""
+    from nblstm.datasets import KNOWN_TEXTS
+
+    places = tuple(one if one in (*KNOWN_TEXTS, STANDARD_INPUT) else str(Path(one).absolute()) for one in texts)
+    return places[0] if len(places) == 1 else places
+
+
+def name_of(text: str) -> str:
     """What a run on a text is called."""
     if text == STANDARD_INPUT:
         return "standard-input"

@@ -90,6 +90,8 @@ class Settings:
     LOCATION: ClassVar[tuple[str, ...]] = ()
     """Those that only say where the data are and how to read them, where first: a run goes on with others, if the data
     are the same."""
+    COMMON: ClassVar[tuple[str, ...]] = ()
+    """Those that say, besides, what the loss is of: it does not compare with that of a run that has others."""
 
     hidden_size: int
     num_layers: int
@@ -186,6 +188,7 @@ class TextSettings(Settings):
 
     LENGTH = ("steps", 1700)
     LOCATION = ("text", "encoding")
+    COMMON = ("tokens", "vocabulary_size", "vocabulary")
 
     text: str | Sequence[str] = DEFAULT_TEXT
     encoding: str = "utf-8"
@@ -257,6 +260,7 @@ class SequenceSettings(Settings):
     """
 
     LENGTH = ("epochs", 40)
+    COMMON: ClassVar[tuple[str, ...]] = ("class_weight", "target_scale")
 
     hidden_size: int = 64
     num_layers: int = 1
@@ -297,6 +301,7 @@ class TaggingSettings(SequenceSettings):
     """
 
     LENGTH = ("epochs", 10)
+    COMMON = (*SequenceSettings.COMMON, "ignore_index")
 
     bidirectional: bool = True
     embedding_size: int = 64
@@ -375,6 +380,7 @@ class ImageSettings(SequenceSettings):
     """
 
     LOCATION = ("folder",)
+    COMMON = (*SequenceSettings.COMMON, "images", "seed")  # which also says what images are held out
 
     images: str = "digits"
     folder: str | None = None

@@ -42,7 +42,7 @@ class RunFolder:
         self.path, self._seen = path, seen
 
     @classmethod
-    def new(cls, path: Path, *, numbered: bool) -> RunFolder:
+    def new(cls, path: Path, *, numbered: bool, what: str = "run") -> RunFolder:
         """A new or empty folder, made; if `numbered` and `path` holds something, the next of path-2, path-3 and so on.
 
         Raises
@@ -59,10 +59,12 @@ class RunFolder:
             occupied = any(folder.iterdir())
         except OSError as error:
             raise ValueError(
-                f"the run's folder must be one that can be written, got {folder}: {error.strerror}"
+                f"the {what}'s folder must be one that can be written, got {folder}: {error.strerror}"
             ) from error
         if occupied:
-            raise ValueError(f"the run's folder must be new or empty, got {folder}; resume its run or name another")
+            raise ValueError(
+                f"the {what}'s folder must be new or empty, got {folder}; resume its {what} or name another"
+            )
         return cls(folder)
 
     @contextmanager

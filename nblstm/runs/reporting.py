@@ -31,8 +31,8 @@ class Report:
         from tqdm import tqdm
 
         self.job, self.wanted, self._begun = job, wanted, False
-        stream = sys.stdout if _of_a_notebook(sys.stdout) else sys.stderr
-        seen = stream is not None and (_of_a_notebook(stream) or stream.isatty())
+        stream = sys.stdout if of_a_notebook(sys.stdout) else sys.stderr
+        seen = stream is not None and (of_a_notebook(stream) or stream.isatty())
         self.bar: Any = tqdm(
             desc="training",
             unit=f" {job.item}s",
@@ -79,7 +79,7 @@ class Report:
             sys.stdout.flush()
 
 
-def _of_a_notebook(stream: Any) -> bool:
+def of_a_notebook(stream: Any) -> bool:
     """Whether what is written there is shown below a cell."""
     return type(stream).__module__.startswith("ipykernel")
 

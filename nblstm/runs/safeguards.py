@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, what: str = "run") -> Iterator[None]:
     """Refuse to train a run twice at once, where the system has locks: one would undo what the other has saved."""
     try:
         import fcntl
@@ -23,7 +23,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"the run in {folder} is being trained already: wait for its end, or stop it") from None
+            raise ValueError(f"the {what} in {folder} is being trained already: wait for its end, or stop it") from None
         except OSError:
             pass  # a file system without locks
         yield

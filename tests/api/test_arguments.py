@@ -35,7 +35,7 @@ from nblstm.optim import Optimizer
 MODULES = (
     "nblstm", "nblstm.baselines", "nblstm.datasets", "nblstm.environment", "nblstm.gradcheck", "nblstm.jobs",
     "nblstm.layers", "nblstm.losses", "nblstm.metrics", "nblstm.models", "nblstm.optim", "nblstm.plot", "nblstm.runs",
-    "nblstm.training", "nblstm.weights",
+    "nblstm.search", "nblstm.training", "nblstm.weights",
 )  # fmt: skip
 # What the parts of the package say to each other, with arguments that are checked already; and results.
 INTERNAL = {
@@ -46,6 +46,7 @@ INTERNAL = {
     "Job.pictures", "ClassificationJob.pictures", "SequenceJob.__init__", "Settings.__init__", "Run.__init__",
     "GradientRow.__init__", "GradientTable.__init__", "GradientError.__init__", "Tape.__init__", "Tape.allocate",
     "Tape.allocate_back", "Tape.use_lengths", "Tape.output", "Run.train",
+    "Range.rvs", "Search.__init__", "Search.run", "Search.evaluations",
 }  # fmt: skip
 # Words on a picture, and what is stored as it stands: whatever can be written as text, or as JSON.
 WORDS = {"title", "xlabel", "ylabel", "label", "measure", "activation", "classes", "colours", "data", "given"}

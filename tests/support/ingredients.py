@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import nblstm
-from nblstm import jobs, runs, training, weights
+from nblstm import jobs, runs, search, training, weights
 from nblstm.cells import sigmoid, tanh
 
 Call = tuple[Callable, dict[str, Any]]
@@ -265,6 +265,31 @@ def resume_run(**arguments: Any) -> Any:
     return runs.Run.resume(
         arguments.pop("folder"), arguments.pop("kind"), data["training"], data["validation"], **arguments
     )
+
+
+def create_search(folder: Any, kind: Any, **arguments: Any) -> Any:
+    """`Search.create`, what it has written of itself, and the folder gone again."""
+    data = job_data(classes=False)
+    found = search.Search.create(
+        folder, kind, arguments.pop("space"), data["training"], data["validation"], **arguments
+    )
+    shutil.rmtree(found.folder)
+    return found.asked
+
+
+def resume_search(folder: Any, kind: Any) -> Any:
+    data = job_data(classes=False)
+    return search.Search.resume(folder, kind, data["training"], data["validation"]).asked
+
+
+def search_folder() -> str:
+    """A search that waits for its workers."""
+    folder = FILES["search"]
+    if not Path(folder).exists():
+        data = job_data(classes=False)
+        space, sequences = {"hidden_size": [2, 3]}, (data["training"], data["validation"])
+        search.Search.create(folder, jobs.RegressionJob, space, *sequences, settings={"batch_size": 1})
+    return folder
 
 
 def axes() -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import nblstm
-from nblstm import baselines, datasets, jobs, metrics, plot, training, weights
+from nblstm import baselines, datasets, jobs, metrics, plot, search, training, weights
 from nblstm.cells import CELLS
 from nblstm.layers.stream import Stream
 from support.ingredients import (
@@ -41,6 +41,7 @@ from support.ingredients import (
     characters,
     classifier,
     create_run,
+    create_search,
     embedding,
     forward,
     job_data,
@@ -54,7 +55,9 @@ from support.ingredients import (
     positive,
     regressor,
     resume_run,
+    resume_search,
     rng,
+    search_folder,
     sequential,
     tag_trainer,
     tagger,
@@ -390,6 +393,19 @@ CALLS: dict[str, Callable[[], Call]] = {
         create_run, folder=FILES.new(), job=jobs.RegressionJob(**job_data(classes=False)), numbered=True
     ),
     "Run.resume": lambda: call(resume_run, folder=FILES["run"], kind=jobs.RegressionJob, given={"hidden_size": 2}),
+    "Range.__init__": lambda: call(search.Range, low=0.5, high=2.0, log=True),
+    "Search.create": lambda: call(
+        create_search,
+        folder=FILES.new(),
+        kind=jobs.RegressionJob,
+        space={"hidden_size": [2, 3]},
+        settings={"batch_size": 1},
+        trials=2,
+        halving=True,
+        random_state=3,
+        numbered=True,
+    ),
+    "Search.resume": lambda: call(resume_search, folder=search_folder(), kind=jobs.RegressionJob),
     "baselines": lambda: call(baselines.baselines, training=tokens(30), validation=tokens(20), vocabulary_size=V),
     "ngram_probabilities": lambda: call(
         baselines.ngram_probabilities, training=tokens(30), validation=tokens(20), vocabulary_size=V, order=3

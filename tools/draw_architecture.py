@@ -12,7 +12,8 @@ PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 
 PLACES = {
     "cli": (5.4, 12), "check": (1.65, 11), "runs": (4.8, 11), "course": (7.5, 11), "bench": (9.6, 11),
-    "ahead": (11.5, 11), "jobs": (4.8, 10), "sklearn": (2.75, 10), "environment": (11.3, 10), "baselines": (0.6, 9), "metrics": (2.7, 9),
+    "ahead": (11.5, 11), "jobs": (4.8, 10), "sklearn": (2.75, 10),
+    "environment": (11.3, 10), "baselines": (0.6, 9), "metrics": (2.7, 9),
     "training": (4.6, 9), "weights": (9.15, 9), "ngrams": (0.6, 8), "models": (5.3, 8), "plot": (7.3, 8),
     "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5), "files": (8.8, 2),
     "kernels": (5.1, 4), "cells": (5.1, 3), "datasets": (8.8, 3), "functions": (5.1, 2), "arguments": (5.1, 1),

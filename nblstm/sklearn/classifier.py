@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -176,6 +177,11 @@ class LSTMClassifier(ClassifierMixin, SeriesEstimator):
         """The logits, (n, classes); of two classes the log odds of the second, (n,)."""
         logits = self._answers(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def _checked_targets(self, y: ArrayLike) -> np.ndarray:
+        found = column_or_1d(y, warn=True)
+        assert_all_finite(found, input_name="y")
+        return found
 
     def _begin_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
         check_classification_targets(y)

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from nblstm.arguments import as_flag, as_float, as_number, as_size, as_weights
 from nblstm.cells import Cell
@@ -62,6 +62,10 @@ class SeriesEstimator(BaseEstimator, ABC):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    @abstractmethod
+    def _checked_targets(self, y: ArrayLike) -> np.ndarray:
+        """Targets as an array of the right form, none of them NaN or infinite."""
 
     @abstractmethod
     def _begin_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
@@ -166,8 +170,9 @@ class SeriesEstimator(BaseEstimator, ABC):
     ) -> tuple[Series, np.ndarray, np.ndarray | None]:
         """Series, targets and weights, checked, without those that weigh nothing."""
         series = read(self, X, reset=reset)
-        numbers = is_regressor(self)
-        targets: Any = validate_data(self, y=y, reset=reset, multi_output=numbers, y_numeric=numbers)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        targets = self._checked_targets(y)
         check_consistent_length(series.x[0], targets)
         weights = None
         if sample_weight is not None:

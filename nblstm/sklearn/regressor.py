@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 
 from nblstm.models import SequenceRegressor
 from nblstm.sklearn.estimator import SeriesEstimator
@@ -79,9 +79,15 @@ class LSTMRegressor(RegressorMixin, SeriesEstimator):
         found = self._y_scaler.inverse_transform(answers.astype(np.float64))
         return found[:, 0] if self._flat else found
 
+    def _checked_targets(self, y: ArrayLike) -> np.ndarray:
+        found = check_array(y, ensure_2d=False, dtype="float64", input_name="y")
+        if found.ndim > 2:
+            raise ValueError(f"y must be (n,) or (n, outputs), got shape {found.shape}")
+        return found
+
     def _begin_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
         self._flat = y.ndim == 1
-        self._y_scaler = StandardScaler().fit(y.reshape(len(y), -1).astype(np.float64), sample_weight=weights)
+        self._y_scaler = StandardScaler().fit(y.reshape(len(y), -1), sample_weight=weights)
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         expected = 1 if self._flat else self._y_scaler.n_features_in_
@@ -89,7 +95,7 @@ class LSTMRegressor(RegressorMixin, SeriesEstimator):
             raise ValueError(
                 f"y must be (n,{'' if self._flat else f' {expected}'}), as in the first fit, got shape {y.shape}"
             )
-        scaled = self._y_scaler.transform(y.reshape(len(y), -1).astype(np.float64))
+        scaled = self._y_scaler.transform(y.reshape(len(y), -1))
         return scaled.astype(self.model_.dtype)
 
     def _network(self, width: int, dtype: np.dtype, settings: dict[str, Any]) -> SequenceRegressor:

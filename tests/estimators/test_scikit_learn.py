@@ -108,3 +108,13 @@ def test_a_clone_is_as_before_fit(labels: tuple[np.ndarray, np.ndarray]) -> None
     again = clone(net).fit(*labels)
     assert not hasattr(clone(net), "model_")
     np.testing.assert_array_equal(again.predict_proba(labels[0]), net.predict_proba(labels[0]))
+
+
+def test_a_data_frame_keeps_the_names_of_its_columns(labels: tuple[np.ndarray, np.ndarray]) -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame(labels[0][:, :, 0], columns=["a", "b", "c", "d", "e"])
+    net = LSTMClassifier(**TINY).fit(frame, labels[1])
+    assert net.feature_names_in_.tolist() == ["a", "b", "c", "d", "e"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        net.predict(frame.iloc[:, ::-1])
+    assert not hasattr(net.fit(*labels), "feature_names_in_")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -107,22 +109,29 @@ class SeriesEstimator(BaseEstimator, ABC):
         """
         self._check_parameters()
         fresh = not (self.warm_start and hasattr(self, "model_"))
-        series, targets, weights = self._read(X, y, sample_weight, reset=fresh)
-        random = check_random_state(self.random_state)
-        if fresh:
-            self._begin_targets(targets, weights)
-        held_out = None
-        if self.early_stopping:
-            rest, chosen = train_test_split(
-                np.arange(len(targets)), test_size=self.validation_fraction, random_state=random,
-                stratify=targets if self._stratified else None,
-            )  # fmt: skip
-            held_out = series.of(chosen), targets[chosen], None if weights is None else weights[chosen]
-            series, targets, weights = series.of(rest), targets[rest], None if weights is None else weights[rest]
-        if fresh:
-            self._begin(series, weights, random)
+        with self._as_before_if_refused():
+            series, targets, weights = self._read(X, y, sample_weight, reset=fresh)
+            random = check_random_state(self.random_state)
+            if fresh:
+                self._begin_targets(targets, weights)
+            held_out = None
+            if self.early_stopping:
+                rest, chosen = train_test_split(
+                    np.arange(len(targets)), test_size=self.validation_fraction, random_state=random,
+                    stratify=targets if self._stratified else None,
+                )  # fmt: skip
+                if len(chosen) < 2:
+                    raise ValueError(
+                        f"validation_fraction must hold out two series or more, got {self.validation_fraction} of "
+                        f"{len(targets)}"
+                    )
+                held_out = series.of(chosen), targets[chosen], None if weights is None else weights[chosen]
+                series, targets, weights = series.of(rest), targets[rest], None if weights is None else weights[rest]
+            if fresh:
+                self._begin(series, weights, random)
+            learned, each = self._targets(targets), self._weights(targets, weights)
         self._optimizer = self._new_optimizer()
-        self._train(series, targets, weights, int(random.randint(2**31)), held_out)
+        self._train(self._prepared(series), learned, each, int(random.randint(2**31)), held_out)
         return self
 
     def _partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: Any = None) -> Self:
@@ -131,12 +140,14 @@ class SeriesEstimator(BaseEstimator, ABC):
         if self.early_stopping:
             raise ValueError("early_stopping must be False for partial_fit, which has no end, got True")
         fresh = not hasattr(self, "model_")
-        series, found, weights = self._read(X, y, sample_weight, reset=fresh)
-        if fresh:
-            self._begin_targets(found if classes is None else classes, weights)
-            self._begin(series, weights, check_random_state(self.random_state))
-            self._optimizer = self._new_optimizer()
-        series, targets, weights = self._prepared(series), self._targets(found), self._weights(found, weights)
+        with self._as_before_if_refused():
+            series, found, weights = self._read(X, y, sample_weight, reset=fresh)
+            if fresh:
+                self._begin_targets(found if classes is None else classes, weights)
+                self._begin(series, weights, check_random_state(self.random_state))
+                self._optimizer = self._new_optimizer()
+            targets, weights = self._targets(found), self._weights(found, weights)
+        series = self._prepared(series)
         parts = np.array_split(self._random.permutation(len(found)), -(-len(found) // self.batch_size))
         losses = []
         for part in parts:
@@ -148,6 +159,17 @@ class SeriesEstimator(BaseEstimator, ABC):
             losses.append(trainer.step(self.learning_rate_init))
         self._note(float(np.mean(losses)))
         return self
+
+    @contextmanager
+    def _as_before_if_refused(self) -> Iterator[None]:
+        """What was fitted before stays as it was where what comes is refused."""
+        before = dict(vars(self))
+        try:
+            yield
+        except (TypeError, ValueError):
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _check_parameters(self) -> None:
         """Those that nothing below checks, or checks under another name; and those that cannot change any more."""
@@ -208,18 +230,16 @@ class SeriesEstimator(BaseEstimator, ABC):
         return prepared(series, self._scaler, self.patch_length_, self.model_.dtype)
 
     def _train(
-        self, series: Series, y: np.ndarray, weights: np.ndarray | None, seed: int,
+        self, prepared: Series, targets: np.ndarray, weights: np.ndarray | None, seed: int,
         held_out: tuple[Series, np.ndarray, np.ndarray | None] | None,
     ) -> None:  # fmt: skip
         """All passes of `fit`, over batches of nearly `batch_size` that leave out few or none."""
         from tqdm import tqdm
 
-        count = len(y)
-        batches = -(-count // self.batch_size)
-        series = self._prepared(series)
+        batches = -(-len(targets) // self.batch_size)
         trainer = BatchTrainer(
-            self.model_, self._optimizer, series.x, self._targets(y), count // batches, lengths=series.lengths,
-            sample_weight=self._weights(y, weights), clip=CLIP, seed=seed,
+            self.model_, self._optimizer, prepared.x, targets, len(targets) // batches, lengths=prepared.lengths,
+            sample_weight=weights, clip=CLIP, seed=seed,
         )  # fmt: skip
         rate = warmup_cosine(self.learning_rate_init, 0, self.max_iter * batches, FINAL * self.learning_rate_init)
         patience = Patience(self.tol, self.n_iter_no_change)

@@ -272,12 +272,26 @@ def test_bad_parameters_get_a_sentence_in_fit(name: str) -> None:
     ],
 )
 def test_bad_targets_and_weights_get_a_sentence(y: Any, options: dict, sentence: str) -> None:
+    """And what was fitted before still answers."""
+    net = LSTMClassifier(**TINY).fit(PLAIN, [0, 1, 2, 1])
+    before = net.predict_proba(PLAIN)
     with pytest.raises(ValueError, match=sentence):
-        LSTMClassifier(**TINY).fit(PLAIN, y, **options)
+        net.fit(PLAIN[:, :, :1], y, **options)
+    assert net.classes_.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(net.predict_proba(PLAIN), before)
+
+
+def test_early_stopping_needs_something_to_stop_by() -> None:
+    net = LSTMRegressor(**TINY, early_stopping=True)
+    with pytest.raises(ValueError, match=r"validation_fraction must hold out two series or more, got 0\.1 of 4"):
+        net.fit(PLAIN, PLAIN[:, 0, 0])
 
 
 def test_partial_fit_refuses() -> None:
     net = LSTMClassifier(**TINY)
+    with pytest.raises(ValueError, match=r"previously unseen labels: \["):
+        net.partial_fit(PLAIN, [0, 1, 2, 1], classes=[0, 1])
+    assert not hasattr(net, "classes_")
     with pytest.raises(ValueError, match=r"classes must be given in the first call of partial_fit, got None"):
         net.partial_fit(PLAIN, [0, 1, 0, 1])
     net.partial_fit(PLAIN, [0, 1, 0, 1], classes=[0, 1])

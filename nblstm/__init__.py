@@ -16,6 +16,8 @@ nblstm.runs, nblstm.jobs
     `Run` trains a job, a model with its data and settings, with progress bar, evaluations and checkpoints, and resumes.
 nblstm.training
     `BatchTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
+nblstm.sklearn
+    `LSTMClassifier` and `LSTMRegressor`, estimators for scikit-learn, which they need.
 nblstm.weights
     Files, and weights to and from PyTorch, Keras, TensorFlow and ONNX.
 nblstm.datasets, nblstm.plot

@@ -3,8 +3,8 @@
 All sets lie in the wheels of aeon, sktime, tslearn and scikit-learn; nothing is downloaded:
 
     pip install . aeon sktime tslearn
-    python tools/compare_on_series.py             # half an hour on two cores
-    python tools/compare_on_series.py GunPoint    # one set
+    python tools/compare_on_series.py             # all of them
+    python tools/compare_on_series.py GunPoint    # one
 
 Everything has the defaults of its package, and is fitted on the training part alone. What draws random numbers is
 fitted with three seeds; the table has the mean.

@@ -22,6 +22,8 @@ nblstm.training
     `BatchTrainer`, `TagTrainer` and `TextTrainer`, the loops inside a run; `predict` and `evaluate`.
 nblstm.distributed
     A training by several processes over MPI, which share out the shards of a batch: the setting `shards` of a job.
+nblstm.sklearn
+    `LSTMClassifier` and `LSTMRegressor`, estimators for scikit-learn, which they need.
 nblstm.weights
     Files, and weights to and from PyTorch, Keras, TensorFlow, ONNX, RTNeural and NAM.
 nblstm.datasets, nblstm.plot

@@ -13,7 +13,8 @@ PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 PLACES = {
     "cli": (5.4, 14), "search": (10.6, 13),
     "check": (1.65, 12), "runs": (4.8, 12), "course": (7.5, 12), "bench": (9.6, 12),
-    "ahead": (11.5, 12), "jobs": (4.8, 11), "environment": (11.3, 11), "distributed": (5.2, 10), "baselines": (0.6, 9),
+    "ahead": (11.5, 12), "jobs": (4.8, 11), "sklearn": (2.35, 11), "environment": (11.3, 11),
+    "distributed": (5.2, 10), "baselines": (0.6, 9),
     "metrics": (2.7, 9), "training": (4.6, 9), "weights": (8.75, 9), "ngrams": (0.6, 8), "models": (5.3, 8),
     "plot": (7.3, 8), "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5),
     "files": (8.8, 2), "kernels": (5.1, 4), "cells": (5.1, 3), "datasets": (8.8, 3), "functions": (5.1, 2),
@@ -29,7 +30,7 @@ SAYS = {
     "cli": "the command nblstm", "search": "many runs, processes, Dask",
     "check": "on this machine", "runs": "trained, evaluated, kept, resumed",
     "course": "what lessons import", "bench": "beside others", "ahead": "all kernels compiled",
-    "jobs": "model, data and settings",
+    "jobs": "model, data and settings", "sklearn": "estimators",
     "distributed": "ranks, shards of a batch",
     "training": "one batch after another", "weights": "PyTorch, ONNX ...", "models": "whole networks",
     "metrics": "F1, R2", "baselines": "what to beat", "gradcheck": "differences", "optim": "optimisers, clipping",

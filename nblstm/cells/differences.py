@@ -28,7 +28,7 @@ def check_backward(cell: Cell) -> None:
     """
     rng = np.random.default_rng(0)
     previous = [f"{state}_prev" for state in cell.states]
-    columns = [column.name for column in cell.columns]
+    columns = cell.taken
     given = {name: np.zeros(UNITS) for name in previous} | {name: rng.uniform(-1, 1, UNITS) for name in cell.peepholes}
     upstream = {f"d{state}": rng.uniform(-1, 1, UNITS) for state in cell.states}
 

@@ -46,7 +46,7 @@ def test_the_plain_cell_is_what_it_says() -> None:
     assert [(column.name, column.of_x, column.of_h) for column in own_cells.MINIMAL.columns] == [
         ("f", 0, 0), ("n_x", 1, -1), ("n_h", -1, 1),
     ]  # fmt: skip
-    assert own_cells.MINIMAL.rows.tolist() == [[1, -1], [0, 0], [-1, 1], [-1, -1]]
+    assert own_cells.MINIMAL.rows.tolist() == [[1, -1, -1], [0, 0, -1], [-1, 1, -1], [-1, -1, -1]]
     assert own_cells.MINIMAL.returns_h
     assert own_cells.ECHO.reads_more_than_h, "for its peepholes"
     assert not CELLS["rnn_tanh"].reads_more_than_h, "though it is given more"

@@ -72,6 +72,10 @@ def leaky_backward(f, n, c_prev, dh, dc, p):
     return (df, dn, dn, 1 * dc), (dc * f + p * df,)
 
 
+def leaky_read(h_prev):
+    return 0.5 * h_prev
+
+
 DECLARATION = {
     "name": "leaky",
     "sums": ("f", "n", "e"),
@@ -82,6 +86,7 @@ DECLARATION = {
     "inputs_only": ("e",),
     "hidden_only": ("f",),
     "peepholes": {"p": ("f", "c_prev")},
+    "reads": {"n": leaky_read},
     "forget": "f",
     "check": True,
 }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm.cells.declaration import arguments_of, as_function, as_names, called, check_distinct, check_taken
+from nblstm.cells.declaration import arguments_of, as_function, as_names, called, check_taken
 from nblstm.cells.derivative import derive, symbols
 
 VALUE = "read"
@@ -78,14 +78,17 @@ def reading_of(
     forward = next(iter(reads.values()))
     arguments = arguments_of(forward)
     check_taken(forward.__name__, arguments, [*columns, *others])
-    check_distinct([*columns, *others, VALUE, f"d{VALUE}", f"{VALUE}_prev"])
+    for each in (*columns, *others):
+        if each in (VALUE, f"d{VALUE}", f"{VALUE}_prev"):
+            raise ValueError(f"no name may be {each!r} where there are reads: {VALUE} is what their function returns")
     taken = tuple(each for each in columns if each in arguments)
     carried = tuple(state for state in states if f"{state}_prev" in arguments)
-    for given in ([np.full(2, 0.25) for _ in arguments], symbols(arguments)):
-        found = called(f"{forward.__name__} of cell {name!r}", forward, given)
-        if isinstance(given[0], np.ndarray) and not (isinstance(found, np.ndarray) and found.shape == (2,)):
-            raise TypeError(f"{forward.__name__} must return one number for each unit, got {found!r}")
-    backward, source, kept = derive(forward, arguments, taken, carried, {VALUE: found})
+    what = f"{forward.__name__} of cell {name!r}"
+    found = called(what, forward, [np.full(2, 0.25) for _ in arguments])
+    if not (isinstance(found, np.ndarray) and found.shape == (2,) and found.dtype == float):
+        raise TypeError(f"{what} must return one number for each unit, computed from its arguments, got {found!r}")
+    read = called(what, forward, symbols(arguments))
+    backward, source, kept = derive(forward, arguments, taken, carried, {VALUE: read})
     return Reading(
         tuple(reads), (forward, backward), (arguments, arguments_of(backward)), taken, kept, carried, source
     )  # fmt: skip

@@ -20,7 +20,9 @@ from nblstm.kernels import driver
 
 T, B, I = 5, 3, 2
 PARTS = [own_cells.MIXED, own_cells.HOISTED, own_cells.ALONE, own_cells.OPENED, CELLS["ran"], CELLS["indrnn"]]
-HEADS = [own_cells.COUPLED, own_cells.MIXED, *(CELLS[name] for name in ("slstm", "lstm", "gru", "ugrnn", "rnn_tanh"))]
+PARTS += [own_cells.STAGED, own_cells.AFTER, CELLS["gru_original"]]
+HEADS = [own_cells.COUPLED, own_cells.MIXED, own_cells.STAGED, own_cells.AFTER]
+HEADS += [CELLS[name] for name in ("slstm", "lstm", "gru", "ugrnn", "rnn_tanh")]
 
 
 @pytest.mark.parametrize("cell", PARTS, ids=repr)

@@ -12,12 +12,12 @@ import numpy as np
 
 import nblstm
 from nblstm.cells import CELLS
-from support.own_cells import COUPLED
+from support.own_cells import COUPLED, STAGED
 
 Results = dict[str, np.ndarray]
 
-WITHOUT_TWIN = {"slstm": CELLS["slstm"], "own": COUPLED}
-"""Cells that `naive` does not have: the one with the most states, and one as users write them."""
+WITHOUT_TWIN = {"slstm": CELLS["slstm"], "own": COUPLED, "staged": STAGED}
+"""Cells that `naive` does not have: the one with the most states; as users write them one, and one of two stages."""
 
 
 @dataclass(frozen=True)

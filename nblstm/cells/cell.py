@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nblstm.arguments import as_flag, as_text
+from nblstm.cells.columns import SLOTS, columns_of, slots_of
 from nblstm.cells.declaration import (
     arguments_of,
     as_function,
@@ -24,30 +25,10 @@ from nblstm.cells.declaration import (
 from nblstm.cells.derivative import derive, leaving, symbols
 from nblstm.cells.differences import check_backward
 from nblstm.cells.digest import digest
-from nblstm.cells.reading import as_reads, reading_of
+from nblstm.cells.reading import Reading, as_reads, reading_of
 
 CELLS: dict[str, Cell] = {}
 """Cells by the names that layers, settings and files have for them: those that come with the package."""
-
-SLOTS = (1, 2, 4)
-
-
-class Column(NamedTuple):
-    """A weighted sum as the kernels take it: which block of rows of the weights its parts from x and h come from.
-
-    -1 is for none. The part from h is `of_h`, or `of_read` where the sum reads something in place of h.
-    """
-
-    name: str
-    of_x: int
-    of_h: int
-    of_read: int = -1
-
-    @property
-    def order(self) -> int:
-        """Its place among columns: of the parts from x, from h and from what is read each lies in one piece."""
-        read = self.of_read >= 0
-        return (self.of_x < 0) - (self.of_h < 0) - read - 2 * (read and self.of_x < 0)
 
 
 class Cell:
@@ -209,22 +190,14 @@ class Cell:
         self.forward_arguments = arguments_of(self.given[0])
         previous = [f"{state}_prev" for state in self.states]
         self._check_peepholes(previous)
-        self.columns = self._columns()
+        self.columns = columns_of(self.sums, self.sums_of_x, self.sums_of_h, self.apart, self.reads)
         known = [column.name for column in self.columns]
         gradients = [f"d{state}" for state in self.states]
         check_distinct([*known, *self.states, *previous, *gradients, *self.peepholes])
         check_taken("forward", self.forward_arguments, [*known, *previous, *self.peepholes])
-        self.reading = (
-            reading_of(
-                self.name, self.reads, self.states, [column.name for column in self.columns if column.of_read < 0],
-                [*previous, *self.peepholes],
-            )
-            if self.reads
-            else None
-        )  # fmt: skip
+        self.reading = self._reading([*previous, *self.peepholes])
         self.taken = tuple(each for each in known if each in self.forward_arguments)
-        read_before = self.reading.columns if self.reading else ()
-        missing = [each for each in known if each not in (*self.taken, *read_before)]
+        missing = [each for each in known if each not in (*self.taken, *(self.reading.columns if self.reading else ()))]
         if missing:
             raise ValueError(f"forward must take every sum, got none named {missing[0]!r}")
         self.carried = tuple(state for state in self.states if f"{state}_prev" in self.forward_arguments)
@@ -232,24 +205,19 @@ class Cell:
         self.backward_arguments = arguments_of(self.backward)
         given_states = {*previous, *self.states, *gradients, *self.peepholes}
         self.saved = tuple(each for each in self.backward_arguments if each not in given_states)
+        kept = self.reading.kept if self.reading else ()
         # A derived backward has sums as they are among what is saved for it.
         left = [*(self.saved if self.backward_source else (None,) * len(self.saved))]
-        left += [each for each in (self.reading.kept if self.reading else ()) if each not in left]
-        self.kept = {each: left.index(each) for each in (self.reading.kept if self.reading else ())}
+        left += [each for each in kept if each not in left]
+        self.kept = {each: left.index(each) for each in kept}
         for what, count in (
             ("sums, parts of one counted apart,", len(known)),
             ("values for backward", len(left)),
         ):
             if count > SLOTS[-1]:
                 raise ValueError(f"a cell may have {SLOTS[-1]} {what} at most, got {count}")
-        # Products that take some columns only take them out of four.
-        some = any(column.of_x < 0 for column in self.columns) or len({c.of_h < 0 for c in self.columns}) > 1
-        least = max(len(known), len(left), SLOTS[-1] * (some or bool(self.reads)))
-        self.slots = next(slots for slots in SLOTS if slots >= least)
-        order = sorted(range(len(known)), key=lambda k: self.columns[k].order)
-        self.places = tuple(order.index(k) for k in range(len(known)))
-        blocks = [self.columns[k][1:] for k in order]
-        self.rows = np.array(blocks + [(-1, -1, -1)] * (self.slots - len(blocks)))
+        self.places, self.rows = slots_of(self.columns, len(left))
+        self.slots = len(self.rows)
         self.rows_of_reading = np.array([(-1, of_read, -1) for _, _, of_read in self.rows.tolist()])
         self.arrays = len(self.states) - 1 + bool(self.reads)
         self.gradient_arrays = self.arrays + len(self.kept)
@@ -291,16 +259,9 @@ class Cell:
         functions = [self.forward, self.backward, *([self.reading.functions[0]] if self.reading else [])]
         return f"{self.name}-{digest(repr(declared), *functions)}"
 
-    def _columns(self) -> list[Column]:
-        found = []
-        for each in self.sums:
-            of_x, of_h = (part.index(each) if each in part else -1 for part in (self.sums_of_x, self.sums_of_h))
-            part = (-1, of_h) if each in self.reads else (of_h, -1)
-            if each in self.apart:
-                found += [Column(f"{each}_x", of_x, -1), Column(f"{each}_h", -1, *part)]
-            else:
-                found.append(Column(each, of_x, *part))
-        return found
+    def _reading(self, others: list[str]) -> Reading | None:
+        before = [column.name for column in self.columns if column.of_read < 0]
+        return reading_of(self.name, self.reads, self.states, before, others) if self.reads else None
 
     # --------------------------------------------------------------------------------------------------------- checks
 

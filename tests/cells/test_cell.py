@@ -179,6 +179,20 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"reads": {"z": plain_read}, "states": ("h", "read"), "forward": lambda z: None}, ValueError,
         "no name may be 'read_prev' where there are reads: read is what their function returns",
     ),
+    "reads: a peephole that multiplies the sum": (
+        {
+            "sums": ("a", "z"), "reads": {"z": lambda a, w: a * w}, "peepholes": {"w": ("a", "c_prev")},
+            "forward": lambda z, c_prev: ((), (z, z + c_prev)), "backward": None, "check": True,
+        }, ValueError,
+        "<lambda> of cell 'plain' must add each peephole, times its state, to its sum: the gradient of w is",
+    ),
+    "reads: a peephole that forward leaves out": (
+        {
+            "sums": ("a", "z"), "reads": {"z": lambda a, c_prev, w: tanh(a + w * c_prev)},
+            "peepholes": {"w": ("a", "c_prev")}, "forward": lambda a, z, c_prev: ((), (a, z + c_prev)),
+            "backward": None, "check": True,
+        }, ValueError, "backward of cell 'plain' must be the derivative of forward: the gradient of w is",
+    ),
     "reads: values": (
         {
             "sums": ("a", "b", "d", "z"), "states": ("h",), "reads": {"z": lambda a, h_prev: a * h_prev},

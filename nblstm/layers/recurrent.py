@@ -29,9 +29,10 @@ class Recurrent(SequenceLayer[Any, Any]):
     seed, checkpoint :
         As for `LSTM`. ``weight_ih_l{k}`` (S H, I) and ``weight_hh_l{k}`` (S H, H) have a block of H rows for each of
         the cell's S sums, in their order; the state is an array for each of its states, h first, or h alone.
-        A cell with a sum in parts, or without one of them, has no concatenated formulation, and `forget_bias` needs a
-        cell with `forget`. Only sums with a part from x have rows in ``weight_ih_l{k}`` and ``bias_ih_l{k}``, and only
-        those with a part from h in ``weight_hh_l{k}`` and ``bias_hh_l{k}``.
+        A cell with a sum in parts, or without one of them, or that reads something else than h, has no concatenated
+        formulation, and `forget_bias` needs a cell with `forget`. Only sums with a part from x have rows in
+        ``weight_ih_l{k}`` and ``bias_ih_l{k}``, and only those with a part from h, or from what they read in place of
+        it, in ``weight_hh_l{k}`` and ``bias_hh_l{k}``.
     heads : int
         Into how many heads of equally many units the units are divided: the sums of a unit read the h of its own head,
         and ``weight_hh_l{k}`` is (S H, H / heads), the blocks on the diagonal one below the other (Beck et al. 2024,

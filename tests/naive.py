@@ -1,4 +1,4 @@
-"""The plain reference: RNN, LSTM, peephole LSTM, GRU in NumPy, loops over layers, directions, sequences and steps.
+"""The plain reference: RNN, LSTM, peephole LSTM, both GRUs in NumPy, loops over layers, directions, sequences, steps.
 
 It shares no code with the package; it only takes the parameters under the package's names. Backpropagation through time
 is derived by hand from the equations beside it, for one sequence at one step.
@@ -95,6 +95,21 @@ def gru_backward(dh, dc, a_x, a_h, h, c, p):
     return np.concatenate([da_r, da_z, da_n]), np.concatenate([da_r, da_z, da_n * r]), dh * z, dc, None
 
 
+def gru_original(a_x, a_h, h, c, p):
+    """z = sigmoid; n = tanh; h' = n + z (h - n). Of r see `contributed`."""
+    _, a_z, a_n = np.split(a_x + a_h, 3)
+    z, n = sigmoid(a_z), np.tanh(a_n)
+    return n + z * (h - n), c, (z, n)
+
+
+def gru_original_backward(dh, dc, a_x, a_h, h, c, p):
+    """The chain rule; r has its gradient through n's part of a_h alone, see `contributed_backward`."""
+    _, _, (z, n) = gru_original(a_x, a_h, h, c, p)
+    da_n, da_z = dh * (1 - z) * (1 - n**2), dh * (h - n) * z * (1 - z)
+    da = np.concatenate([np.zeros_like(h), da_z, da_n])
+    return da, da.copy(), dh * z, dc, None
+
+
 CELLS = {
     "rnn_tanh": (1, rnn_tanh, rnn_tanh_backward),
     "rnn_relu": (1, rnn_relu, rnn_relu_backward),
@@ -102,6 +117,31 @@ CELLS = {
     "peephole": (4, lstm, lstm_backward),
     "gru": (3, gru, gru_backward),
 }
+TWO_STAGES = {"gru_original": (3, gru_original, gru_original_backward)}
+"""The same, but that h contributes in two stages; apart, for most tests need not walk both."""
+KNOWN = CELLS | TWO_STAGES
+
+
+def contributed(cell, w, a_x, h):
+    """a_h = W_h h + b_h; but n has W_n (r h) + b_n in the original GRU, where r is the sigmoid of its own sum."""
+    a_h = w.w_h @ h + w.b_h
+    if cell in TWO_STAGES:
+        r, n = sigmoid((a_x + a_h)[: len(h)]), slice(2 * len(h), None)
+        a_h[n] = (w.w_h @ (r * h) + w.b_h)[n]
+    return a_h
+
+
+def contributed_backward(cell, w, da_x, da_h, a_x, a_h, h):
+    """The gradients of W_h and, beside what goes past the products, of h; those of r are added to da_x and da_h."""
+    if cell not in TWO_STAGES:
+        return np.outer(da_h, h), w.w_h.T @ da_h
+    H = len(h)
+    r, da_n = sigmoid((a_x + a_h)[:H]), da_h[2 * H :]
+    d_read = w.w_h[2 * H :].T @ da_n
+    for da in (da_x, da_h):
+        da[:H] += d_read * h * r * (1 - r)
+    dw = np.concatenate([np.outer(da_h[: 2 * H], h), np.outer(da_n, r * h)])
+    return dw, w.w_h[: 2 * H].T @ da_h[: 2 * H] + d_read * r
 
 
 # ---- parameters: both formulations become W_x (G*H, I), W_h (G*H, H), biases (G*H,) and peepholes (3, H) ----
@@ -172,7 +212,7 @@ class Net:
     def weights(self, layer: int, direction: int) -> tuple[Weights, str]:
         """The weights of one layer in one direction, and the suffix of their names."""
         suffix = f"_l{layer}" + ("_reverse" if direction else "")
-        return Weights.of(self.params, suffix, CELLS[self.cell][0]), suffix
+        return Weights.of(self.params, suffix, KNOWN[self.cell][0]), suffix
 
     def time_major(self, array: np.ndarray) -> np.ndarray:
         """(T, B, ...) from the layout of the caller, or the other way round: the swap is its own inverse."""
@@ -190,7 +230,7 @@ def forward(net: Net, x, h_0=None, c_0=None, lengths=None):
     T, B, _ = x.shape
     L, D = net.num_layers, net.directions
     H = net.weights(0, 0)[0].w_h.shape[1]
-    _, cell, _ = CELLS[net.cell]
+    _, cell, _ = KNOWN[net.cell]
     lengths = [T] * B if lengths is None else lengths
     h_0 = np.zeros((L * D, B, H)) if h_0 is None else h_0
     c_0 = np.zeros((L * D, B, H)) if c_0 is None else c_0
@@ -205,7 +245,8 @@ def forward(net: Net, x, h_0=None, c_0=None, lengths=None):
             for b in range(B):
                 h, c = h_0[k, b], c_0[k, b]
                 for t in steps(lengths[b], direction):
-                    a_x, a_h = w.w_x @ x[t, b] + w.b_x, w.w_h @ h + w.b_h
+                    a_x = w.w_x @ x[t, b] + w.b_x
+                    a_h = contributed(net.cell, w, a_x, h)
                     record[k, t, b] = h, c, a_x, a_h
                     h, c, _ = cell(a_x, a_h, h, c, w.p)
                     y[t, b, direction * H : (direction + 1) * H] = h
@@ -220,7 +261,7 @@ def backward(net: Net, record, dy, dh_n, dc_n=None):
     dy = net.time_major(dy)
     B = dy.shape[1]
     D, H = net.directions, dh_n.shape[2]
-    _, _, cell_backward = CELLS[net.cell]
+    _, _, cell_backward = KNOWN[net.cell]
     dh_0, dc_0 = np.zeros(dh_n.shape), np.zeros(dh_n.shape)
     dc_n = np.zeros(dh_n.shape) if dc_n is None else dc_n
 
@@ -238,14 +279,15 @@ def backward(net: Net, record, dy, dh_n, dc_n=None):
                     h, c, a_x, a_h = record[k, t, b]
                     dh = dh + dy[t, b, direction * H : (direction + 1) * H]
                     da_x, da_h, dh, dc, dp = cell_backward(dh, dc, a_x, a_h, h, c, w.p)
+                    dw_h, dh_read = contributed_backward(net.cell, w, da_x, da_h, a_x, a_h, h)
                     dw.w_x += np.outer(da_x, x[t, b])
-                    dw.w_h += np.outer(da_h, h)
+                    dw.w_h += dw_h
                     dw.b_x += da_x
                     dw.b_h += da_h
                     if dp is not None:
                         dw.p += dp
                     dx[t, b] += w.w_x.T @ da_x
-                    dh = dh + w.w_h.T @ da_h
+                    dh = dh + dh_read
                 dh_0[k, b], dc_0[k, b] = dh, dc
             grads |= dw.named(net.params, suffix)
         dy = dx

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nblstm.arguments import as_flag, as_text
+from nblstm.cells.columns import SLOTS, columns_of, slots_of
 from nblstm.cells.declaration import (
     arguments_of,
     as_function,
     as_names,
     as_peepholes,
+    called,
     check_distinct,
     check_parts,
     check_taken,
     check_values,
     names_read_by,
 )  # fmt: skip
-from nblstm.cells.derivative import derive, symbols
+from nblstm.cells.derivative import derive, leaving, symbols
 from nblstm.cells.differences import check_backward
 from nblstm.cells.digest import digest
 from nblstm.cells.initial import as_draw
+from nblstm.cells.reading import Reading, as_reads, reading_of
 
 CELLS: dict[str, Cell] = {}
 """Cells by the names that layers, settings and files have for them: those that come with the package."""
-
-SLOTS = (1, 2, 4)
-
-
-class Column(NamedTuple):
-    """A weighted sum as the kernels take it: which block of rows of the weights its parts from x and h come from.
-
-    -1 is for none.
-    """
-
-    name: str
-    of_x: int
-    of_h: int
 
 
 class Cell:
@@ -81,6 +70,10 @@ class Cell:
     peepholes : mapping of str to (str, str)
         Weights of one number per unit, which `forward` multiplies with a state before it adds them to a sum: for each
         its name, that of the sum, and ``h_prev``, ``c_prev`` or ``c``. Together they are ``weight_peephole_l{k}``.
+    reads : mapping of str to function
+        Sums that read something else than h: s = W x + U m + b, where m is what the function makes of other sums, of
+        states of the step before and of `peepholes`, its arguments by their names; one number for each unit. It is the
+        same function for all of them. `forward` need not take sums that it takes. Its derivative is derived.
     forget : str, optional
         The sum that `forget_bias` of a layer is added to.
     draw : mapping of str to function, optional
@@ -93,22 +86,34 @@ class Cell:
     Attributes
     ----------
     sums_of_x, sums_of_h : tuple of str
-        Those that have a part from x, and those that have one from h, in the order of their blocks of rows.
+        Those that have a part from x, and those that have one from h, or from what they read in place of it, in the
+        order of their blocks of rows.
     columns : list of Column
         The weighted sums as the kernels take them: of one that is apart its part from x and its part from h.
     given : (function, function or None)
         `forward` and `backward` as they were declared; the attributes of these names are what is compiled.
     backward_source : str or None
         The text of a `backward` that was derived.
-    saved, carried : tuple of str
-        What `forward` leaves for `backward`, and the states whose value before the step `forward` takes.
+    saved, taken, carried : tuple of str
+        What `forward` leaves for `backward`; those of the weighted sums that `forward` takes, and the states whose
+        value before the step it takes.
+    reading : Reading or None
+        The first stage of a step, if it has two.
+    kept : dict of str to int
+        The sums that its way back needs, each with the slot that holds it meanwhile.
+    arrays, gradient_arrays : int
+        How many numbers of a unit are kept of a step beside h and the slots: the other states and what is read; and how
+        many go back from step to step or from stage to stage.
     slots : int
         Numbers per unit and step that training keeps room for: the sums, or what `backward` needs in their place. A
         tile takes 1, 2 or 4 vectors of one block of units.
     slot_of : tuple of int
         The slot of each of the columns.
-    rows : numpy.ndarray, shape (slots, 2)
-        For every slot the block of rows of the weights for x and that for h, -1 for none.
+    rows : numpy.ndarray, shape (slots, 3)
+        For every slot the block of rows of the weights for x, that for h and that for what is read in place of h, which
+        is among the rows for h; -1 for none.
+    rows_of_reading : numpy.ndarray, shape (slots, 3)
+        Those for what is read as if it were h, and no others.
     returns_h, reads_more_than_h : bool
         Whether `backward` has a gradient for h of the step before, beside the one through the product; and whether it
         reads anything of a step but h: to go back from h alone, that is computed again.
@@ -166,6 +171,7 @@ class Cell:
         inputs_only: Sequence[str] = (),
         hidden_only: Sequence[str] = (),
         peepholes: Mapping[str, tuple[str, str]] | None = None,
+        reads: Mapping[str, Callable[..., Any]] | None = None,
         forget: str | None = None,
         draw: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] | None = None,
         check: bool = True,
@@ -187,15 +193,18 @@ class Cell:
         self.draw = as_draw(draw, (*self.sums, *self.peepholes))
         self.sums_of_x = tuple(each for each in self.sums if each not in self.hidden_only)
         self.sums_of_h = tuple(each for each in self.sums if each not in self.inputs_only)
+        self.reads = as_reads(reads, self.sums_of_h)
         self.forward_arguments = arguments_of(self.given[0])
         previous = [f"{state}_prev" for state in self.states]
         self._check_peepholes(previous)
-        self.columns = self._columns()
+        self.columns = columns_of(self.sums, self.sums_of_x, self.sums_of_h, self.apart, self.reads)
         known = [column.name for column in self.columns]
         gradients = [f"d{state}" for state in self.states]
         check_distinct([*known, *self.states, *previous, *gradients, *self.peepholes])
         check_taken("forward", self.forward_arguments, [*known, *previous, *self.peepholes])
-        missing = [each for each in known if each not in self.forward_arguments]
+        self.reading = self._reading([*previous, *self.peepholes])
+        self.taken = tuple(each for each in known if each in self.forward_arguments)
+        missing = [each for each in known if each not in (*self.taken, *(self.reading.columns if self.reading else ()))]
         if missing:
             raise ValueError(f"forward must take every sum, got none named {missing[0]!r}")
         self.carried = tuple(state for state in self.states if f"{state}_prev" in self.forward_arguments)
@@ -203,24 +212,26 @@ class Cell:
         self.backward_arguments = arguments_of(self.backward)
         given_states = {*previous, *self.states, *gradients, *self.peepholes}
         self.saved = tuple(each for each in self.backward_arguments if each not in given_states)
+        kept = self.reading.kept if self.reading else ()
+        # A derived backward has sums as they are among what is saved for it.
+        left = [*(self.saved if self.backward_source else (None,) * len(self.saved))]
+        left += [each for each in kept if each not in left]
+        self.kept = {each: left.index(each) for each in kept}
         for what, count in (
             ("sums, parts of one counted apart,", len(known)),
-            ("values for backward", len(self.saved)),
+            ("values for backward", len(left)),
         ):
             if count > SLOTS[-1]:
                 raise ValueError(f"a cell may have {SLOTS[-1]} {what} at most, got {count}")
-        # Products that take some columns only take them out of four.
-        some = any(column.of_x < 0 for column in self.columns) or len({c.of_h < 0 for c in self.columns}) > 1
-        self.slots = next(slots for slots in SLOTS if slots >= max(len(known), len(self.saved), SLOTS[-1] * some))
-        # First the sums that have no part from h, last those that have none from x: either part lies in one piece.
-        order = sorted(range(len(known)), key=lambda k: (self.columns[k].of_x < 0) - (self.columns[k].of_h < 0))
-        self.slot_of = tuple(order.index(k) for k in range(len(known)))
-        blocks = [(self.columns[k].of_x, self.columns[k].of_h) for k in order]
-        self.rows = np.array(blocks + [(-1, -1)] * (self.slots - len(blocks)))
-        self.returns_h = "h" in self.carried
+        self.slot_of, self.rows = slots_of(self.columns, len(left))
+        self.slots = len(self.rows)
+        self.rows_of_reading = np.array([(-1, of_read, -1) for _, _, of_read in self.rows.tolist()])
+        self.arrays = len(self.states) - 1 + bool(self.reads)
+        self.gradient_arrays = self.arrays + len(self.kept)
+        self.returns_h = "h" in (*self.carried, *(self.reading.carried if self.reading else ()))
         more = (*self.saved, *self.states[1:], *previous[1:])
         seen = {state for _, state in self.peepholes.values()} - {"h_prev"}  # which their own gradient needs
-        self.reads_more_than_h = bool(seen) or not names_read_by(self.backward).isdisjoint(more)
+        self.reads_more_than_h = bool(seen or self.reads) or not names_read_by(self.backward).isdisjoint(more)
         self.key = self._key()
         self._check_results()
         if as_flag("check", check):
@@ -243,7 +254,17 @@ class Cell:
             return _named, (self.name,)
         arguments: dict[str, Any] = {
             each: getattr(self, each)
-            for each in ("sums", "states", "apart", "inputs_only", "hidden_only", "peepholes", "forget", "draw")
+            for each in (
+                "sums",
+                "states",
+                "apart",
+                "inputs_only",
+                "hidden_only",
+                "peepholes",
+                "reads",
+                "forget",
+                "draw",
+            )
         }
         arguments |= dict(zip(("forward", "backward"), self.given, strict=True))
         arguments["check"] = False  # which was looked at when it was declared
@@ -251,18 +272,13 @@ class Cell:
 
     def _key(self) -> str:
         parts = self.apart, self.inputs_only, self.hidden_only
-        declared = repr((self.sums, self.states, *parts, list(self.peepholes.items()), self.forget))
-        return f"{self.name}-{digest(declared, self.forward, self.backward)}"
+        declared = (self.sums, self.states, *parts, list(self.peepholes.items()), self.forget, *self.reads)
+        functions = [self.forward, self.backward, *([self.reading.functions[0]] if self.reading else [])]
+        return f"{self.name}-{digest(repr(declared), *functions)}"
 
-    def _columns(self) -> list[Column]:
-        found = []
-        for each in self.sums:
-            of_x, of_h = (part.index(each) if each in part else -1 for part in (self.sums_of_x, self.sums_of_h))
-            if each in self.apart:
-                found += [Column(f"{each}_x", of_x, -1), Column(f"{each}_h", -1, of_h)]
-            else:
-                found.append(Column(each, of_x, of_h))
-        return found
+    def _reading(self, others: list[str]) -> Reading | None:
+        before = [column.name for column in self.columns if column.of_read < 0]
+        return reading_of(self.name, self.reads, self.states, before, others) if self.reads else None
 
     # --------------------------------------------------------------------------------------------------------- checks
 
@@ -294,8 +310,9 @@ class Cell:
         _, states = self._pair("forward", forward, [np.full(2, 0.25) for _ in self.forward_arguments])
         check_values("forward", "the new states", states, self.states)
         _, values = self._pair("forward", forward, symbols(self.forward_arguments))
-        columns, new = [column.name for column in self.columns], dict(zip(self.states, values, strict=True))
-        return derive(forward, self.forward_arguments, columns, self.carried, new)
+        new = dict(zip(self.states, values, strict=True))
+        derived, source, saved = derive(forward, self.forward_arguments, self.taken, self.carried, new)
+        return leaving(forward, self.forward_arguments, saved), derived, source
 
     def _check_results(self) -> None:
         """Run both on a few numbers in plain Python, and look at how many come back."""
@@ -304,19 +321,11 @@ class Cell:
         check_values("forward", "what backward takes besides states", saved, self.saved)
         check_values("forward", "the new states", states, self.states)
         sums, before = self._pair("backward", self.backward, [numbers[each] for each in self.backward_arguments])
-        check_values("backward", "gradients of the sums", sums, [column.name for column in self.columns])
+        check_values("backward", "gradients of the sums", sums, self.taken)
         check_values("backward", "gradients of the states before that forward takes", before, self.carried)
 
     def _pair(self, label: str, function: FunctionType, arguments: Sequence[Any]) -> tuple[tuple, tuple]:
-        try:
-            with np.errstate(all="ignore"):
-                found = function(*arguments)
-        except Exception as error:
-            at = traceback.extract_tb(error.__traceback__)[1]  # below this one
-            raise ValueError(
-                f"{label} of cell {self.name!r} must take arrays, a number for each unit, which line {at.lineno} does "
-                f"not: {at.line} ({error})"
-            ) from error
+        found = called(f"{label} of cell {self.name!r}", function, arguments)
         if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, tuple) for each in found)):
             raise TypeError(f"{label} must return two tuples, got {found!r}")
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
@@ -88,6 +89,18 @@ def names_read_by(function: FunctionType) -> set[str]:
     """The names of what it reads; an instruction of newer Pythons reads two."""
     loads = [each.argval for each in dis.get_instructions(function) if "LOAD" in each.opname]
     return {name for names in loads for name in (names if isinstance(names, tuple) else (names,))}
+
+
+def called(what: str, function: FunctionType, arguments: Sequence[Any]) -> Any:
+    """What a function of one unit's numbers returns for arrays, or for symbols; `what` it is, for reading."""
+    try:
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[1]  # below this one
+        raise ValueError(
+            f"{what} must take arrays, a number for each unit, which line {at.lineno} does not: {at.line} ({error})"
+        ) from error
 
 
 def check_values(label: str, what: str, found: Sequence[Any], wanted: Sequence[str]) -> None:

@@ -87,17 +87,17 @@ class Term(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """Forward, which leaves for backward those sums that it needs, and backward; and backward's text."""
+    """The backward of a function, its text, and those of the weighted sums that it takes as they are."""
 
-    forward: FunctionType
     backward: FunctionType
     source: str
+    saved: tuple[str, ...]
 
 
 def derive(
     forward: FunctionType, arguments: Sequence[str], sums: Sequence[str], carried: Iterable[str], new: dict[str, Value]
 ) -> Derived:
-    """The backward of a forward.
+    """The backward of a forward, or of what sums read in place of h.
 
     Parameters
     ----------
@@ -107,27 +107,33 @@ def derive(
     carried : iterable of str
         The states whose value before the step it takes.
     new : dict of str to Value
-        What it makes of `symbols`: the new states by their names.
+        What it makes of `symbols`: the new states by their names, or what is read.
     """
-    previous, gradients = [f"{state}_prev" for state in new], [f"d{state}" for state in new]
+    previous = [*dict.fromkeys(f"{state}_prev" for state in (*new, *carried))]
+    gradients = [f"d{state}" for state in new]
     writer = _Writer([*arguments, *new, *previous, *gradients, *FUNCTIONS, *NUMBERS])
     for state, value in new.items():  # which backward has by their names
         if value.operation != "given":
             writer.names.setdefault(value, state)
     found = _gradients(writer, new, [*sums, *previous])
-    missing = writer.used("0 * dh", "dh")
+    missing = writer.used(f"0 * {gradients[0]}", gradients[0])
     of_sums, of_states = [found.get(each, missing) for each in sums], [found.get(f"{s}_prev", missing) for s in carried]
-    saved = [each for each in sums if each in writer.read]
+    saved = tuple(each for each in sums if each in writer.read)
     taken = [each for each in (*saved, *previous, *new, *gradients, *arguments) if each in writer.read]
     backward, source = _function(
         "backward", dict.fromkeys(taken), [*writer.lines, f"return {_tuple(of_sums)}, {_tuple(of_states)}"], forward,
         FUNCTIONS | NUMBERS,
     )  # fmt: skip
+    return Derived(backward, source, saved)
+
+
+def leaving(forward: FunctionType, arguments: Sequence[str], saved: Sequence[str]) -> FunctionType:
+    """A forward that leaves for backward those of its arguments, whatever the given one does."""
     leaves, _ = _function(
         "forward", arguments, [f"_, states = own({', '.join(arguments)})", f"return {_tuple(saved)}, states"], forward,
         {"own": forward},
     )  # fmt: skip
-    return Derived(leaves, backward, source)
+    return leaves
 
 
 def symbols(names: Iterable[str]) -> list[Value]:

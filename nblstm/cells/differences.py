@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nblstm.cells.reading import VALUE, Reading
 
 if TYPE_CHECKING:
     from nblstm.cells.cell import Cell
@@ -28,7 +30,7 @@ def check_backward(cell: Cell) -> None:
     """
     rng = np.random.default_rng(0)
     previous = [f"{state}_prev" for state in cell.states]
-    columns = [column.name for column in cell.columns]
+    columns = cell.taken
     given = {name: np.zeros(UNITS) for name in previous} | {name: rng.uniform(-1, 1, UNITS) for name in cell.peepholes}
     upstream = {f"d{state}": rng.uniform(-1, 1, UNITS) for state in cell.states}
 
@@ -49,20 +51,50 @@ def check_backward(cell: Cell) -> None:
         sums, before = cell.backward(*(np.array(known[name]) for name in cell.backward_arguments))
         found = dict(zip(columns, sums, strict=True))
         found |= {f"{state}_prev": value for state, value in zip(cell.carried, before, strict=True)}
-        found |= {name: found[of] * known[state] for name, (of, state) in cell.peepholes.items()}
-        for name, gradient in found.items():
-            expected = (loss(given | {name: given[name] + STEP}) - loss(given | {name: given[name] - STEP})) / (
-                2 * STEP
+        found |= _of_peepholes(cell, found, known)
+        _compare(f"backward of cell {cell.name!r}", "be the derivative of forward", loss, given, found)
+        if cell.reading:
+            _check_reading(cell, cell.reading, known, rng)
+
+
+def _check_reading(cell: Cell, reading: Reading, known: Mapping[str, np.ndarray], rng: np.random.Generator) -> None:
+    """Compare what was derived as well: it is right of peepholes only if they act on sums as `forward` has them."""
+    (forward, backward), (arguments, arguments_back) = reading.functions, reading.arguments
+    given = {name: rng.uniform(-SPREAD, SPREAD) for name in reading.columns} | dict(known)
+    upstream = rng.uniform(-1, 1, UNITS)
+
+    def loss(numbers: Mapping[str, np.ndarray]) -> np.ndarray:
+        return upstream * forward(*(numbers[name].copy() for name in arguments))
+
+    numbers = given | {VALUE: forward(*(given[name].copy() for name in arguments)), f"d{VALUE}": upstream}
+    sums, before = backward(*(numbers[name] for name in arguments_back))
+    found = dict(zip(reading.columns, sums, strict=True))
+    found |= {f"{state}_prev": value for state, value in zip(reading.carried, before, strict=True)}
+    found |= _of_peepholes(cell, found, given)
+    what = f"{forward.__name__} of cell {cell.name!r}"
+    _compare(what, "add each peephole, times its state, to its sum", loss, given, found)
+
+
+def _of_peepholes(cell: Cell, found: Mapping[str, Any], known: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Their gradients by those of the sums, 0 of one that is not there."""
+    return {name: found.get(of, 0.0) * known[state] for name, (of, state) in cell.peepholes.items()}
+
+
+def _compare(
+    what: str, duty: str, loss: Callable[[Mapping[str, np.ndarray]], np.ndarray], given: Mapping[str, np.ndarray],
+    found: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Each gradient found with the difference quotient of a loss of what is given; `what` must do its `duty`."""
+    for name, gradient in found.items():
+        higher, lower = ({**given, name: given[name] + step} for step in (STEP, -STEP))
+        expected = (loss(higher) - loss(lower)) / (2 * STEP)
+        scale = np.maximum(np.maximum(1, np.abs(expected)), ROUNDING / TOLERANCE * np.abs(loss(given)))
+        error = np.abs(gradient - expected) / scale
+        if not np.isfinite(error).any() or (np.isfinite(expected) & ~np.isfinite(error)).any():
+            raise ValueError(f"{what} must give numbers, got the gradient of {name} not finite")
+        worst = int(np.nanargmax(np.where(np.isfinite(error), error, -1)))
+        if error[worst] > TOLERANCE:
+            raise ValueError(
+                f"{what} must {duty}: the gradient of {name} is "
+                f"{np.broadcast_to(gradient, UNITS)[worst]:.6g} where differences give {expected[worst]:.6g}"
             )
-            scale = np.maximum(np.maximum(1, np.abs(expected)), ROUNDING / TOLERANCE * np.abs(loss(given)))
-            error = np.abs(gradient - expected) / scale
-            if not np.isfinite(error).any() or (np.isfinite(expected) & ~np.isfinite(error)).any():
-                raise ValueError(
-                    f"backward of cell {cell.name!r} must give numbers, got the gradient of {name} not finite"
-                )
-            worst = int(np.nanargmax(np.where(np.isfinite(error), error, -1)))
-            if error[worst] > TOLERANCE:
-                raise ValueError(
-                    f"backward of cell {cell.name!r} must be the derivative of forward: the gradient of {name} is "
-                    f"{np.broadcast_to(gradient, UNITS)[worst]:.6g} where differences give {expected[worst]:.6g}"
-                )

@@ -36,7 +36,8 @@ def record_of(cell: Cell | str) -> Record:
         "apart": [*cell.apart],
         "peepholes": [[name, *target] for name, target in cell.peepholes.items()],
     }
-    more = {"inputs_only": [*cell.inputs_only], "hidden_only": [*cell.hidden_only]}  # which older files do not have
+    # Which older files do not have.
+    more = {"inputs_only": [*cell.inputs_only], "hidden_only": [*cell.hidden_only], "reads": [*cell.reads]}
     return found | {name: members for name, members in more.items() if members}
 
 
@@ -89,6 +90,8 @@ def cell_of(record: Record, given: Cell | None, what: str, how: str) -> Cell:
 
 def _described(record: dict[str, Any]) -> str:
     more = "".join(
-        f", {name} {record[name]}" for name in ("apart", "inputs_only", "hidden_only", "peepholes") if record.get(name)
+        f", {name} {record[name]}"
+        for name in ("apart", "inputs_only", "hidden_only", "reads", "peepholes")
+        if record.get(name)
     )
     return f"{record['name']!r} with sums {', '.join(record['sums'])} and states {', '.join(record['states'])}{more}"

@@ -115,7 +115,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
             shift(pointer_at(p.scratch, like), thread * p.scratch_each), pointer_at(p.gradient_sums, like),
             pointer_at(p.flat, like),
         )  # fmt: skip
-        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
+        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 3))
         x, gates = pointer_at(p.x, like), pointer_at(p.gates, like)
         h = shift(pointer_at(p.h, like), p.first * p.B * p.P)
         active, offsets = pointer_at(p.active, integers), pointer_at(p.offsets, integers)

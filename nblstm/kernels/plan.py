@@ -20,14 +20,17 @@ FIELDS = {
     "head": "units whose h a unit's sums read: all, H, or those of its head",
     # the cell
     "forward": "its machine code, see `units`", "backward": "the same for the way back",
-    "parts": "a number: what the products with x and with h take, see `products.parts_of`",
+    "read": "that of the first of two stages, which computes what some sums read in place of h; or 0",
+    "read_back": "the same for the way back",
+    "parts": "a number: what the products with x, h and what is read take, see `products.parts_of`",
     "others": "how many states there are beside h",
     "passes_h": "whether the cell's backward leaves a gradient of the h before",
     # weights, as they are and packed, see `products`
     "input_panels": "for x (G I,)", "hidden_panels": "for h (G H,)", "bias": "(G,)", "peephole": "(weights, P)",
     "input_back": "(I' G,), columns of I padded to whole vectors", "hidden_back": "(P G,)",
+    "read_panels": "for what is read in place of h", "read_panels_back": "the same for the way back",
     "weights": "the weights themselves, the layer's flat array", "offsets": "integers (6,): where they lie in it",
-    "blocks": "integers (G / P, 2): which rows of the weights a column belongs to, see `products.weight_row`",
+    "blocks": "integers (G / P, 3): which rows of the weights a column belongs to, see `products.weight_row`",
     # the order of steps and rows
     "order": "integers (B,): which sequence a row is", "lengths": "integers (B,): of the rows",
     "active": "integers (T,): rows at each step", "reverse": "whether steps run from the end of time",
@@ -41,7 +44,8 @@ FIELDS = {
     "y": "", "y_time": "a stride", "y_batch": "a stride",
     # what a step leaves
     "h": "(slots, B, P)", "slots": "T + 1 for h of all steps; 2, which serve in turn, if nothing is kept",
-    "c": "(others, ..., B, P): the states beside h", "between": "numbers from one of them to the next",
+    "c": "(others, ..., B, P): the states beside h; then what is read in place of h, if a step has two stages",
+    "between": "numbers from one of them to the next",
     "gates": "(..., B, G)", "keep": "whether c and gates are kept for every step, from `first` on",
     # integers (others + 1,): for each state the address of an array (layers directions, B, H)
     "given": "the initial states, an address being 0 for zeros; or 0 if they are in place",
@@ -50,7 +54,8 @@ FIELDS = {
     # the way back
     "dy": "as y, read", "dy_time": "a stride", "dy_batch": "a stride",
     "dx": "(T, B, dx_width)", "dx_width": "whole vectors; 0 leaves dx out", "dx_add": "whether it is added to",
-    "dh": "(B, P)", "dc": "(others, B, P)", "zeros": "(P or dx_width,)",
+    "dh": "(B, P)", "dc": "(others, B, P); of two stages then of what is read, and what the first's way back needs",
+    "zeros": "(P or dx_width,)",
     "dgiven": "as `given`, the gradients of the last states", "dinitial": "as `final`, those of the initial ones",
     # gradients of the weights
     "flat": "the gradients, in the layout of the layer's flat array",
@@ -77,7 +82,7 @@ def plan_at(typing_context, plans, k):
     return RECORD(types.int64, types.int64), codegen
 
 
-def fill(plans: np.ndarray, **values: int | list[int]) -> None:
+def fill(plans: np.ndarray, **values: int | list[int] | np.ndarray) -> None:
     """Write fields of plans, each with one number for all or a number for each."""
     numbers = plans.view(np.int64).reshape(len(plans), len(FIELDS))
     for name, value in values.items():

@@ -9,6 +9,8 @@ Parameters and gradients are read and written where they lie, in a layer's flat 
 begin and how long their rows are, (input weight, its row, hidden weight, its row, first bias, second bias), a bias that
 is not there being at -1. In the concatenated formulation both weights lie in the same rows.
 
+What some sums read in place of h (part 2) has its weights among those of h, and panels of its own.
+
 Where the units are divided in *heads*, the sums of each read the h of `head` units, its own, and rows of the hidden
 weight are so long. A panel has as its depth all units that any of its columns reads.
 """
@@ -27,9 +29,9 @@ ROW_BLOCK = 48  # rows of a product that pass all panels together
 
 @njit
 def weight_row(column, part, blocks, units, lanes):
-    """Row of the weights of x (part 0) or h (part 1) that belongs to a column in gate order, or -1 for none.
+    """Row of the weights of x (part 0), h (1) or what is read in place of h (2) that a column in gate order has, or -1.
 
-    blocks (gates, 2) says which block of rows each of a unit's weighted sums takes from either, -1 for none.
+    blocks (gates, 3) says which block of rows each of a unit's weighted sums takes from each, -1 for none.
     """
     gates = len(blocks)
     unit, block = column // (gates * lanes) * lanes + column % lanes, blocks[column // lanes % gates, part]
@@ -37,13 +39,13 @@ def weight_row(column, part, blocks, units, lanes):
 
 
 def parts_of(blocks):
-    """Which vectors of a panel the products with x and with h take, as a number; see `vectors_of_part`.
+    """Which vectors of a panel the products with x, h and what is read take, as a number; see `vectors_of_part`.
 
     blocks as for `weight_row`. Where a unit has fewer than four sums, a panel holds several blocks of units, and a
     product takes all of it or, if no sum has its part, nothing.
     """
     found = 0
-    for part in range(2):
+    for part in range(3):
         taken = np.flatnonzero(blocks[:, part] >= 0)
         if len(blocks) == VECTORS and len(taken):
             first, count = int(taken[0]), len(taken)
@@ -55,7 +57,7 @@ def parts_of(blocks):
 
 @njit
 def vectors_of_part(parts, part):
-    """The first vector of a panel that the product with x (part 0) or h (part 1) takes, and how many it takes."""
+    """The first vector of a panel that the product of a part takes, and how many it takes."""
     own = parts >> (8 * part)
     return own % 8, own // 8 % 32
 
@@ -73,7 +75,7 @@ def units_of_row(row, part, features, units, head):
     """The first feature of a part that a row of its weights has, and how many it has; none if the row is -1."""
     if row < 0:
         return 0, 0
-    return (row % units // head * head, head) if part == 1 and head < units else (0, features)
+    return (row % units // head * head, head) if part > 0 and head < units else (0, features)
 
 
 @njit
@@ -100,6 +102,14 @@ def back_and_forth(n, first, last, turn):
 # ------------------------------------------------------------------------------------------------------------ packing
 
 
+@njit
+def features_of_part(p, part, of_x, of_h, of_read):
+    """How many features a part has, whether its weights are those of x (0) or of h (1), and which of three is its."""
+    if part == 0:
+        return p.I, 0, of_x
+    return p.hiddens, 1, of_h if part == 1 else of_read
+
+
 @PlanKernel
 def pack_forward(thread, threads, plans, count, note, like):
     """Weights of x and of h into panels over their rows in gate order, see `weight_row`, and the sum of the biases.
@@ -110,20 +120,20 @@ def pack_forward(thread, threads, plans, count, note, like):
     for k in range(count):
         p = plan_at(plans, k)
         w, bias, offsets = pointer_at(p.weights, like), pointer_at(p.bias, like), pointer_at(p.offsets, note)
-        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
+        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 3))
         for panel in range(thread, panel_count(p.G, lanes), threads):
             width, start = panel_width(panel, p.G, lanes), panel * VECTORS * lanes
-            for part in range(2):
-                features, panels = (p.I, p.input_panels) if part == 0 else (p.hiddens, p.hidden_panels)
+            for part in range(3):
+                features, of, panels = features_of_part(p, part, p.input_panels, p.hidden_panels, p.read_panels)
                 first, taken = vectors_of_part(p.parts, part)
                 wide = width - (VECTORS - taken) * lanes
                 o = shift(pointer_at(panels, like), panel * taken * lanes * features)
                 low, high = 0, features
-                if part == 1:
+                if part > 0:
                     low, high = units_read(start // len(blocks), (start + width) // len(blocks), p.head, p.hiddens)
                 for column in range(wide):
                     row = weight_row(start + first * lanes + column, part, blocks, p.H, lanes)
-                    weights = shift(w, offsets[2 * part] + row * offsets[2 * part + 1])
+                    weights = shift(w, offsets[2 * of] + row * offsets[2 * of + 1])
                     begin, own = units_of_row(row, part, features, p.H, p.head)
                     begin = begin if own > 0 else low
                     for n in range(own):
@@ -134,8 +144,8 @@ def pack_forward(thread, threads, plans, count, note, like):
                         o[n * wide + column] = 0.0
             for column in range(start, start + width):
                 bias[column] = 0.0
-                for part in range(2):
-                    row, offset = weight_row(column, part, blocks, p.H, lanes), offsets[4 + part]
+                for part in range(3):
+                    row, offset = weight_row(column, part, blocks, p.H, lanes), offsets[4 + min(part, 1)]
                     if row >= 0 and offset >= 0:
                         bias[column] += w[offset + row]
 
@@ -151,9 +161,9 @@ def pack_backward(thread, threads, plans, count, note, like):
     for k in range(count):
         p = plan_at(plans, k)
         w, offsets = pointer_at(p.weights, like), pointer_at(p.offsets, note)
-        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 2))
-        for part in range(2):
-            features, panels = (p.I, p.input_back) if part == 0 else (p.hiddens, p.hidden_back)
+        blocks = carray(pointer_at(p.blocks, note), (p.G // p.P, 3))
+        for part in range(3):
+            features, of, panels = features_of_part(p, part, p.input_back, p.hidden_back, p.read_panels_back)
             columns = (features + lanes - 1) // lanes * lanes
             for panel in range(thread, panel_count(columns, lanes), threads):
                 width, start = panel_width(panel, columns, lanes), panel * VECTORS * lanes
@@ -166,7 +176,7 @@ def pack_backward(thread, threads, plans, count, note, like):
                     for m in range(taken):
                         row = weight_row(gate + first + m, part, blocks, p.H, lanes)
                         begin, read = units_of_row(row, part, features, p.H, p.head)
-                        weights = shift(w, offsets[2 * part] + row * offsets[2 * part + 1])
+                        weights = shift(w, offsets[2 * of] + row * offsets[2 * of + 1])
                         for column in range(width):
                             n = start + column - begin
                             own[m * width + column] = weights[n] if 0 <= n < read else 0.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from nblstm.kernels.cache import keep
 from nblstm.kernels.products import panel_count
@@ -9,24 +10,37 @@ from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.sweeps import TILE_VECTORS, forward_step
 
 
+@register_jitable
+def sums_size(rows, G, lanes):
+    """Numbers of scratch that `step_layers` needs: a tile, and the sums of all units for a step of two stages."""
+    return TILE_VECTORS * lanes + rows * G
+
+
+@njit
+def arrays_of(p):
+    """How many arrays of a number for each unit a layer has beside h."""
+    return p.others + (1 if p.read else 0)
+
+
 @njit(error_model="numpy")
 def step_layers(plans, s, rows, x, h, c, sums, index):
     """Step all layers over `rows` rows x (rows, I) and return where the last one's new h (rows, P) is.
 
     All buffers are pointers. h (layers, 2, rows, P) and c (layers, other states, rows, P) hold the states: step s reads
-    h[:, s % 2] and writes the other. sums is scratch for a tile; index (3, rows) is 0, 1, 2 ..., the same times I, and
-    times P.
+    h[:, s % 2] and writes the other. sums is scratch, see `sums_size`; index (3, rows) is 0, 1, 2 ..., the same times
+    I, and times P. c has room for what is read in place of h, after the other states.
     """
-    x_at = shift(index, rows)
+    gates, x_at = shift(sums, TILE_VECTORS * lanes_of(x)), shift(index, rows)
     for layer in range(len(plans)):
         p = plans[layer]
         block = rows * p.P
-        h_, c_ = shift(h, 2 * layer * block), shift(c, layer * p.others * block)
+        h_, c_ = shift(h, 2 * layer * block), shift(c, layer * arrays_of(p) * block)
         h_prev, h_new = shift(h_, s % 2 * block), shift(h_, (s + 1) % 2 * block)
-        forward_step(
-            p, s, rows, 0, panel_count(p.G, lanes_of(x)), index, x, x_at, p.I, h_prev, pointer_at(p.bias, x), 0, sums,
-            False, sums, c_, c_, block, h_new,
-        )  # fmt: skip
+        for stage in range(2 if p.read else 1):
+            forward_step(
+                p, stage, s, rows, 0, panel_count(p.G, lanes_of(x)), index, x, x_at, p.I, h_prev, pointer_at(p.bias, x),
+                0, sums, False, gates, c_, c_, block, h_new,
+            )  # fmt: skip
         x, x_at = h_new, shift(index, 2 * rows)
     return x
 
@@ -47,9 +61,10 @@ def run(tag, plans, T, B, x, h, c, y):
     h (layers, B, H) and c (other states, layers, B, H) are the initial states and become the last. All arrays are flat.
     """
     layers, I, H, P, others = len(plans), plans[0].I, plans[0].H, plans[0].P, plans[0].others
-    x_, y_ = pointer(x), pointer(y)
-    padded_h, padded_c = np.zeros(2 * layers * B * P, x.dtype), np.zeros(layers * others * B * P, x.dtype)
-    sums, index = np.empty(TILE_VECTORS * lanes_of(x_), x.dtype), np.empty(3 * B, np.int64)
+    x_, y_, arrays = pointer(x), pointer(y), arrays_of(plans[0])
+    padded_h, padded_c = np.zeros(2 * layers * B * P, x.dtype), np.zeros(layers * arrays * B * P, x.dtype)
+    sums = np.empty(sums_size(B if plans[0].read else 0, plans[0].G, lanes_of(x_)), x.dtype)
+    index = np.empty(3 * B, np.int64)
     for row in range(B):
         index[row], index[B + row], index[2 * B + row] = row, row * I, row * P
     for layer in range(layers):
@@ -57,7 +72,7 @@ def run(tag, plans, T, B, x, h, c, y):
         for k in range(others):
             given, own = (
                 shift(pointer(c), (k * layers + layer) * B * H),
-                shift(pointer(padded_c), (layer * others + k) * B * P),
+                shift(pointer(padded_c), (layer * arrays + k) * B * P),
             )
             copy_rows(B, H, given, H, own, P)
     for s in range(T):
@@ -71,6 +86,6 @@ def run(tag, plans, T, B, x, h, c, y):
         for k in range(others):
             given, own = (
                 shift(pointer(c), (k * layers + layer) * B * H),
-                shift(pointer(padded_c), (layer * others + k) * B * P),
+                shift(pointer(padded_c), (layer * arrays + k) * B * P),
             )
             copy_rows(B, H, own, P, given, H)

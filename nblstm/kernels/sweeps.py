@@ -5,6 +5,9 @@ Buffers (a *step* is counted in the order of processing, so the reverse directio
 whole vectors, G = gates per unit times P. Where sequences differ in length, the rows are sorted by it, longest first,
 and step s has only the first `active[s]` rows.
 
+A step has one stage, or two: then the first makes of some sums what others read in place of h. That is kept like one
+more state, after the others, and between the two stages the gates hold the sums.
+
 Rows never need each other, so threads share out the batch, each goes through all layers with its own rows, and nobody
 waits. For few sequences they are a *team*: they share out the units, each keeps to its own columns of the weights, so
 that they stay in its core's cache, and all meet at every step. The sums are the same either way, to the last bit.
@@ -106,12 +109,13 @@ def give_state(p, address, sequence, unit, end, row):
 
 @njit(error_model="numpy")
 def forward_step(
-    p, s, rows, first_panel, last_panel, index, x, x_at, I, h_prev, start, start_scale, sums, keep, gates, before,
-    after, between, h,
+    p, stage, s, rows, first_panel, last_panel, index, x, x_at, I, h_prev, start, start_scale, sums, keep, gates,
+    before, after, between, h,
 ):  # fmt: skip
     """Step s of `rows` rows: weighted sums = start + x @ input_panels + h' @ panels, and the cell, panel by panel.
 
-    Does the panels first_panel .. last_panel - 1.
+    Does the panels first_panel .. last_panel - 1. Where a step has two stages, this is one of them, 0 or 1; the second
+    goes on from the first one's sums, which are in gates, with what that one left in place of h'.
 
     Pointers at the first row: h_prev, before, after, h (rows, P), gates (rows, G); the states beside h lie `between`
     numbers apart; x_at (rows,) says where rows of x (I,) lie. Row r starts from start[r * start_scale]: (G,) numbers.
@@ -122,13 +126,17 @@ def forward_step(
     peephole = pointer_at(p.peephole, h)
     per_unit = G // P
     (x_first, x_vectors), (h_first, h_vectors) = vectors_of_part(p.parts, 0), vectors_of_part(p.parts, 1)
+    code, read = p.read if p.read and stage == 0 else p.forward, h_prev
+    if stage == 1:
+        x_vectors, (h_first, h_vectors) = 0, vectors_of_part(p.parts, 2)
+        panels, read, start, start_scale = pointer_at(p.read_panels, h), shift(after, p.others * between), gates, G
     tiles = (rows + ROWS - 1) // ROWS
     for n in range(first_panel, last_panel):
         panel = back_and_forth(n, first_panel, last_panel, s)
         column, width = panel * VECTORS * lanes, panel_width(panel, G, lanes)
         first_unit, last_unit = column // per_unit, (column + width) // per_unit
         first_read, last_read = units_read(first_unit, last_unit, p.head, H)
-        h_read, h_depth = shift(h_prev, first_read), last_read - first_read
+        h_read, h_depth = shift(read, first_read), last_read - first_read
         for tile in range(tiles):
             low, high = rows * tile // tiles, rows * (tile + 1) // tiles
             for row in range(low, high):
@@ -149,17 +157,19 @@ def forward_step(
                     for at in range(0, width, lanes):
                         store(sums, row * width + at, load(start, (low + row) * start_scale + column + at))
                 for_x, for_h = shift(sums, x_first * lanes), shift(sums, h_first * lanes)
-                tile_rows(
-                    high - low, x_vectors, x, shift(x_at, low), 1, p.x_feature,
-                    shift(input_panels, panel * x_vectors * lanes * I), I, x, index, 0, x, 0, for_x, index, width,
-                    for_x, index, width,
-                )  # fmt: skip
-                tile_rows(
-                    high - low, h_vectors, h_read, here, P, 1, shift(panels, panel * h_vectors * lanes * H), h_depth, x,
-                    index, 0, x, 0, for_h, index, width, for_h, index, width,
-                )  # fmt: skip
+                if x_vectors > 0:
+                    tile_rows(
+                        high - low, x_vectors, x, shift(x_at, low), 1, p.x_feature,
+                        shift(input_panels, panel * x_vectors * lanes * I), I, x, index, 0, x, 0, for_x, index, width,
+                        for_x, index, width,
+                    )  # fmt: skip
+                if h_vectors > 0:
+                    tile_rows(
+                        high - low, h_vectors, h_read, here, P, 1, shift(panels, panel * h_vectors * lanes * H),
+                        h_depth, x, index, 0, x, 0, for_h, index, width, for_h, index, width,
+                    )  # fmt: skip
             forward_cell(
-                p.forward, high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
+                code, high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
                 shift(h_prev, low * P), shift(h, low * P), shift(before, low * P), shift(after, low * P), between,
             )  # fmt: skip
 
@@ -222,11 +232,15 @@ def forward(thread, threads, plans, count, note, like):
                 rows, step_gates = min(high, active[s]) - low, shift(gates, ((s - kept_from) * B + low) * G)
                 before = shift(c, (keep * (s - p.first) * B + low) * P)
                 h_new = shift(h, ((s + 1) % p.slots * B + low) * P)
-                forward_step(
-                    p, s, rows, first_panel, last_panel, index, shift(x, s * x_step), shift(x_rows, low),
-                    0 if p.hoist else p.I, shift(h, (s % p.slots * B + low) * P), step_gates if p.hoist else bias,
-                    G if p.hoist else 0, sums, keep, step_gates, before, shift(before, keep * B * P), between, h_new,
-                )  # fmt: skip
+                for stage in range(2 if p.read else 1):
+                    if stage == 1:
+                        meetings = meet_again(team, note, threads, meetings)
+                    forward_step(
+                        p, stage, s, rows, first_panel, last_panel, index, shift(x, s * x_step), shift(x_rows, low),
+                        0 if p.hoist else p.I, shift(h, (s % p.slots * B + low) * P), step_gates if p.hoist else bias,
+                        G if p.hoist else 0, sums, keep, step_gates, before, shift(before, keep * B * P), between,
+                        h_new,
+                    )  # fmt: skip
                 if p.y:
                     copy_units(rows, unit, end, h_new, H, P, shift(y, s * y_step), shift(y_rows, low))
                 meetings = meet_again(team, note, threads, meetings)
@@ -266,8 +280,9 @@ def backward(thread, threads, plans, count, note, like):
             pointer_at(p.dy, like), pointer_at(p.dx, like), pointer_at(p.h, like), pointer_at(p.c, like),
             pointer_at(p.gates, like), pointer_at(p.dh, like), pointer_at(p.dc, like), pointer_at(p.zeros, like),
         )  # fmt: skip
-        hidden_back, input_back, peephole = (
-            pointer_at(p.hidden_back, like), pointer_at(p.input_back, like), pointer_at(p.peephole, like),
+        hidden_back, read_back, input_back, peephole = (
+            pointer_at(p.hidden_back, like), pointer_at(p.read_panels_back, like), pointer_at(p.input_back, like),
+            pointer_at(p.peephole, like),
         )  # fmt: skip
         active, order = pointer_at(p.active, integers), pointer_at(p.order, integers)
         index, dy_rows, dx_rows, at_dx, at_gates = scratch_of(integers, B, p.block)
@@ -288,6 +303,18 @@ def backward(thread, threads, plans, count, note, like):
                     shift(dh, low * P), shift(dc, low * P), B * P,
                 )  # fmt: skip
                 meetings = meet_again(team, note, threads, meetings)
+                if p.read:  # the gradient of what is read, and the first stage back
+                    d_read = shift(dc, (p.others * B + low) * P)
+                    gates_times_panels(
+                        rows, step_gates, index, G, G // P, p.parts, 2, H, p.head, read_back, unit, end - unit, P,
+                        zeros, False, shift(d_read, unit), index, P,
+                    )  # fmt: skip
+                    backward_cell(
+                        p.read_back, rows, unit, end, H, P, G, dy, False, shift(dy_rows, low), peephole, shift(h, at),
+                        shift(h, at + B * P), before, shift(before, B * P), between, step_gates, shift(dh, low * P),
+                        shift(dc, low * P), B * P,
+                    )  # fmt: skip
+                    meetings = meet_again(team, note, threads, meetings)
                 gates_times_panels(
                     rows, step_gates, index, G, G // P, p.parts, 1, H, p.head, hidden_back, unit, end - unit, P, zeros,
                     p.passes_h, shift(dh, low * P + unit), index, P,

@@ -1,6 +1,6 @@
 """A cell applied to the buffers: load a vector of units, apply the cell's functions, store; compiled for each cell.
 
-What loads and stores the numbers that a cell declares is written here, a few lines for each cell. All else is compiled
+What loads and stores the numbers that a cell declares are a few lines for each cell, see `stages`. All else is compiled
 once for all cells, and calls a cell's machine code by its address.
 
 Pointers: h, h_prev, before, after, dh, dc (rows, P), H padded to whole vectors; the states beside h lie `between`
@@ -27,14 +27,17 @@ from nblstm.kernels.cache import cfunc
 from nblstm.kernels.compilation import refuse
 from nblstm.kernels.fingerprint import FINGERPRINT
 from nblstm.kernels.simd import Vector, full, lanes_of, load, load_part, shift, store
+from nblstm.kernels.stages import Stage, first_stage, last_stage
 
 
 class CompiledCell(NamedTuple):
-    """Addresses of a cell's machine code, and the functions that keep it alive."""
+    """Addresses of a cell's machine code, 0 for a first stage that it has not, and the functions that keep it alive."""
 
     forward: int
     backward: int
-    functions: tuple[Any, Any]
+    read: int
+    read_back: int
+    functions: list[Any]
 
 
 def _forward_signature(dtype: types.Float) -> types.Type:
@@ -79,9 +82,17 @@ def compiled(cell: Cell, dtype: np.dtype) -> CompiledCell:
 def _compile(cell: Cell, dtype: np.dtype) -> CompiledCell:
     if numba.config.DISABLE_JIT:
         refuse()
-    number_type = numba.from_dtype(dtype)
-    key, source = int(cell.key.rsplit("-", 1)[1], 16) // 2, FINGERPRINT  # variables of the functions: keys in the cache
-    _CELLS[key] = cell
+    key = int(cell.key.rsplit("-", 1)[1], 16) // 2
+    forward, backward = functions = _compile_stage(last_stage(cell), key, dtype)
+    if cell.reading is None:
+        return CompiledCell(forward.address, backward.address, 0, 0, functions)
+    read, read_back = first = _compile_stage(first_stage(cell, cell.reading), key ^ 1, dtype)
+    return CompiledCell(forward.address, backward.address, read.address, read_back.address, [*functions, *first])
+
+
+def _compile_stage(stage: Stage, key: int, dtype: np.dtype) -> list[Any]:
+    number_type, source = numba.from_dtype(dtype), FINGERPRINT  # key and source, in the functions: keys in the cache
+    _STAGES[key] = stage
 
     @cfunc(_forward_signature(number_type))
     def forward_cell(
@@ -117,7 +128,7 @@ def _compile(cell: Cell, dtype: np.dtype) -> CompiledCell:
                     for gate in range(own, own + per_unit * lanes, lanes):
                         store(gates, gate, load_part(gates, gate, H - u))
 
-    return CompiledCell(forward_cell.address, backward_cell.address, (forward_cell, backward_cell))
+    return [forward_cell, backward_cell]
 
 
 def _call(signature: types.Type, args: Sequence[ir.Value], builder: ir.IRBuilder, context: Any) -> ir.Value:
@@ -160,7 +171,10 @@ def backward_cell(
 
 def _refusal(cell: Cell) -> str:
     """What of a cell that does not compile vectors of units have not, and the line where."""
-    for function, arguments in ((cell.given[0], cell.forward_arguments), (cell.backward, cell.backward_arguments)):
+    functions = [(cell.given[0], cell.forward_arguments), (cell.backward, cell.backward_arguments)]
+    if cell.reading:
+        functions += zip(cell.reading.functions, cell.reading.arguments, strict=True)
+    for function, arguments in functions:
         alone = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(_jitable(function))
         try:
             alone.compile((Vector(types.float32),) * len(arguments))
@@ -191,7 +205,7 @@ def _jitable(function: FunctionType) -> FunctionType:
     return function
 
 
-# --------------------------------------------------------------------------------- what a cell declares, as source text
+# ------------------------------------------------------------------------------------------------- a stage's own lines
 
 
 def forward_units(key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between):
@@ -206,71 +220,33 @@ def backward_units(
     raise TypeError("only inside compiled code")
 
 
-_CELLS: dict[int, Cell] = {}
+_STAGES: dict[int, Stage] = {}
 """By their keys, for the compiler."""
 
 
-def _cell_of(key: types.Type) -> Cell:
-    """The cell of a key that the compiler knows the value of; where that has failed it tries again without."""
+def _stage_of(key: types.Type) -> Stage:
+    """The stage of a key that the compiler knows the value of; where that has failed it tries again without."""
     if not isinstance(key, types.IntegerLiteral):
-        raise NumbaTypeError("the key of a cell must be known when it is compiled")
-    return _CELLS[key.literal_value]
+        raise NumbaTypeError("the key of a stage must be known when it is compiled")
+    return _STAGES[key.literal_value]
 
 
 @overload(forward_units, prefer_literal=True)
 def _overload_forward_units(key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between):
-    own = _cell_of(key)
-    sources = _loads_of_states(own, "{}_prev", "h_prev", "before") | _loads_of_peepholes(own)
-    sources |= {
-        column.name: f"load(sums, {slot} * lanes)" for column, slot in zip(own.columns, own.slot_of, strict=True)
-    }
-    lines = [
-        f"saved, states = function({_operands(own.forward_arguments, sources)})",
-        *(f"if keep: store(gates, {k} * lanes, saved[{k}])" for k in range(len(own.saved))),
-        *(f"store(after, {k} * between + u, states[{k + 1}])" for k in range(len(own.states) - 1)),
-        "store(h, u, states[0])",
-    ]
-    return _compiled("forward_units", _FORWARD, lines, own.forward)
+    stage = _stage_of(key)
+    return _compiled("forward_units", _FORWARD, stage.forward_lines, stage.functions[0])
 
 
 @overload(backward_units, prefer_literal=True)
 def _overload_backward_units(
     key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween
 ):
-    own = _cell_of(key)
-    sources = _loads_of_states(own, "{}_prev", "h_prev", "before") | _loads_of_states(own, "{}", "h", "after")
-    sources |= {saved: f"load(gates, {k} * lanes)" for k, saved in enumerate(own.saved)} | _loads_of_peepholes(own)
-    sources |= {f"d{state}": f"load(dstates, {k} * dbetween + u)" for k, state in enumerate(own.states[1:])}
-    sources["dh"] = "dh"
-    lines = [
-        f"sums, states = function({_operands(own.backward_arguments, sources)})",
-        *(f"store(gates, {slot} * lanes, sums[{k}])" for k, slot in enumerate(own.slot_of)),
-        *(f"store(gates, {k} * lanes, full(dh, 0.0))" for k in range(len(own.columns), own.slots)),
-    ]
-    for k, state in enumerate(own.states):
-        target = "dh_row, u" if k == 0 else f"dstates, {k - 1} * dbetween + u"
-        if state in own.carried:
-            lines.append(f"store({target}, states[{own.carried.index(state)}])")
-        elif k > 0:  # nothing of it goes further back
-            lines.append(f"store({target}, full(dh, 0.0))")
-    return _compiled("backward_units", _BACKWARD, lines, own.backward)
+    stage = _stage_of(key)
+    return _compiled("backward_units", _BACKWARD, stage.backward_lines, stage.functions[1])
 
 
 _FORWARD = "key, source, u, sums, keep, gates, peephole, stride, h_prev, h, before, after, between"
 _BACKWARD = "key, source, u, gates, peephole, stride, h_prev, h, before, after, between, dh, dh_row, dstates, dbetween"
-
-
-def _loads_of_states(cell: Cell, name: str, h: str, others: str) -> dict[str, str]:
-    loads = {name.format("h"): f"load({h}, u)"}
-    return loads | {name.format(state): f"load({others}, {k} * between + u)" for k, state in enumerate(cell.states[1:])}
-
-
-def _loads_of_peepholes(cell: Cell) -> dict[str, str]:
-    return {name: f"load(peephole, {k} * stride + u)" for k, name in enumerate(cell.peepholes)}
-
-
-def _operands(arguments: Sequence[str], sources: dict[str, str]) -> str:
-    return ", ".join(sources[argument] for argument in arguments)
 
 
 def _compiled(name: str, arguments: str, lines: Sequence[str], function: FunctionType) -> Any:

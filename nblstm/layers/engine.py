@@ -33,6 +33,11 @@ def as_formulation(formulation: str, cell: Cell) -> str:
             f"formulation must be 'split' for cell {cell.name!r}, which keeps the parts of {cell.apart[0]} "
             "from x and h apart, got 'concat'"
         )
+    if formulation == "concat" and cell.reads:
+        raise ValueError(
+            f"formulation must be 'split' for cell {cell.name!r}, whose sum {next(iter(cell.reads))} reads something "
+            "else than h, got 'concat'"
+        )
     for part in cell.inputs_only + cell.hidden_only if formulation == "concat" else ():
         reads = "x" if part in cell.inputs_only else "h"
         raise ValueError(

@@ -16,7 +16,7 @@ from nblstm.layers.layer import Layer
 from nblstm.layers.memory import address, aligned_empty, aligned_zeros, apart_from, in_whole_numbers, padded, strides
 from nblstm.layers.parameters import Block
 
-ONE_SUM = np.zeros((1, 2), np.int64)  # a unit has one weighted sum, which takes the first block of rows
+ONE_SUM = np.array([[0, -1, -1]])  # a unit has one weighted sum, which takes the first block of rows
 
 
 class LinearPacks:

@@ -24,7 +24,8 @@ class PackedTrack:
     """The packed weights of one layer in one direction, and in `plan` the record of what kernels know of it.
 
     With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (weights, P), `input`
-    (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,).
+    (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,). Sums that read something
+    in place of h have their weights for it in `read` and `read_back` instead.
     """
 
     def __init__(self, layer: Engine, number: int, plan: np.ndarray) -> None:
@@ -37,14 +38,18 @@ class PackedTrack:
             aligned_zeros(G * padded(self.inputs, dtype), dtype),
             aligned_zeros(G * P, dtype),
         )
+        columns_read = int((cell.rows[:, 2] >= 0).sum()) * P
+        self.read = aligned_zeros(columns_read * H, dtype)
+        self.read_back = aligned_zeros(columns_read * P, dtype)
         code = compiled(cell, dtype)
         fill(
             plan, number=number, reverse=number % layer.directions, I=self.inputs, H=H, P=P, G=G, depth=G, hiddens=H,
             head=layer.head, x_feature=1, weights=address(layer._writable.flat), blocks=address(cell.rows),
-            forward=code.forward, backward=code.backward, parts=parts_of(cell.rows), others=len(cell.states) - 1,
-            passes_h=cell.returns_h, bias=address(self.bias), peephole=address(self.peephole),
-            input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
-            hidden_back=address(self.hidden_back), offsets=address(self.offsets),
+            forward=code.forward, backward=code.backward, read=code.read, read_back=code.read_back,
+            parts=parts_of(cell.rows), others=len(cell.states) - 1, passes_h=cell.returns_h, bias=address(self.bias),
+            peephole=address(self.peephole), input_panels=address(self.input), hidden_panels=address(self.hidden),
+            read_panels=address(self.read), input_back=address(self.input_back), hidden_back=address(self.hidden_back),
+            read_panels_back=address(self.read_back), offsets=address(self.offsets),
         )  # fmt: skip
 
 

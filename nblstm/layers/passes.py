@@ -15,7 +15,7 @@ from nblstm.kernels.policy import POLICY
 from nblstm.kernels.tag import ANY
 from nblstm.layers.memory import address, apart_from, strides
 from nblstm.layers.parameters import Block
-from nblstm.layers.plans import plan_backward, plan_forward
+from nblstm.layers.plans import plan_backward, plan_forward, plans_of_reading
 from nblstm.layers.steps import run_short
 from nblstm.layers.tape import Tape
 
@@ -181,9 +181,10 @@ def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Bl
 
 def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: Block) -> None:
     """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over the plans' steps."""
-    # A thread that is through with its share of one plan must not take the place where another still sums.
-    for part in (plans,) if tape.threads == 1 else np.split(plans, len(plans)):
-        weight_gradients(layer.dtype, tape.threads, part)
+    for every in (plans, plans_of_reading(tape, plans)) if layer.cell.reads else (plans,):
+        # A thread that is through with its share of one plan must not take the place where another still sums.
+        for part in (every,) if tape.threads == 1 else np.split(every, len(every)):
+            weight_gradients(layer.dtype, tape.threads, part)
     if layer.cell.peepholes:
         for plan in np.split(plans, len(plans)):
             _add_peephole_gradients(layer, tape, plan, grads)

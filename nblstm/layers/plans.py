@@ -80,6 +80,19 @@ def plan_backward(
     return gradients.plans
 
 
+def plans_of_reading(tape: Tape, plans: np.ndarray) -> np.ndarray:
+    """The plans for the gradients of weights that have to do with what sums read in place of h: that is their h."""
+    cell, found = tape.layer.cell, plans.view(np.int64).copy().view(plans.dtype)  # records are copied field by field
+    step = tape.B * tape.layer.padded_units
+    # The plans' h is that before step 0; their c begins before their own first step, and this is of the step itself.
+    numbers = (len(cell.states) - 1) * plans["between"] + (1 - plans["first"]) * step
+    fill(
+        found, I=0, h=plans["c"] + numbers * tape.layer.dtype.itemsize, blocks=address(cell.rows_of_reading),
+        parts=plans["parts"] >> 8, gradient_sums=address(tape.gradients.read_sums),
+    )  # fmt: skip
+    return found
+
+
 def _places(plans: np.ndarray, first: str, count: int) -> np.ndarray:
     """Some fields of plans, as integers (plans, count) that can be written: the address of an array and its strides."""
     start = PLACES[first]

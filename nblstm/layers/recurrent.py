@@ -29,9 +29,10 @@ class Recurrent(SequenceLayer[Any, Any]):
     seed, checkpoint :
         As for `LSTM`. ``weight_ih_l{k}`` (S H, I) and ``weight_hh_l{k}`` (S H, H) have a block of H rows for each of
         the cell's S sums, in their order; the state is an array for each of its states, h first, or h alone.
-        A cell with a sum in parts, or without one of them, has no concatenated formulation, and `forget_bias` needs a
-        cell with `forget`. Only sums with a part from x have rows in ``weight_ih_l{k}`` and ``bias_ih_l{k}``, and only
-        those with a part from h in ``weight_hh_l{k}`` and ``bias_hh_l{k}``.
+        A cell with a sum in parts, or without one of them, or that reads something else than h, has no concatenated
+        formulation, and `forget_bias` needs a cell with `forget`. Only sums with a part from x have rows in
+        ``weight_ih_l{k}`` and ``bias_ih_l{k}``, and only those with a part from h, or from what they read in place of
+        it, in ``weight_hh_l{k}`` and ``bias_hh_l{k}``.
     heads : int
         Into how many heads of equally many units the units are divided: the sums of a unit read the h of its own head,
         and ``weight_hh_l{k}`` is (S H, H / heads), the blocks on the diagonal one below the other (Beck et al. 2024,
@@ -178,12 +179,17 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
 
     where * is element by element. W_ir, W_iz, W_in are the three blocks of rows of ``weight_ih_l{k}``, W_hr .. W_hn
     those of ``weight_hh_l{k}``. This is PyTorch's and cuDNN's form, and Keras' with ``reset_after=True``: the reset
-    gate acts on the product, not on h' before it.
+    gate acts on the product. In the original form, with ``reset_after=False``, it acts on h' before it, so that a step
+    has two products, one after the other:
+
+        n = tanh (W_in x + b_in + W_hn (r * h') + b_hn)     candidate
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, checkpoint :
         As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, and the state is h alone.
+    reset_after : bool
+        Whether the reset gate acts after the product, or before it as in the paper.
 
     Raises
     ------
@@ -204,15 +210,18 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
     ((5, 3, 128), (1, 3, 128), 60672)
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"reset_after": True}
+
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, *, dtype: str = "float32", seed: int | None = None,
-        checkpoint: int | None = None,
+        dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True, dtype: str = "float32",
+        seed: int | None = None, checkpoint: int | None = None,
     ) -> None:  # fmt: skip
+        self.reset_after = as_flag("reset_after", reset_after)
         super().__init__(
-            gru.GRU, input_size, hidden_size, num_layers, bias=bias, dropout=dropout, bidirectional=bidirectional,
-            formulation="split", forget_bias=0.0, dtype=dtype, seed=seed, checkpoint=checkpoint,
-            batch_first=batch_first,
+            gru.GRU if self.reset_after else gru.GRU_ORIGINAL, input_size, hidden_size, num_layers, bias=bias,
+            dropout=dropout, bidirectional=bidirectional, formulation="split", forget_bias=0.0, dtype=dtype, seed=seed,
+            checkpoint=checkpoint, batch_first=batch_first,
         )  # fmt: skip
 
 

@@ -144,12 +144,16 @@ class GRUCell(CellLayer[np.ndarray, np.ndarray]):
     ((3, 20), (60, 100))
     """
 
+    own_settings: ClassVar[dict[str, Any]] = {"reset_after": True}
+
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, *, dtype: str = "float32", seed: int | None = None
-    ) -> None:
+        self, input_size: int, hidden_size: int, bias: bool = True, *, reset_after: bool = True,
+        dtype: str = "float32", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        self.reset_after = as_flag("reset_after", reset_after)
         super().__init__(
-            gru.GRU, input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False, formulation="split",
-            forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
+            gru.GRU if self.reset_after else gru.GRU_ORIGINAL, input_size, hidden_size, 1, bias=bias, dropout=0.0,
+            bidirectional=False, formulation="split", forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
         )  # fmt: skip
 
 

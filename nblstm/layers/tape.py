@@ -26,15 +26,16 @@ INPUT_ROWS = 32  # rows of the input, over batch and time, that a thread multipl
 class TapedTrack:
     """Buffers of one layer in one direction, by step: h (T + 1, B, P); on a whole tape also c, gates (T, B, G).
 
-    c (S, T + 1, B, P) are the S states beside h; an RNN has none. A tape that keeps nothing has two slots of h, which
-    serve in turn. On any tape that is not whole c[:, 0] is the newest, c[:, n + 1] that from which segment n of the
-    steps began, if the tape keeps them, and the gates are scratch for all tracks.
+    c (S, T + 1, B, P) are the S states beside h, and after them what sums of the step before read in place of h, if any
+    do; an RNN has none. A tape that keeps nothing has two slots of h, which serve in turn. On any tape that is not
+    whole c[:, 0] is the newest, c[:, n + 1] that from which segment n of the steps began, if the tape keeps them, and
+    the gates are scratch for all tracks.
     """
 
     def __init__(self, layer: Engine, slots: int, B: int, cells: int, gates: np.ndarray) -> None:
         P, dtype = layer.padded_units, layer.dtype
         self.h = aligned_empty((slots, B, P), dtype)
-        self.c = aligned_empty((len(layer.cell.states) - 1, cells, B, P), dtype)
+        self.c = aligned_empty((layer.cell.arrays, cells, B, P), dtype)
         self.gates = gates
 
 
@@ -57,11 +58,12 @@ class Gradients:
         self._shapes = [(T, B, padded(layer.tracks[k * D][1], dtype)) for k in range(L)]
         self._own_dx: list[np.ndarray | None] = [None] * L
         self.dh = aligned_zeros((B, P), dtype)
-        self.dc = aligned_zeros((len(layer.cell.states) - 1, B, P), dtype)
+        self.dc = aligned_zeros((layer.cell.gradient_arrays, B, P), dtype)
         self.initial = [aligned_zeros((L * D, B, H), dtype) for _ in layer.cell.states]
         self.given_at, self.initial_at = np.zeros(len(self.initial), np.int64), addresses(self.initial)
         features = max(inputs + H for _, inputs in layer.tracks)
         self.sums = aligned_empty(gradient.sums_size(features, G, layer.lanes), dtype)
+        self.read_sums = aligned_empty(gradient.sums_size(H, G, layer.lanes) if layer.cell.reads else 0, dtype)
         self.scratch = aligned_empty(threads * gradient.scratch_size(T * B, features, layer.lanes), dtype)
         self.integers = np.empty(threads * gradient.integers_size(B), np.int64)
         self.peephole = aligned_zeros((len(layer.cell.peepholes), P), dtype)
@@ -134,10 +136,11 @@ class Tape(AnyTape):
         if self.whole:
             self.tracks = [TapedTrack(layer, T + 1, B, T + 1, aligned_empty((T, B, G), dtype)) for _ in layer.tracks]
         else:
-            scratch = aligned_empty((length if keep else self.block if self.hoist else 0, B, G), dtype)
+            steps = length if keep else self.block if self.hoist or layer.cell.reads else 0
+            scratch = aligned_empty((steps, B, G), dtype)
             slots = T + 1 if keep else 2
             self.tracks = [TapedTrack(layer, slots, B, 1 + keep * len(self.segments), scratch) for _ in layer.tracks]
-        self.segment_c = aligned_empty((len(layer.cell.states) - 1 if self.recomputes else 0, length + 1, B, P), dtype)
+        self.segment_c = aligned_empty((layer.cell.arrays if self.recomputes else 0, length + 1, B, P), dtype)
         self._outputs: dict[int, np.ndarray] = {}
         self.dropped = [aligned_zeros((T, B, D * H), dtype) for _ in range(L - 1 if keep and layer.dropout else 0)]
         self.last = [np.zeros((L * D, B, H), dtype) for _ in layer.cell.states]

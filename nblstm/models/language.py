@@ -11,7 +11,7 @@ import numpy as np
 from nblstm.arguments import as_flag, as_number, as_seed, as_size, as_text, check_array, check_kind
 from nblstm.cells import Cell
 from nblstm.kernels import sampling
-from nblstm.kernels.sweeps import TILE_VECTORS
+from nblstm.kernels.streaming import sums_size
 from nblstm.kernels.tag import ANY
 from nblstm.layers.checks import check_backward
 from nblstm.layers.embedding import Embedding
@@ -310,8 +310,9 @@ class LanguageModel(Network, ABC):
         """The tokens drawn with `uniforms`, float64 (length,), after reading `tokens`, int64 (T,); some at a time."""
         layer, linear, dtype = self.recurrent, self.linear.inference_packs(threads=1), self.dtype
         packs = layer.inference_packs(threads=1)
-        L, P, others = layer.num_layers, layer.padded_units, len(layer.cell.states) - 1
-        h, c, drawn = np.zeros((L, 2, P), dtype), np.zeros(L * others * P, dtype), np.empty(len(uniforms), np.int64)
+        L, P, reads = layer.num_layers, layer.padded_units, bool(layer.cell.reads)
+        h, c = np.zeros((L, 2, P), dtype), np.zeros(L * layer.cell.arrays * P, dtype)
+        sums, drawn = np.zeros(sums_size(reads, layer.gate_columns, layer.lanes), dtype), np.empty(len(uniforms), int)
         bias = linear.bias.copy()
         bias[list(self.never_drawn)] = -np.inf
         table = self.embedding.state_dict()["weight"].reshape(-1)
@@ -319,7 +320,7 @@ class LanguageModel(Network, ABC):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
                 ANY, packs.plans, tokens, uniforms[start : start + len(part)], temperature, top_k, top_p, table,
-                h.reshape(-1), c, np.zeros(TILE_VECTORS * layer.lanes, dtype), np.zeros(3, np.int64), linear.panels,
+                h.reshape(-1), c, sums, np.zeros(3, np.int64), linear.panels,
                 bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps

@@ -21,7 +21,8 @@ from nblstm.layers.layer import Layer
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 
 CLASSES: dict[Cell, Callable[..., LSTM | GRU | RNN]] = {
-    lstm.LSTM: LSTM, lstm.PEEPHOLE: partial(LSTM, peephole=True), gru.GRU: GRU, rnn.RNN_TANH: RNN,
+    lstm.LSTM: LSTM, lstm.PEEPHOLE: partial(LSTM, peephole=True), gru.GRU: GRU,
+    gru.GRU_ORIGINAL: partial(GRU, reset_after=False), rnn.RNN_TANH: RNN,
     rnn.RNN_RELU: partial(RNN, nonlinearity="relu"),
 }  # fmt: skip
 """The cells that have a class of their own."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, as_text
+from nblstm.cells.gru import GRU_ORIGINAL
 from nblstm.layers.recurrent import GRU, LSTM, NONLINEARITIES, RNN, Recurrent
 from nblstm.weights.tracks import Track, as_array, gates_apart, layer_of, tracks_of
 
@@ -43,7 +44,7 @@ def to_pytorch(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        Peepholes, which PyTorch's LSTM does not have, or another cell.
+        Peepholes, which PyTorch's LSTM does not have, a GRU with ``reset_after=False``, or another cell.
 
     Examples
     --------
@@ -54,6 +55,8 @@ def to_pytorch(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, np.ndarray]:
     tracks_of(layer)  # for its check
     if layer.cell.peepholes:
         raise ValueError("layer must be one without peepholes, which PyTorch's LSTM does not have")
+    if layer.cell is GRU_ORIGINAL:
+        raise ValueError("layer must be a GRU with reset_after=True, PyTorch's only form, got one with False")
     return layer.to_formulation("split").state_dict()
 
 

@@ -114,9 +114,10 @@ def _entries(layer: Any) -> list[dict[str, Any]]:
     if not isinstance(layer, LSTM | GRU | RNN | Recurrent):
         raise TypeError(f"model must be an LSTM, GRU, Linear or Sequential of them, got {type(layer).__name__}")
     tracks = tracks_of(layer)
-    if layer.bidirectional or layer.cell.peepholes or len(layer.cell.sums) not in RECURRENT:
+    if layer.bidirectional or layer.cell.peepholes or layer.cell.reads or len(layer.cell.sums) not in RECURRENT:
         raise ValueError(
-            f"model must have LSTMs without peepholes and GRUs in one direction, as RTNeural does, got {layer!r}"
+            "model must have LSTMs without peepholes and GRUs with reset_after=True, in one direction, as RTNeural "
+            f"does, got {layer!r}"
         )
     entries = []
     for track in tracks:

@@ -14,7 +14,7 @@ from nblstm.layers.parameters import as_found
 from nblstm.layers.recurrent import GRU, LSTM, RNN, Recurrent
 from nblstm.layers.sequence import SequenceLayer
 
-SHARED = (lstm.LSTM, lstm.PEEPHOLE, gru.GRU, rnn.RNN_TANH, rnn.RNN_RELU)  # cells that other libraries have too
+SHARED = (lstm.LSTM, lstm.PEEPHOLE, gru.GRU, gru.GRU_ORIGINAL, rnn.RNN_TANH, rnn.RNN_RELU)  # which others have too
 KINDS: dict[int, type[LSTM | GRU | RNN]] = {4: LSTM, 3: GRU, 1: RNN}  # by the number of their gates
 
 
@@ -70,7 +70,7 @@ def tracks_of(layer: LSTM | GRU | RNN | Recurrent) -> list[Track]:
 
 def layer_of(
     name: str, tracks: Sequence[Track], *, bidirectional: bool = False, batch_first: bool = False,
-    dropout: float = 0.0, nonlinearity: str = "tanh", one_by_one: str = "",
+    dropout: float = 0.0, nonlinearity: str = "tanh", reset_after: bool = True, one_by_one: str = "",
 ) -> LSTM | GRU | RNN:  # fmt: skip
     """A layer with these weights, which must agree about gates, units, biases, peepholes and dtype.
 
@@ -83,7 +83,9 @@ def layer_of(
         raise ValueError(
             f"{name} must hold both directions of every layer, got weights of {len(tracks)} directions in all"
         )
-    own: dict[int, dict[str, Any]] = {4: {"peephole": first.peephole is not None}, 1: {"nonlinearity": nonlinearity}}
+    own: dict[int, dict[str, Any]] = {
+        4: {"peephole": first.peephole is not None}, 3: {"reset_after": reset_after}, 1: {"nonlinearity": nonlinearity},
+    }  # fmt: skip
     way = one_by_one and f": convert them one by one, nblstm.Sequential(*({one_by_one}))"
     for n, track in enumerate(tracks):
         k, (gates, units, _) = n // directions, track.ih.shape
@@ -105,7 +107,7 @@ def layer_of(
                 raise ValueError(f"{name} must have biases of {K * H} numbers, got {bias.size} in layer {k}")
     layer = KINDS[K](
         inputs, H, len(tracks) // directions, bias=first.bias_ih is not None, batch_first=batch_first,
-        dropout=dropout, bidirectional=bidirectional, dtype=str(first.ih.dtype), seed=0, **own.get(K, {}),
+        dropout=dropout, bidirectional=bidirectional, dtype=str(first.ih.dtype), seed=0, **own[K],
     )  # fmt: skip
     state = {}
     for track, (suffix, _) in zip(tracks, layer.tracks, strict=True):

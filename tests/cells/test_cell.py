@@ -46,13 +46,17 @@ def test_the_plain_cell_is_what_it_says() -> None:
     assert [(column.name, column.of_x, column.of_h) for column in own_cells.MINIMAL.columns] == [
         ("f", 0, 0), ("n_x", 1, -1), ("n_h", -1, 1),
     ]  # fmt: skip
-    assert own_cells.MINIMAL.rows.tolist() == [[1, -1], [0, 0], [-1, 1], [-1, -1]]
+    assert own_cells.MINIMAL.rows.tolist() == [[1, -1, -1], [0, 0, -1], [-1, 1, -1], [-1, -1, -1]]
     assert own_cells.MINIMAL.returns_h
     assert own_cells.ECHO.reads_more_than_h, "for its peepholes"
     assert not CELLS["rnn_tanh"].reads_more_than_h, "though it is given more"
 
 
 # -------------------------------------------------------------------------------------------------------------- refused
+
+
+def plain_read(h_prev):
+    return 0.5 * h_prev
 
 
 FIVE = tuple("abcde")
@@ -148,6 +152,53 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"peepholes": {"p": ("z", "h")}}, ValueError,
         "peepholes['p'] must name a state, as h_prev, c_prev or c, got 'h'",
     ),
+    "reads: a list": ({"reads": ["z"]}, TypeError, "reads must be a mapping of sums to a function, got ['z']"),
+    "reads: no sum": (
+        {"reads": {"y": plain_read}}, ValueError, "reads must name sums that have a part from h, z, got 'y'",
+    ),
+    "reads: of x alone": (
+        {"reads": {"z": plain_read}, "inputs_only": ("z",)}, ValueError, "reads must name sums that have a part from h",
+    ),
+    "reads: no function": ({"reads": {"z": 3}}, TypeError, "reads['z'] must be a function, got int"),
+    "reads: two functions": (
+        {"reads": {"a": plain_read, "b": lambda h_prev: h_prev}, "sums": ("a", "b"), "forward": lambda a, b: None},
+        ValueError, "reads must have one function for all of its sums, got plain_read, <lambda>",
+    ),
+    "reads: what comes later": (
+        {"reads": {"z": lambda z: z}}, ValueError, "<lambda> must take arguments among h_prev, c_prev, got 'z'",
+    ),
+    "reads: a pair": (
+        {"reads": {"z": lambda h_prev: (h_prev, h_prev)}}, TypeError,
+        "<lambda> of cell 'plain' must return one number for each unit, computed from its arguments, got (array",
+    ),
+    "reads: a constant": ({"reads": {"z": lambda: 1.0}}, TypeError, "one number for each unit, computed from its"),
+    "reads: what vectors have not": (
+        {"reads": {"z": lambda h_prev: np.sin(h_prev)}}, ValueError, "must take arrays, a number for each unit, which",
+    ),
+    "reads: a name": (
+        {"reads": {"z": plain_read}, "states": ("h", "read"), "forward": lambda z: None}, ValueError,
+        "no name may be 'read_prev' where there are reads: read is what their function returns",
+    ),
+    "reads: a peephole that multiplies the sum": (
+        {
+            "sums": ("a", "z"), "reads": {"z": lambda a, w: a * w}, "peepholes": {"w": ("a", "c_prev")},
+            "forward": lambda z, c_prev: ((), (z, z + c_prev)), "backward": None, "check": True,
+        }, ValueError,
+        "<lambda> of cell 'plain' must add each peephole, times its state, to its sum: the gradient of w is",
+    ),
+    "reads: a peephole that forward leaves out": (
+        {
+            "sums": ("a", "z"), "reads": {"z": lambda a, c_prev, w: tanh(a + w * c_prev)},
+            "peepholes": {"w": ("a", "c_prev")}, "forward": lambda a, z, c_prev: ((), (a, z + c_prev)),
+            "backward": None, "check": True,
+        }, ValueError, "backward of cell 'plain' must be the derivative of forward: the gradient of w is",
+    ),
+    "reads: values": (
+        {
+            "sums": ("a", "b", "d", "z"), "states": ("h",), "reads": {"z": lambda a, h_prev: a * h_prev},
+            "forward": lambda b, d, z: None, "backward": lambda u, v, w, x, dh: None,
+        }, ValueError, "a cell may have 4 values for backward at most, got 5",
+    ),
     "peepholes: like a sum": ({"peepholes": {"z": ("z", "c")}}, ValueError, "must differ by name, got 'z' twice"),
 }  # fmt: skip
 
@@ -170,6 +221,7 @@ def test_what_a_cell_refuses(changes: dict[str, Any], kind: type[Exception], mes
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0 for cell 'rnn_tanh', which has no forget"),
         ({"cell": "gru", "formulation": "concat"}, "formulation must be 'split' for cell 'gru', which keeps the parts"),
         ({"cell": "ran", "formulation": "concat"}, "'split' for cell 'ran', whose sum g reads x alone, got 'concat'"),
+        ({"cell": "gru_original", "formulation": "concat"}, "'split' for cell 'gru_original', whose sum n reads some"),
         ({"cell": "slstm", "heads": 2}, "heads must divide hidden_size, 3, got 2"),
         ({"cell": "slstm", "heads": 0}, "heads must be at least 1, got 0"),
         ({"cell": "lstm", "heads": 3, "formulation": "concat"}, "heads must be 1 in the concatenated formulation, got"),
@@ -250,7 +302,9 @@ UNCHECKED = Cell(**(PLAIN | {"backward": unchecked_backward}), check=False)
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
-@pytest.mark.parametrize("cell", [CELLS["gru"], CELLS["slstm"], own_cells.COUPLED, UNCHECKED], ids=repr)
+@pytest.mark.parametrize(
+    "cell", [CELLS["gru"], CELLS["slstm"], own_cells.COUPLED, own_cells.STAGED, UNCHECKED], ids=repr
+)
 def test_copies_of_layers_have_the_same_cell_and_give_the_same(way: Callable[[Any], Any], cell: Cell) -> None:
     layer = Recurrent(cell, 2, 3, bidirectional=True, seed=0)
     other, x = way(layer), np.ones((4, 2, 2), "float32")

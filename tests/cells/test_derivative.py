@@ -16,7 +16,7 @@ import nblstm
 from nblstm import Cell
 from nblstm.cells import CELLS, exp, maximum, minimum, relu, sigmoid, tanh, where
 
-DECLARED = ("sums", "states", "apart", "peepholes", "forget")
+DECLARED = ("sums", "states", "apart", "peepholes", "reads", "forget")
 WRITTEN = [*CELLS.values(), own_cells.EXPONENTIAL, own_cells.ECHO]
 
 

@@ -21,7 +21,8 @@ from nblstm.kernels import driver
 T, B, I, H = 7, 3, 2, 13
 TWINS = {"lstm": (nblstm.LSTM, own_cells.LSTM), "gru": (nblstm.GRU, own_cells.GRU)}
 PARTS = [own_cells.MIXED, own_cells.HOISTED, own_cells.ALONE, own_cells.OPENED]
-OWN = [own_cells.COUPLED, own_cells.MINIMAL, own_cells.EXPONENTIAL, own_cells.ECHO, *PARTS]
+STAGES = [own_cells.STAGED, own_cells.AFTER]
+OWN = [own_cells.COUPLED, own_cells.MINIMAL, own_cells.EXPONENTIAL, own_cells.ECHO, *PARTS, *STAGES]
 
 
 def run(layer: Any, rng: np.random.Generator, lengths: list[int] | None = None) -> dict[str, np.ndarray]:
@@ -84,7 +85,7 @@ def test_also_in_teams_that_share_out_the_units(kind: str, monkeypatch: pytest.M
         assert_twins(kind, num_layers=2, bidirectional=True, lengths=[5, 2, 7])
 
 
-@pytest.mark.parametrize("cell", [own_cells.LSTM, own_cells.MINIMAL, own_cells.EXPONENTIAL, *PARTS], ids=repr)
+@pytest.mark.parametrize("cell", [own_cells.LSTM, own_cells.MINIMAL, own_cells.EXPONENTIAL, *PARTS, *STAGES], ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_stream_gives_the_bits_of_the_whole_sequence(cell: Cell, dtype: str, rng: np.random.Generator) -> None:
     layer, x = nblstm.Recurrent(cell, I, H, 2, dtype=dtype, seed=0), rng.standard_normal((T, I)).astype(dtype)

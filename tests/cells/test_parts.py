@@ -20,7 +20,9 @@ from nblstm.kernels import driver
 
 T, B, I = 5, 3, 2
 PARTS = [own_cells.MIXED, own_cells.HOISTED, own_cells.ALONE, own_cells.OPENED, CELLS["ran"], CELLS["indrnn"]]
-HEADS = [own_cells.COUPLED, own_cells.MIXED, *(CELLS[name] for name in ("slstm", "lstm", "gru", "ugrnn", "rnn_tanh"))]
+PARTS += [own_cells.STAGED, own_cells.AFTER, CELLS["gru_original"]]
+HEADS = [own_cells.COUPLED, own_cells.MIXED, own_cells.STAGED, own_cells.AFTER]
+HEADS += [CELLS[name] for name in ("slstm", "lstm", "gru", "ugrnn", "rnn_tanh")]
 
 
 @pytest.mark.parametrize("cell", PARTS, ids=repr)
@@ -70,6 +72,21 @@ def test_the_forget_bias_is_added_to_the_rows_of_its_sum(cell: Cell, name: str, 
         if each == name:
             expected[3 * block : 3 * block + 3] += 2
         np.testing.assert_array_equal(other.params[each], expected)
+
+
+def unread_forward(a, b, e):
+    return (), (a + b * e,)
+
+
+def test_an_infinite_h_that_no_sum_reads_reaches_no_other_unit() -> None:
+    """Of three sums in the room of four: not even by a product with zeros."""
+    cell = Cell("unread", sums=("a", "b", "e"), forward=unread_forward, inputs_only=("a", "b", "e"))
+    layer = nblstm.Recurrent(cell, I, 5, dtype="float64", seed=0)
+    with layer.editing() as p:
+        p["bias_ih_l0"][0] = np.inf
+    for y in (layer(np.ones((3, 4, I)))[0], layer.forward(np.ones((3, 4, I)))[0]):
+        assert np.isinf(y).all(axis=(0, 1)).tolist() == [True] + 4 * [False]
+        assert not np.isnan(y).any()
 
 
 # ---------------------------------------------------------------------------------------------------------------- heads

@@ -31,7 +31,7 @@ def test_the_code_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert textwrap.indent(names["derived"], "    ") in PAGE
     np.testing.assert_array_equal(names["same"].flat_params, names["layer"].flat_params)
     x = rng.standard_normal((4, 2, 3))
-    for own, ready in (("Minimal", "mgu"), ("Coupled", "coupled")):
+    for own, ready in (("Minimal", "mgu"), ("Coupled", "coupled"), ("Original", "gru_original")):
         layers = [Recurrent(cell, 3, 5, dtype="float64", seed=0) for cell in (names[own], ready)]
         np.testing.assert_array_equal(layers[0](x)[0], layers[1](x)[0])
         gradcheck(layers[0], x, entries=3)

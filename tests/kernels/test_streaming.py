@@ -14,7 +14,7 @@ from nblstm.layers import passes
 from nblstm.layers.packs import Packs
 
 CASES = grid(
-    cell=naive.CELLS, formulation=("split", "concat"), num_layers=(1, 3), bias=BOTH,
+    cell=naive.KNOWN, formulation=("split", "concat"), num_layers=(1, 3), bias=BOTH,
     sizes=[(5, 2, 3, 7), (1, 1, 20, 17), (4, 9, 1, 33), (2, 12, 1, 33)],  # of 12 rows tiles are full
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from nblstm.kernels import driver
 from nblstm.layers import passes, tape
 
 NETS = grid(
-    cell=naive.CELLS,
+    cell=naive.KNOWN,
     formulation=("split", "concat"),
     num_layers=(2,),
     bidirectional=(True, False),

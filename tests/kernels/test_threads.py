@@ -14,7 +14,7 @@ from support.threading_layers import run
 
 THREADS = (1, 2, 3, 4)
 NETS = grid(
-    cell=[*naive.CELLS, *WITHOUT_TWIN],
+    cell=[*naive.KNOWN, *WITHOUT_TWIN],
     num_layers=(2,),
     bidirectional=(True,),
     lengths=(True,),

@@ -11,7 +11,7 @@ from support.cases import BOTH, Problem, Results, assert_agree, grid, run_and_ca
 
 B = 100
 CASES = grid(
-    cell=naive.CELLS,
+    cell=naive.KNOWN,
     formulation=("split", "concat"),
     num_layers=(2,),
     bidirectional=(True,),

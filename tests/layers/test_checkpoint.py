@@ -16,7 +16,7 @@ import nblstm
 
 EVERY = (1, 2, 3, 5, 100)  # of five steps: each one, some that do not divide them, all, more than all
 NETS = grid(
-    cell=naive.CELLS,
+    cell=naive.KNOWN,
     formulation=("split", "concat"),
     num_layers=(1, 3),
     bidirectional=BOTH,
@@ -39,8 +39,8 @@ def test_every_result_is_the_same_to_the_last_bit(case, rng):
 
 
 LONG = [
-    *grid(cell=naive.CELLS, formulation=("split", "concat"), num_layers=(2,), lengths=(True,), sizes=[(90, 7, 5, 21)]),
-    *grid(cell=naive.CELLS, formulation=("split", "concat"), bias=(False,), sizes=[(60, 33, 5, 40)]),
+    *grid(cell=naive.KNOWN, formulation=("split", "concat"), num_layers=(2,), lengths=(True,), sizes=[(90, 7, 5, 21)]),
+    *grid(cell=naive.KNOWN, formulation=("split", "concat"), bias=(False,), sizes=[(60, 33, 5, 40)]),
 ]
 
 

@@ -13,7 +13,7 @@ import nblstm
 
 pytestmark = pytest.mark.gradients
 ENTRIES = 3  # of each tensor, at random; the random projection sees the rest
-AXES = {"cell": naive.CELLS, "formulation": ("split", "concat")}
+AXES = {"cell": naive.KNOWN, "formulation": ("split", "concat")}
 GRID = [  # the whole grid, all three depths and batch first in every combination, is held to the twin: test_sweeps.py
     *grid(**AXES, num_layers=(1, 2), bidirectional=BOTH, bias=BOTH, lengths=BOTH),
     *grid(**AXES, num_layers=(3,), bidirectional=(True,), lengths=(True,), batch_first=(True,)),

@@ -16,7 +16,7 @@ from support.cases import BOTH, Problem, assert_agree, grid, run_and_call, run_l
 import nblstm
 
 ONES = grid(
-    cell=naive.CELLS, formulation=("split", "concat"), bidirectional=BOTH,
+    cell=naive.KNOWN, formulation=("split", "concat"), bidirectional=BOTH,
     sizes=[(1, 1, 1, 1), (2, 1, 1, 1), (1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2)],
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ def test_one_of_everything(case, rng):
 
 NO_STEPS = [[0, 5, 2], [3, 0, 0], [0, 0, 0]]
 STACKS = [
-    *grid(cell=naive.CELLS, num_layers=(2,), bidirectional=BOTH, lengths=(True,)),
+    *grid(cell=naive.KNOWN, num_layers=(2,), bidirectional=BOTH, lengths=(True,)),
     *grid(formulation=("concat",), num_layers=(2,), bidirectional=(True,), lengths=(True,), batch_first=(True,)),
 ]
 

@@ -16,13 +16,14 @@ from nblstm.layers.checks import join_state
 
 FORMULATIONS = ("split", "concat")
 CASES = grid(
-    cell=naive.CELLS, formulation=FORMULATIONS, num_layers=(1, 3), bias=BOTH, sizes=[(6, 1, 3, 13), (3, 1, 20, 130)]
+    cell=naive.KNOWN, formulation=FORMULATIONS, num_layers=(1, 3), bias=BOTH, sizes=[(6, 1, 3, 13), (3, 1, 20, 130)]
 )
 DTYPES = ("float32", "float64")
 CELLS = {
     "LSTM": nblstm.LSTMCell(3, 13, seed=1),
     "peephole": nblstm.LSTMCell(3, 13, peephole=True, formulation="concat", dtype="float64", seed=1),
     "GRU": nblstm.GRUCell(3, 13, seed=1),
+    "original GRU": nblstm.GRUCell(3, 13, reset_after=False, dtype="float64", seed=1),
     "RNN": nblstm.RNNCell(3, 13, nonlinearity="relu", seed=1),
 }
 LSTM = nblstm.LSTM(2, 7, 2, dtype="float64", seed=1)

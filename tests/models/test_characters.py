@@ -185,7 +185,7 @@ def test_a_state_dict_that_does_not_fit_is_refused_whole() -> None:
         ({"vocabulary": ""}, "vocabulary must be one or more"),
         ({"vocabulary": ["a", "bc"]}, "vocabulary must be one or more single"),
         ({"vocabulary": "abca"}, "vocabulary must have distinct"),
-        ({"cell": "elman"}, "cell must be 'coupled', 'gru', 'indrnn'.* 'sru'.* got 'elman'"),
+        ({"cell": "elman"}, "cell must be 'coupled', 'gru', .*'indrnn'.* 'sru'.* got 'elman'"),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0 for cell 'rnn_tanh'"),
         ({"cell": "gru", "forget_bias": 1.0}, "forget_bias must be 0 for cell 'gru'"),
         ({"cell": "gru", "formulation": "concat"}, "formulation must be 'split' for cell 'gru'"),
@@ -213,7 +213,7 @@ def drawn_naively(model: CharLM, prompt: str, length: int, temperature: float, s
     return prompt + text[-length:]
 
 
-@pytest.mark.parametrize("cell", [*naive.CELLS, "slstm"])
+@pytest.mark.parametrize("cell", [*naive.KNOWN, "slstm"])
 @pytest.mark.parametrize("prompt", ["", "a", "abacé\n"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sampling_against_its_definition(cell: str, prompt: str, dtype: str) -> None:

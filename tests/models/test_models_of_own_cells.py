@@ -16,7 +16,7 @@ from nblstm import Cell, CharLM, Recurrent, SequenceClassifier, SequenceRegresso
 from nblstm.cells import CELLS
 from nblstm.models import Network
 
-COUPLED = own_cells.COUPLED
+COUPLED, STAGED = own_cells.COUPLED, own_cells.STAGED
 MODELS = {
     "characters": lambda cell: CharLM("abc", 3, 5, 2, cell=cell, seed=1),
     "words": lambda cell: WordLM(["<unk>", "a", " b"], 3, 5, 1, cell=cell, seed=1),
@@ -36,15 +36,16 @@ def answers(model: Any) -> np.ndarray:
     return model(np.linspace(-1, 1, 24, dtype="float32").reshape(4, 3, 2))
 
 
+@pytest.mark.parametrize("cell", [COUPLED, STAGED], ids=repr)
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_a_model_of_an_own_cell_is_saved_and_opened_with_it(make: Any, tmp_path: Path) -> None:
-    model = make(COUPLED)
+def test_a_model_of_an_own_cell_is_saved_and_opened_with_it(make: Any, cell: Cell, tmp_path: Path) -> None:
+    model = make(cell)
     assert isinstance(model.recurrent, Recurrent)
-    assert "cell=Cell('my_coupled')" in repr(model)
+    assert f"cell={cell!r}" in repr(model)
     model.save(tmp_path / "model.safetensors")
     for kind in (type(model), Network):
-        same = kind.load(tmp_path / "model.safetensors", cell=COUPLED)
-        assert same.recurrent.cell is COUPLED
+        same = kind.load(tmp_path / "model.safetensors", cell=cell)
+        assert same.recurrent.cell is cell
         np.testing.assert_array_equal(answers(same), answers(model))
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         np.testing.assert_array_equal(answers(other), answers(model))
@@ -102,6 +103,7 @@ WRONG = {
     "peepholes": (
         changed(peepholes={"p": ("f", "c_prev")}), rf"{FORM}, got {FORM}, peepholes \[\['p', 'f', 'c_prev'\]\]",
     ),
+    "reads": (changed(reads={"g": own_cells.halved}), rf"{FORM}, got {FORM}, reads \['g'\]"),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from support.cases import WITHOUT_TWIN, Case, Problem, Results, grid, run_and_ca
 DTYPES = ("float32", "float64")
 FORMULATIONS = ("split", "concat")
 KINDS = [
-    *grid(cell=naive.CELLS, formulation=FORMULATIONS),
+    *grid(cell=naive.KNOWN, formulation=FORMULATIONS),
     *grid(cell=WITHOUT_TWIN),
 ]
 SIZES = [(20, B, 3, H) for B in (1, 2, 3) for H in (20, 128, 130)]

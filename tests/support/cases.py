@@ -12,12 +12,12 @@ import numpy as np
 
 import nblstm
 from nblstm.cells import CELLS
-from support.own_cells import COUPLED
+from support.own_cells import COUPLED, STAGED
 
 Results = dict[str, np.ndarray]
 
-WITHOUT_TWIN = {"slstm": CELLS["slstm"], "own": COUPLED}
-"""Cells that `naive` does not have: the one with the most states, and one as users write them."""
+WITHOUT_TWIN = {"slstm": CELLS["slstm"], "own": COUPLED, "staged": STAGED}
+"""Cells that `naive` does not have: the one with the most states; as users write them one, and one of two stages."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Case:
             return nblstm.Recurrent(WITHOUT_TWIN[self.cell], I, H, **common)
         if self.is_lstm:
             return nblstm.LSTM(I, H, peephole=self.cell == "peephole", **common)
-        if self.cell == "gru":
+        if self.cell in ("gru", "gru_original"):
             del common["formulation"]
-            return nblstm.GRU(I, H, **common)
+            return nblstm.GRU(I, H, reset_after=self.cell == "gru", **common)
         return nblstm.RNN(I, H, nonlinearity=self.cell.removeprefix("rnn_"), **common)
 
     def naive(self, params: Mapping[str, np.ndarray]) -> naive.Net:
@@ -86,12 +86,12 @@ class Case:
 def grid(**axes: Iterable) -> list[Case]:
     """Every combination of the given axes, the others at their defaults; a GRU has no concatenated formulation."""
     cases = [Case(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
-    return [case for case in cases if (case.cell, case.formulation) != ("gru", "concat")]
+    return [case for case in cases if not (case.cell.startswith("gru") and case.formulation == "concat")]
 
 
 BOTH = (False, True)
 WHOLE_GRID = grid(
-    cell=naive.CELLS,
+    cell=naive.KNOWN,
     formulation=("split", "concat"),
     num_layers=(1, 2, 3),
     bidirectional=BOTH,

@@ -16,6 +16,7 @@ FORMS: list[tuple[type[LSTM | GRU | RNN], dict[str, Any]]] = [
     (LSTM, {"peephole": True}),
     (GRU, {}),
     (GRU, {"bias": False}),
+    (GRU, {"reset_after": False}),
     (RNN, {}),
     (RNN, {"nonlinearity": "relu"}),
 ]

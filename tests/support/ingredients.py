@@ -77,6 +77,10 @@ def ones(generator, units):
     return np.ones(units)
 
 
+def leaky_read(h_prev):
+    return 0.5 * h_prev
+
+
 DECLARATION = {
     "name": "leaky",
     "sums": ("f", "n", "e"),
@@ -87,6 +91,7 @@ DECLARATION = {
     "inputs_only": ("e",),
     "hidden_only": ("f",),
     "peepholes": {"p": ("f", "c_prev")},
+    "reads": {"n": leaky_read},
     "forget": "f",
     "draw": {"f": ones},
     "check": True,

@@ -136,8 +136,50 @@ ALONE = Cell(
 OPENED = Cell("opened", sums=("f", "n"), forward=opened_forward, hidden_only=("f",), forget="f")
 
 
+def remembered(f, g_x, c_prev, w):
+    """What two sums read in place of h: more than a gate of h, with a weight of each unit and a sum that reads x."""
+    return sigmoid(f + w * c_prev) * c_prev + tanh(g_x)
+
+
+def staged_forward(f, g_x, g_h, o, c_prev, w):
+    """Two stages, in which f counts twice: with half of its sums past the second product."""
+    f = sigmoid(f + w * c_prev)
+    c = f * c_prev + (1 - f) * tanh(g_x + g_h)
+    return (), (sigmoid(o) * tanh(c), c)
+
+
+def after_forward(z):
+    return (), (tanh(z),)
+
+
+def halved(h_prev):
+    return 0.5 * h_prev
+
+
+STAGED = Cell(
+    "staged", sums=("f", "g", "o"), states=HC, forward=staged_forward, apart=("g",), peepholes={"w": ("f", "c_prev")},
+    reads={"g": remembered, "o": remembered}, forget="f",
+)  # fmt: skip
+AFTER = Cell("after", sums=("z",), forward=after_forward, reads={"z": halved})
+
+
 def step(cell: Cell, u: int, a_x: np.ndarray, a_h: np.ndarray, states: list[np.ndarray], peephole: Any) -> list[float]:
     """The new states of unit u, from what x and h contribute to sums, each (sums, H), and the states before, (H,)."""
+    given = numbers_of_unit(cell, u, a_x, a_h, states, peephole)
+    _, new = cell.forward(*(given[name] for name in cell.forward_arguments))
+    return [float(value) for value in new]
+
+
+def what_is_read(cell: Cell, *of_unit: Any) -> float:
+    """What some sums read of a unit in place of h; see `step`, but a_h of other sums only is made use of."""
+    given = numbers_of_unit(cell, *of_unit)
+    return float(cell.reading.functions[0](*(given[name] for name in cell.reading.arguments[0])))
+
+
+def numbers_of_unit(
+    cell: Cell, u: int, a_x: np.ndarray, a_h: np.ndarray, states: list[np.ndarray], peephole: Any
+) -> dict[str, float]:
+    """All that functions of a cell may take, by name."""
     given = {f"{name}_prev": state[u] for name, state in zip(cell.states, states, strict=True)}
     given |= {name: peephole[k, u] for k, name in enumerate(cell.peepholes)}
     for name in cell.sums:
@@ -146,8 +188,7 @@ def step(cell: Cell, u: int, a_x: np.ndarray, a_h: np.ndarray, states: list[np.n
             for a, part in ((a_x, cell.sums_of_x), (a_h, cell.sums_of_h))
         )
         given |= {f"{name}_x": x, f"{name}_h": h, name: x + h}
-    _, new = cell.forward(*(given[name] for name in cell.forward_arguments))
-    return [float(value) for value in new]
+    return given
 
 
 def run_plain(layer: Any, x: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -168,6 +209,10 @@ def run_plain(layer: Any, x: np.ndarray, lengths: list[int]) -> tuple[np.ndarray
                 for t in range(lengths[b])[:: 1 - 2 * d]:
                     a_x = (w_x @ x[t, b] + p["bias_ih" + suffix]).reshape(-1, H)
                     a_h = (w_h @ states[0] + b_h).reshape(-1, H)
+                    if cell.reads:
+                        read = np.array([what_is_read(cell, u, a_x, a_h, states, peephole) for u in range(H)])
+                        second = [cell.sums_of_h.index(name) for name in cell.reads]
+                        a_h[second] = (w_h @ read + b_h).reshape(-1, H)[second]
                     states = list(np.transpose([step(cell, u, a_x, a_h, states, peephole) for u in range(H)]))
                     y[t, b, d * H : (d + 1) * H] = states[0]
                 for member, state in zip(last, states, strict=True):

@@ -36,7 +36,7 @@ def draw(seed: int) -> tuple[Trainer, str]:
         "cell": cell, "formulation": rng.choice(["split", "concat"]), "dtype": str(dtype), "seed": seed,
         "dropout": rng.choice([0.0, 0.2, 0.8]), "forget_bias": rng.choice([0.0, 1.0, 5.0]),
     }  # fmt: skip
-    in_parts = CELLS[cell].apart + CELLS[cell].inputs_only + CELLS[cell].hidden_only
+    in_parts = CELLS[cell].apart + CELLS[cell].inputs_only + CELLS[cell].hidden_only + tuple(CELLS[cell].reads)
     form |= {"formulation": "split"} if in_parts else {}
     form |= {"forget_bias": 0.0} if CELLS[cell].forget is None else {}
     rate = 10 ** rng.uniform(-1, 0 if cell == "rnn_relu" else 1)

@@ -152,7 +152,8 @@ def test_nam_plays_what_the_net_computes_and_it_is_read_back(
 
 def test_what_the_formats_do_not_have_is_refused(tmp_path: Path) -> None:
     for layer in (
-        LSTM(I, H, bidirectional=True), LSTM(I, H, peephole=True), RNN(I, H), Recurrent("mgu", I, H), Embedding(3, I)
+        LSTM(I, H, bidirectional=True), LSTM(I, H, peephole=True), GRU(I, H, reset_after=False), RNN(I, H),
+        Recurrent("mgu", I, H), Embedding(3, I),
     ):  # fmt: skip
         width = 2 * H if getattr(layer, "bidirectional", False) else I if isinstance(layer, Embedding) else H
         for to in (weights.to_rtneural, weights.to_nam):

@@ -14,6 +14,7 @@ from support.record_exchange import GOLDEN, KERAS_CASES, B, H, I, T, drawn
 
 from nblstm import GRU, LSTM, RNN, Cell, Recurrent, Sequential, weights
 from nblstm.cells import tanh
+from nblstm.cells.gru import GRU_ORIGINAL
 
 
 def assert_same_function(found: Any, layer: Any, rng: np.random.Generator, atol: float = 1e-13) -> None:
@@ -38,7 +39,8 @@ def test_there_and_back(
     more: dict[str, Any] = {"nonlinearity": options["nonlinearity"]} if "nonlinearity" in options else {}
     if to == "keras":
         more = {"bidirectional": bidirectional, "activation": more.get("nonlinearity", "tanh"), "batch_first": False}
-    if options.get("peephole") or (to == "tensorflow" and (form is not LSTM or bidirectional)):
+    original = layer.cell is GRU_ORIGINAL and to == "pytorch"
+    if options.get("peephole") or original or (to == "tensorflow" and (form is not LSTM or bidirectional)):
         with pytest.raises(ValueError, match="layer must be"):
             getattr(weights, f"to_{to}")(layer)
         return
@@ -79,18 +81,38 @@ def test_recorded_tensorflow(forget_bias: float) -> None:
 # ---------------------------------------------------------------------------------------------------- other cells
 
 
-def test_a_gru_that_resets_before_the_product_is_read_where_that_makes_no_difference(rng: np.random.Generator) -> None:
-    """Keras' `reset_after=False`, beside its equations; with one bias, and a diagonal part for the candidate."""
-    kernel, recurrent_kernel, bias = (rng.normal(size=shape) for shape in ((I, 3 * H), (H, 3 * H), 3 * H))
-    recurrent_kernel[:, 2 * H :] *= np.eye(H)
-    x, h = rng.normal(size=(T, B, I)), np.zeros((B, H))
+def keras_gru(kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The last h of Keras' GRU with `reset_after=False` over x (T, B, I), beside its equations."""
+    h = np.zeros((x.shape[1], len(recurrent_kernel)))
     (W_z, W_r, W_h), (U_z, U_r, U_h) = (np.split(part, 3, axis=1) for part in (kernel, recurrent_kernel))
     b_z, b_r, b_h = np.split(bias, 3)
     for x_t in x:
         z, r = (1 / (1 + np.exp(-s)) for s in (x_t @ W_z + h @ U_z + b_z, x_t @ W_r + h @ U_r + b_r))
         h = z * h + (1 - z) * np.tanh(x_t @ W_h + (r * h) @ U_h + b_h)
-    layer = weights.from_keras([[kernel, recurrent_kernel, bias]], batch_first=False)
-    np.testing.assert_allclose(layer(x)[1][0], h, rtol=0, atol=1e-13)
+    return h
+
+
+def test_a_gru_that_resets_before_the_product_goes_to_keras_and_back(rng: np.random.Generator) -> None:
+    arrays = [rng.normal(size=shape) for shape in ((I, 3 * H), (H, 3 * H), 3 * H)]
+    x = rng.normal(size=(T, B, I))
+    layer = weights.from_keras([arrays], batch_first=False)
+    assert repr(layer) == f"GRU({I}, {H}, reset_after=False, dtype='float64')"
+    np.testing.assert_allclose(layer(x)[1][0], keras_gru(*arrays, x), rtol=0, atol=1e-13)
+    (again,) = weights.to_keras(layer)
+    for found, given in zip(again, arrays, strict=True):
+        np.testing.assert_array_equal(found, given)
+    both = GRU(I, H, 2, bidirectional=True, reset_after=False, dtype="float64", seed=0)
+    found = weights.from_keras(weights.to_keras(both), bidirectional=True, batch_first=False)
+    np.testing.assert_allclose(found(x)[0], both(x)[0], rtol=0, atol=1e-13)
+
+
+def test_without_biases_reset_after_says_which_gru_it_is(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(T, B, I))
+    for reset_after in (True, False):
+        layer = GRU(I, H, bias=False, reset_after=reset_after, dtype="float64", seed=0)
+        found = weights.from_keras(weights.to_keras(layer), batch_first=False, reset_after=reset_after)
+        np.testing.assert_array_equal(found(x)[0], layer(x)[0])
+    assert weights.from_keras(weights.to_keras(layer)).reset_after, "Keras' default"
 
 
 def test_a_layer_goes_by_its_cell(rng: np.random.Generator) -> None:
@@ -139,8 +161,8 @@ def test_pytorch_computes_the_same(
     bidirectional: bool,
 ) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch: the extra `peers`")
-    if options.get("peephole"):
-        pytest.skip("PyTorch has no peepholes")
+    if options.get("peephole") or "reset_after" in options:
+        pytest.skip("PyTorch has no peepholes, and one form of the GRU")
     layer = made(form, num_layers, bidirectional, "float64", **options)
     names = {name: options[name] for name in ("bias", "nonlinearity") if name in options}
     peer = getattr(torch.nn, form.__name__)(I, H, num_layers, bidirectional=bidirectional, **names).double()
@@ -212,7 +234,8 @@ def test_pytorch_computes_the_same(
             (
                 lambda shape=shape: weights.from_keras([[drawn(3, 15), drawn(5, 15), drawn(*shape)]]),
                 ValueError,
-                rf"layers\[0\]\[2\] must be a bias of \(2, 15\), 3 x 5 units, got shape {re.escape(str(shape))}",
+                r"layers\[0\]\[2\] must be a bias of \(2, 15\) or \(15,\), 3 x 5 units, got shape "
+                + re.escape(str(shape)),
             )
             for shape in ((20,), (3, 15), (2, 10))
         ),
@@ -222,10 +245,26 @@ def test_pytorch_computes_the_same(
             r"layers\[0\]\[2\] must have 1 dimensions",
         ),
         (
-            lambda: weights.from_keras([[drawn(3, 15), drawn(5, 15), drawn(15)]]),
+            lambda: weights.from_keras(
+                [[drawn(3, 15), drawn(5, 15), drawn(15)], [drawn(5, 15), drawn(5, 15), drawn(2, 15)]]
+            ),
             ValueError,
-            r"layers\[0\]\[2\] must be \(2, 15\), the bias of a GRU with reset_after=True, got shape \(15,\), that of "
-            "one with reset_after=False, whose reset gate acts on the state before the product",
+            "layers must hold GRUs of one form, .* reset_after=None$",
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 15), drawn(5, 15), drawn(15)]], reset_after=True),
+            ValueError,
+            "layers must hold GRUs of one form, .* reset_after=True$",
+        ),
+        (
+            lambda: weights.from_keras([[drawn(3, 20), drawn(5, 20), drawn(20)]], reset_after=False),
+            ValueError,
+            "reset_after must be left out but for a GRU, got False",
+        ),
+        (
+            lambda: weights.to_pytorch(GRU(2, 3, reset_after=False)),
+            ValueError,
+            "layer must be a GRU with reset_after=True, PyTorch's only form, got one with False",
         ),
         (
             lambda: weights.from_keras([[drawn(3, 20), drawn(5, 25)]]),

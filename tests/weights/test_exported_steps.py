@@ -228,7 +228,7 @@ def test_a_streamed_chain_goes_step_by_step(made: Any, tmp_path: Path, rng: np.r
     assert not any("T" in shape for shape in exported.inputs.values())
 
 
-@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "rnn_relu"])
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "gru_original", "rnn_relu"])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_a_streamed_layer_is_the_stream(cell: str, batch_first: bool, tmp_path: Path, rng: np.random.Generator) -> None:
     layer = Recurrent(cell, I, H, 2, batch_first=batch_first, seed=1)

@@ -39,7 +39,7 @@ def test_nodes_that_nblstm_has_not_are_refused(tmp_path: Path, changes: dict[str
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "node n has linear_before_reset=0, a GRU whose reset gate acts on the state before the product"),
+        ({"activations": ["HardSigmoid", "Tanh"]}, "the activations HardSigmoid, Tanh"),
         ({"linear_before_reset": 1, "activations": ["Sigmoid", "Relu"]}, "the activations Sigmoid, Relu"),
         ({"linear_before_reset": 1, "hidden_size": 3}, "W and R of node n must have 3 blocks of 3 rows"),
     ],

@@ -66,7 +66,7 @@ def test_onnx_runtime_runs_a_layer_and_it_is_read_back(
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "gru_original", "rnn_tanh", "rnn_relu"])
 def test_onnx_runtime_runs_a_character_model(tmp_path: Path, rng: np.random.Generator, cell: str) -> None:
     pytest.importorskip("onnx", reason="needs onnx: the extra `peers`")
     model = CharLM("abcdefg", 3, 8, 2, cell=cell, dropout=0.5, seed=1)

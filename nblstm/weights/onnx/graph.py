@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nblstm.cells.gru import GRU
 from nblstm.cells.rnn import RNN_RELU
 from nblstm.layers.embedding import Embedding
 from nblstm.layers.linear import Linear
@@ -96,7 +97,7 @@ class Graph:
                 initial[kind] = self._split(whole, f"{prefix}{kind}", L, D) if L > 1 else [whole]
         tracks = tracks_of(layer)
         operator = OPERATORS[len(layer.cell.sums)]
-        own = {"linear_before_reset": 1} if operator == "GRU" else {}
+        own = {"linear_before_reset": int(layer.cell is GRU)} if operator == "GRU" else {}
         merged = self.weight(f"{prefix}shape_of_y", np.array([0, 0, D * H]))
         h_n = ""
         for k in range(L):

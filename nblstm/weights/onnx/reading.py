@@ -68,8 +68,7 @@ def from_onnx(path: str | Path) -> dict[str, LSTM | GRU | RNN]:
         The package onnx is missing; the error says how to install it.
     ValueError
         No ONNX file, no such node, weights that depend on the model's inputs, or a node that does what nblstm does not:
-        direction "reverse", clip, input_forget, other activations, projections, a GRU with linear_before_reset=0. The
-        node is named.
+        direction "reverse", clip, input_forget, other activations, projections. The node is named.
     TypeError
         Weights that are neither float32 nor float64.
 
@@ -130,11 +129,7 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
     activations = [text.decode() for text in attributes.pop("activations", None) or []] or known[0]
     if activations not in known:
         raise ValueError(f"node {name} has the activations {', '.join(activations)}, which nblstm does not have")
-    if operator == "GRU" and not attributes.pop("linear_before_reset", 0):
-        raise ValueError(
-            f"node {name} has linear_before_reset=0, a GRU whose reset gate acts on the state before the product, "
-            "which nblstm does not have"
-        )
+    reset_after = operator != "GRU" or bool(attributes.pop("linear_before_reset", 0))
     if attributes.pop("input_forget", 0) or attributes:
         raise ValueError(
             f"node {name} has {', '.join(map(str, attributes)) or 'input_forget'}, which nblstm does not have"
@@ -192,7 +187,7 @@ def _layer_of_node(stored: Stored, node: Any, name: str, scope: Scope) -> LSTM |
         )
     return layer_of(
         f"node {name}", tracks, bidirectional=D == 2, batch_first=batch_first,
-        nonlinearity="relu" if activations[0] == "Relu" else "tanh",
+        nonlinearity="relu" if activations[0] == "Relu" else "tanh", reset_after=reset_after,
     )  # fmt: skip
 
 

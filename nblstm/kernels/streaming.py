@@ -2,11 +2,19 @@
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from nblstm.kernels.cache import keep
+from nblstm.kernels.layer_norm import normalised_inputs, normalised_step
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.sweeps import TILE_VECTORS, forward_step
+
+
+@register_jitable
+def sums_size(rows, G, norm, lanes):
+    """Numbers of scratch that `step_layers` needs: a tile, or, where products are normalised, the sums and both."""
+    return rows * (3 * G + 2) if norm else TILE_VECTORS * lanes
 
 
 @njit(error_model="numpy")
@@ -14,8 +22,8 @@ def step_layers(plans, s, rows, x, h, c, sums, index):
     """Step all layers over `rows` rows x (rows, I) and return where the last one's new h (rows, P) is.
 
     All buffers are pointers. h (layers, 2, rows, P) and c (layers, other states, rows, P) hold the states: step s reads
-    h[:, s % 2] and writes the other. sums is scratch for a tile; index (3, rows) is 0, 1, 2 ..., the same times I, and
-    times P.
+    h[:, s % 2] and writes the other. sums (`sums_size`,) is scratch; index (3, rows) is 0, 1, 2 ..., the same times I,
+    and times P.
     """
     x_at = shift(index, rows)
     for layer in range(len(plans)):
@@ -23,10 +31,20 @@ def step_layers(plans, s, rows, x, h, c, sums, index):
         block = rows * p.P
         h_, c_ = shift(h, 2 * layer * block), shift(c, layer * p.others * block)
         h_prev, h_new = shift(h_, s % 2 * block), shift(h_, (s + 1) % 2 * block)
-        forward_step(
-            p, s, rows, 0, panel_count(p.G, lanes_of(x)), index, x, x_at, p.I, h_prev, pointer_at(p.bias, x), 0, sums,
-            False, sums, c_, c_, block, h_new,
-        )  # fmt: skip
+        panels = panel_count(p.G, lanes_of(x))
+        if p.norm:
+            wide = rows * p.G
+            from_x, from_h, inverse = shift(sums, wide), shift(sums, 2 * wide), shift(sums, 3 * wide)
+            normalised_inputs(p, rows, x, x_at, 1, 0, panels, from_x, inverse, sums, index, False, index, 0, 1, 0)
+            normalised_step(
+                p, s, rows, 0, panels, index, h_prev, from_h, inverse, sums, False, c_, c_, block, h_new, False, index,
+                0, 1, 0,
+            )  # fmt: skip
+        else:
+            forward_step(
+                p, s, rows, 0, panels, index, x, x_at, p.I, h_prev, pointer_at(p.bias, x), 0, sums, False, sums, c_, c_,
+                block, h_new,
+            )  # fmt: skip
         x, x_at = h_new, shift(index, 2 * rows)
     return x
 
@@ -49,7 +67,8 @@ def run(tag, plans, T, B, x, h, c, y):
     layers, I, H, P, others = len(plans), plans[0].I, plans[0].H, plans[0].P, plans[0].others
     x_, y_ = pointer(x), pointer(y)
     padded_h, padded_c = np.zeros(2 * layers * B * P, x.dtype), np.zeros(layers * others * B * P, x.dtype)
-    sums, index = np.empty(TILE_VECTORS * lanes_of(x_), x.dtype), np.empty(3 * B, np.int64)
+    sums = np.empty(sums_size(B, plans[0].G, plans[0].norm, lanes_of(x_)), x.dtype)
+    index = np.empty(3 * B, np.int64)
     for row in range(B):
         index[row], index[B + row], index[2 * B + row] = row, row * I, row * P
     for layer in range(layers):

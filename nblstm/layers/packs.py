@@ -14,6 +14,7 @@ from nblstm.kernels.products import parts_of
 from nblstm.kernels.tag import ANY
 from nblstm.kernels.units import compiled
 from nblstm.layers.memory import address, aligned_zeros, padded
+from nblstm.layers.normalised import NormalisedTrack
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Engine
@@ -23,7 +24,8 @@ class PackedTrack:
     """The packed weights of one layer in one direction, and in `plan` the record of what kernels know of it.
 
     With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (weights, P), `input`
-    (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,).
+    (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,). With layer norm there is
+    more in `normalised`.
     """
 
     def __init__(self, layer: Engine, number: int, plan: np.ndarray) -> None:
@@ -45,6 +47,9 @@ class PackedTrack:
             input_panels=address(self.input), hidden_panels=address(self.hidden), input_back=address(self.input_back),
             hidden_back=address(self.hidden_back), places=address(self.places),
         )  # fmt: skip
+        if layer.layer_norm:
+            self.normalised = NormalisedTrack(layer, number)
+            self.normalised.plan(plan)
 
 
 class Packs:
@@ -77,6 +82,8 @@ class Packs:
             products.pack_forward(self._layer.dtype, threads, self.plans)
             for track in self.tracks if self._layer.cell.peepholes else ():
                 track.peephole[:, : self._layer.hidden_size] = self._layer._writable["weight_peephole" + track.suffix]
+            for track in self.tracks if self._layer.layer_norm else ():
+                track.normalised.pack()
             self.forward_version = version
 
     def refresh_backward(self, threads: int) -> None:

@@ -124,7 +124,7 @@ KNOWN = CELLS | TWO_STAGES
 
 def contributed(cell, w, a_x, h):
     """a_h = W_h h + b_h; but n has W_n (r h) + b_n in the original GRU, where r is the sigmoid of its own sum."""
-    a_h = w.w_h @ h + w.b_h
+    a_h = contribution(w.w_h @ h, w.g_h) + w.b_h
     if cell in TWO_STAGES:
         r, n = sigmoid((a_x + a_h)[: len(h)]), slice(2 * len(h), None)
         a_h[n] = (w.w_h @ (r * h) + w.b_h)[n]
@@ -144,7 +144,30 @@ def contributed_backward(cell, w, da_x, da_h, a_x, a_h, h):
     return dw, w.w_h[: 2 * H].T @ da_h[: 2 * H] + d_read * r
 
 
-# ---- parameters: both formulations become W_x (G*H, I), W_h (G*H, H), biases (G*H,) and peepholes (3, H) ----
+# ---- layer norm of what x and h contribute: z (G*H,) becomes gain (z - mean) / sigma; without a gain it stays z ----
+
+
+def normal(z):
+    """(z - mean) / sigma, and sigma."""
+    sigma = np.sqrt(((z - z.mean()) ** 2).mean() + 1e-5)
+    return (z - z.mean()) / sigma, sigma
+
+
+def contribution(z, gain):
+    """What is added to the other contribution and the bias."""
+    return z if gain is None else gain * normal(z)[0]
+
+
+def contribution_backward(da, z, gain):
+    """The gradients of z and of the gain: z acts by its number of the normal form, by the mean and by sigma."""
+    if gain is None:
+        return da, 0
+    n, sigma = normal(z)
+    dn = gain * da
+    return (dn - dn.mean() - n * (dn * n).mean()) / sigma, da * n
+
+
+# ---- parameters: both formulations become W_x (G*H, I), W_h (G*H, H), biases and gains (G*H,), peepholes (3, H) ----
 
 
 @dataclass
@@ -156,6 +179,8 @@ class Weights:
     b_x: np.ndarray
     b_h: np.ndarray
     p: np.ndarray
+    g_x: np.ndarray | None
+    g_h: np.ndarray | None
 
     @classmethod
     def of(cls, params: Params, suffix: str, gates: int) -> Weights:
@@ -168,14 +193,16 @@ class Weights:
             hidden = joined.shape[0] // gates
             w_h, w_x = joined[:, :hidden], joined[:, hidden:]
             b_x, b_h = params.get("bias" + suffix, 0), 0
-        return cls(w_x, w_h, b_x, b_h, params.get("weight_peephole" + suffix, np.zeros(3)))
+        gains = params.get("gain_ih" + suffix), params.get("gain_hh" + suffix)
+        return cls(w_x, w_h, b_x, b_h, params.get("weight_peephole" + suffix, np.zeros(3)), *gains)
 
     @classmethod
     def zeros(cls, like: Weights) -> Weights:
         """Room for gradients."""
         rows, hidden = like.w_h.shape
+        vectors = [np.zeros(rows) for _ in range(4)]
         return cls(
-            np.zeros(like.w_x.shape), np.zeros((rows, hidden)), np.zeros(rows), np.zeros(rows), np.zeros((3, hidden))
+            np.zeros(like.w_x.shape), np.zeros((rows, hidden)), *vectors[:2], np.zeros((3, hidden)), *vectors[2:]
         )
 
     def named(self, params: Params, suffix: str) -> dict[str, np.ndarray]:
@@ -188,6 +215,8 @@ class Weights:
             "weight": np.hstack([self.w_h, self.w_x]),
             "bias": self.b_x,
             "weight_peephole": self.p,
+            "gain_ih": self.g_x,
+            "gain_hh": self.g_h,
         }
         return {name + suffix: tensor for name, tensor in names.items() if name + suffix in params}
 
@@ -245,7 +274,7 @@ def forward(net: Net, x, h_0=None, c_0=None, lengths=None):
             for b in range(B):
                 h, c = h_0[k, b], c_0[k, b]
                 for t in steps(lengths[b], direction):
-                    a_x = w.w_x @ x[t, b] + w.b_x
+                    a_x = contribution(w.w_x @ x[t, b], w.g_x) + w.b_x
                     a_h = contributed(net.cell, w, a_x, h)
                     record[k, t, b] = h, c, a_x, a_h
                     h, c, _ = cell(a_x, a_h, h, c, w.p)
@@ -279,14 +308,18 @@ def backward(net: Net, record, dy, dh_n, dc_n=None):
                     h, c, a_x, a_h = record[k, t, b]
                     dh = dh + dy[t, b, direction * H : (direction + 1) * H]
                     da_x, da_h, dh, dc, dp = cell_backward(dh, dc, a_x, a_h, h, c, w.p)
-                    dw_h, dh_read = contributed_backward(net.cell, w, da_x, da_h, a_x, a_h, h)
-                    dw.w_x += np.outer(da_x, x[t, b])
+                    dz_x, dg_x = contribution_backward(da_x, w.w_x @ x[t, b], w.g_x)
+                    dz_h, dg_h = contribution_backward(da_h, w.w_h @ h, w.g_h)
+                    dw_h, dh_read = contributed_backward(net.cell, w, da_x, dz_h, a_x, a_h, h)
+                    dw.w_x += np.outer(dz_x, x[t, b])
                     dw.w_h += dw_h
                     dw.b_x += da_x
                     dw.b_h += da_h
+                    dw.g_x += dg_x
+                    dw.g_h += dg_h
                     if dp is not None:
                         dw.p += dp
-                    dx[t, b] += w.w_x.T @ da_x
+                    dx[t, b] += w.w_x.T @ dz_x
                     dh = dh + dh_read
                 dh_0[k, b], dc_0[k, b] = dh, dc
             grads |= dw.named(net.params, suffix)

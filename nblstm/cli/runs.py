@@ -61,6 +61,9 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
             default=defaults.formulation,
             help="Weights of input and state apart, or joined.",
         ),
+        click.option(
+            "--layer-norm", is_flag=True, help="Normalise both products of a step across its units (Ba et al. 2016)."
+        ),
         click.option("--steps", type=POSITIVE, default=defaults.steps, help="Length of the run in training steps."),
         click.option("--epochs", type=POSITIVE, default=defaults.epochs, help=f"Length of the run in {length}."),
         click.option(

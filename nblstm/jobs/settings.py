@@ -42,6 +42,8 @@ class Settings:
         the name of such a cell, not its equations: `Run.resume` takes it again, ``given={"cell": ...}``.
     formulation : {"split", "concat"}
         See `nblstm.LSTM`.
+    layer_norm : bool
+        See `nblstm.LSTM`.
     batch_size : int
         Sequences, or streams of text, in a step.
     steps, epochs : int, optional
@@ -97,6 +99,7 @@ class Settings:
     num_layers: int
     cell: str | Cell = "lstm"
     formulation: str = "split"
+    layer_norm: bool = False
     batch_size: int = 32
     steps: int | None = None
     epochs: int | None = None
@@ -122,6 +125,7 @@ class Settings:
         cell = as_cell(self.cell)
         self._keep("cell", name_or_cell(cell))
         self._keep("formulation", as_formulation(self.formulation, cell))
+        self._keep("layer_norm", as_flag("layer_norm", self.layer_norm))
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:

@@ -47,6 +47,10 @@ FIELDS = {
     "c": "(others, ..., B, P): the states beside h; then what is read in place of h, if a step has two stages",
     "between": "numbers from one of them to the next",
     "gates": "(..., B, G)", "keep": "whether c and gates are kept for every step, from `first` on",
+    # the products of a step with x and with h where they are normalised, see `layer_norm`
+    "norm": "whether they are", "gains": "(2, G)", "units": "(P,): 1 for each, 0 for padding",
+    "from_x": "(..., B, G), and on the way back its gradient; gates where nothing is normalised", "from_h": "the same",
+    "inverse": "(..., B, 2)", "gain_sums": "(3, B, G)",
     # integers (others + 1,): for each state the address of an array (layers directions, B, H)
     "given": "the initial states, an address being 0 for zeros; or 0 if they are in place",
     "final": "the last ones, written; or 0",
@@ -55,7 +59,7 @@ FIELDS = {
     "dy": "as y, read", "dy_time": "a stride", "dy_batch": "a stride",
     "dx": "(T, B, dx_width)", "dx_width": "whole vectors; 0 leaves dx out", "dx_add": "whether it is added to",
     "dh": "(B, P)", "dc": "(others, B, P); of two stages then of what is read, and what the first's way back needs",
-    "zeros": "(P or dx_width,)",
+    "zeros": "(P or dx_width,), a tile's width at least",
     "dgiven": "as `given`, the gradients of the last states", "dinitial": "as `final`, those of the initial ones",
     # gradients of the weights
     "flat": "the gradients, in the layout of the layer's flat array",

@@ -329,6 +329,9 @@ at_least = _binary(_select(">"))
 absolute = _unary(_call("fabs"))
 """|x|."""
 
+square_root = _unary(_call("sqrt"))
+"""The root of each lane."""
+
 copysign = _binary(_call("copysign"))
 """(x, y): x with the sign of y."""
 

@@ -5,15 +5,19 @@ from numba import njit
 from numba.extending import register_jitable
 
 from nblstm.kernels.cache import keep
+from nblstm.kernels.layer_norm import normalised_inputs, normalised_step
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.sweeps import TILE_VECTORS, forward_step
 
 
 @register_jitable
-def sums_size(rows, G, lanes):
-    """Numbers of scratch that `step_layers` needs: a tile, and the sums of all units for a step of two stages."""
-    return TILE_VECTORS * lanes + rows * G
+def sums_size(rows, G, read, norm, lanes):
+    """Numbers of scratch that `step_layers` needs.
+
+    A tile, for a step of two stages also the sums of all units; where products are normalised these and both products.
+    """
+    return rows * (3 * G + 2) if norm else TILE_VECTORS * lanes + (rows * G if read else 0)
 
 
 @njit
@@ -36,11 +40,21 @@ def step_layers(plans, s, rows, x, h, c, sums, index):
         block = rows * p.P
         h_, c_ = shift(h, 2 * layer * block), shift(c, layer * arrays_of(p) * block)
         h_prev, h_new = shift(h_, s % 2 * block), shift(h_, (s + 1) % 2 * block)
-        for stage in range(2 if p.read else 1):
-            forward_step(
-                p, stage, s, rows, 0, panel_count(p.G, lanes_of(x)), index, x, x_at, p.I, h_prev, pointer_at(p.bias, x),
-                0, sums, False, gates, c_, c_, block, h_new,
+        panels = panel_count(p.G, lanes_of(x))
+        if p.norm:
+            wide = rows * p.G
+            from_x, from_h, inverse = shift(sums, wide), shift(sums, 2 * wide), shift(sums, 3 * wide)
+            normalised_inputs(p, rows, x, x_at, 1, 0, panels, from_x, inverse, sums, index, False, index, 0, 1, 0)
+            normalised_step(
+                p, s, rows, 0, panels, index, h_prev, from_h, inverse, sums, False, c_, c_, block, h_new, False, index,
+                0, 1, 0,
             )  # fmt: skip
+        else:
+            for stage in range(2 if p.read else 1):
+                forward_step(
+                    p, stage, s, rows, 0, panels, index, x, x_at, p.I, h_prev, pointer_at(p.bias, x), 0, sums, False,
+                    gates, c_, c_, block, h_new,
+                )  # fmt: skip
         x, x_at = h_new, shift(index, 2 * rows)
     return x
 
@@ -63,7 +77,8 @@ def run(tag, plans, T, B, x, h, c, y):
     layers, I, H, P, others = len(plans), plans[0].I, plans[0].H, plans[0].P, plans[0].others
     x_, y_, arrays = pointer(x), pointer(y), arrays_of(plans[0])
     padded_h, padded_c = np.zeros(2 * layers * B * P, x.dtype), np.zeros(layers * arrays * B * P, x.dtype)
-    sums = np.empty(sums_size(B if plans[0].read else 0, plans[0].G, lanes_of(x_)), x.dtype)
+    p = plans[0]
+    sums = np.empty(sums_size(B, p.G, p.read != 0, p.norm, lanes_of(x_)), x.dtype)
     index = np.empty(3 * B, np.int64)
     for row in range(B):
         index[row], index[B + row], index[2 * B + row] = row, row * I, row * P

@@ -3,7 +3,7 @@
 Buffers (a *step* is counted in the order of processing, so the reverse direction's step 0 is the end of time): h
 (T + 1, B, P), slot 0 the initial state, and likewise each of the other states, c; gates (T, B, G). P is H padded to
 whole vectors, G = gates per unit times P. Where sequences differ in length, the rows are sorted by it, longest first,
-and step s has only the first `active[s]` rows.
+and step s has only the first `active[s]` rows. Where products are normalised, steps take another way: `layer_norm`.
 
 A step has one stage, or two: then the first makes of some sums what others read in place of h. That is kept like one
 more state, after the others, and between the two stages the gates hold the sums.
@@ -17,6 +17,7 @@ from numba import njit, prange
 from numba.extending import register_jitable
 
 from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.layer_norm import normalised_inputs, normalised_step, products_back
 from nblstm.kernels.plan import find_rows, plan_at, rows_of_steps
 from nblstm.kernels.products import (
     back_and_forth,
@@ -38,7 +39,7 @@ from nblstm.kernels.simd import (
     store,
     store_part,
 )
-from nblstm.kernels.team import is_team, meet, wait_for_all
+from nblstm.kernels.team import is_team, meet, meet_again
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 from nblstm.kernels.units import backward_cell, forward_cell
 
@@ -74,14 +75,6 @@ def scratch_of(integers, B, block):
     return (
         integers, shift(integers, B), shift(integers, 2 * B), shift(integers, 3 * B), shift(integers, (3 + block) * B)
     )  # fmt: skip
-
-
-@njit
-def meet_again(team, note, threads, meetings):
-    """All of a team wait for each other; returns how many times they have."""
-    if team:
-        wait_for_all(note, threads, meetings + 1)
-    return meetings + 1
 
 
 @njit(error_model="numpy")
@@ -208,6 +201,7 @@ def forward(thread, threads, plans, count, note, like):
             pointer_at(p.x, sums), pointer_at(p.y, sums), pointer_at(p.h, sums), pointer_at(p.c, sums),
             pointer_at(p.gates, sums),
         )  # fmt: skip
+        from_x, from_h, inverse = pointer_at(p.from_x, sums), pointer_at(p.from_h, sums), pointer_at(p.inverse, sums)
         input_panels, bias = pointer_at(p.input_panels, sums), pointer_at(p.bias, sums)
         order, lengths, active = (
             pointer_at(p.order, integers), pointer_at(p.lengths, integers), pointer_at(p.active, integers),
@@ -224,23 +218,38 @@ def forward(thread, threads, plans, count, note, like):
             kept_from = p.first if keep else first  # the step that gates begin with
             if p.hoist:
                 taken = rows_of_steps(low, high, first, last, B, active, x_rows, x_step, at_x, at_gates)
-                rows_times_panels(
-                    taken, x, at_x, 1, p.x_feature, shift(input_panels, column * p.I), p.I, last_column - column,
-                    shift(bias, column), False, shift(gates, (first - kept_from) * B * G + column), at_gates, G,
-                )  # fmt: skip
-            for s in range(first, last):
-                rows, step_gates = min(high, active[s]) - low, shift(gates, ((s - kept_from) * B + low) * G)
-                before = shift(c, (keep * (s - p.first) * B + low) * P)
-                h_new = shift(h, ((s + 1) % p.slots * B + low) * P)
-                for stage in range(2 if p.read else 1):
-                    if stage == 1:
-                        meetings = meet_again(team, note, threads, meetings)
-                    forward_step(
-                        p, stage, s, rows, first_panel, last_panel, index, shift(x, s * x_step), shift(x_rows, low),
-                        0 if p.hoist else p.I, shift(h, (s % p.slots * B + low) * P), step_gates if p.hoist else bias,
-                        G if p.hoist else 0, sums, keep, step_gates, before, shift(before, keep * B * P), between,
-                        h_new,
+                kept = (first - kept_from) * B
+                if p.norm:
+                    meetings = normalised_inputs(
+                        p, taken, x, at_x, p.x_feature, first_panel, last_panel, shift(from_x, kept * G),
+                        shift(inverse, kept * 2), shift(gates, kept * G), at_gates, team, note, thread, threads,
+                        meetings,
                     )  # fmt: skip
+                else:
+                    rows_times_panels(
+                        taken, x, at_x, 1, p.x_feature, shift(input_panels, column * p.I), p.I, last_column - column,
+                        shift(bias, column), False, shift(gates, kept * G + column), at_gates, G,
+                    )  # fmt: skip
+            for s in range(first, last):
+                rows, place = min(high, active[s]) - low, (s - kept_from) * B + low
+                step_gates = shift(gates, place * G)
+                before = shift(c, (keep * (s - p.first) * B + low) * P)
+                h_prev, h_new = shift(h, (s % p.slots * B + low) * P), shift(h, ((s + 1) % p.slots * B + low) * P)
+                if p.norm:
+                    meetings = normalised_step(
+                        p, s, rows, first_panel, last_panel, index, h_prev, shift(from_h, place * G),
+                        shift(inverse, place * 2), step_gates, keep, before, shift(before, keep * B * P), between,
+                        h_new, team, note, thread, threads, meetings,
+                    )  # fmt: skip
+                else:
+                    for stage in range(2 if p.read else 1):
+                        if stage == 1:
+                            meetings = meet_again(team, note, threads, meetings)
+                        forward_step(
+                            p, stage, s, rows, first_panel, last_panel, index, shift(x, s * x_step), shift(x_rows, low),
+                            0 if p.hoist else p.I, h_prev, step_gates if p.hoist else bias, G if p.hoist else 0, sums,
+                            keep, step_gates, before, shift(before, keep * B * P), between, h_new,
+                        )  # fmt: skip
                 if p.y:
                     copy_units(rows, unit, end, h_new, H, P, shift(y, s * y_step), shift(y_rows, low))
                 meetings = meet_again(team, note, threads, meetings)
@@ -284,6 +293,10 @@ def backward(thread, threads, plans, count, note, like):
             pointer_at(p.hidden_back, like), pointer_at(p.read_panels_back, like), pointer_at(p.input_back, like),
             pointer_at(p.peephole, like),
         )  # fmt: skip
+        from_x, from_h, inverse, gain_sums = (
+            pointer_at(p.from_x, like), pointer_at(p.from_h, like), pointer_at(p.inverse, like),
+            pointer_at(p.gain_sums, like),
+        )  # fmt: skip
         active, order = pointer_at(p.active, integers), pointer_at(p.order, integers)
         index, dy_rows, dx_rows, at_dx, at_gates = scratch_of(integers, B, p.block)
         dy_step = find_rows(p, low, high, p.dy_time, p.dy_batch, dy_rows)
@@ -296,7 +309,8 @@ def backward(thread, threads, plans, count, note, like):
             for s in range(last - 1, first - 1, -1):
                 rows, at = min(high, active[s]) - low, (s * B + low) * P
                 before = shift(c, at - p.first * B * P)
-                step_gates = shift(gates, ((s - p.first) * B + low) * G)
+                place = (s - p.first) * B + low
+                step_gates, step_h = shift(gates, place * G), shift(from_h, place * G)
                 backward_cell(
                     p.backward, rows, unit, end, H, P, G, shift(dy, s * dy_step), p.dy != 0, shift(dy_rows, low),
                     peephole, shift(h, at), shift(h, at + B * P), before, shift(before, B * P), between, step_gates,
@@ -315,15 +329,20 @@ def backward(thread, threads, plans, count, note, like):
                         shift(dc, low * P), B * P,
                     )  # fmt: skip
                     meetings = meet_again(team, note, threads, meetings)
+                if p.norm:
+                    meetings = products_back(
+                        p, rows, step_gates, shift(from_x, place * G), step_h, shift(inverse, place * 2),
+                        shift(gain_sums, low * G), team, note, thread, threads, meetings,
+                    )  # fmt: skip
                 gates_times_panels(
-                    rows, step_gates, index, G, G // P, p.parts, 1, H, p.head, hidden_back, unit, end - unit, P, zeros,
+                    rows, step_h, index, G, G // P, p.parts, 1, H, p.head, hidden_back, unit, end - unit, P, zeros,
                     p.passes_h, shift(dh, low * P + unit), index, P,
                 )  # fmt: skip
             if p.dx_width:
                 taken = rows_of_steps(low, high, first, last, B, active, dx_rows, dx_step, at_dx, at_gates)
                 mine, beyond = (taken * thread // threads, taken * (thread + 1) // threads) if team else (0, taken)
                 gates_times_panels(
-                    beyond - mine, shift(gates, (first - p.first) * B * G), shift(at_gates, mine), G, G // P, p.parts,
+                    beyond - mine, shift(from_x, (first - p.first) * B * G), shift(at_gates, mine), G, G // P, p.parts,
                     0, H, p.head, input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add, dx, shift(at_dx, mine), 1,
                 )  # fmt: skip
 

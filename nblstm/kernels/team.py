@@ -74,3 +74,11 @@ def wait_for_all(note, threads, times):
         looks += 1
         if looks % SPINS == 0:
             _yield()
+
+
+@njit
+def meet_again(team, note, threads, meetings):
+    """All of a team wait for each other; returns how many times they have."""
+    if team:
+        wait_for_all(note, threads, meetings + 1)
+    return meetings + 1

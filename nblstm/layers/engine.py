@@ -69,7 +69,7 @@ class Engine(DropoutKeys, Layer):
     def __init__(
         self, cell: Cell, input_size: int, hidden_size: int, num_layers: int, *, bias: bool, dropout: float,
         bidirectional: bool, formulation: str, forget_bias: float, dtype: str, seed: int | None,
-        checkpoint: int | None = None, heads: int = 1, suffixes: bool = True,
+        checkpoint: int | None = None, heads: int = 1, layer_norm: bool = False, suffixes: bool = True,
     ) -> None:  # fmt: skip
         check_kind("cell", cell, Cell)
         self.formulation = as_formulation(formulation, cell)
@@ -92,6 +92,12 @@ class Engine(DropoutKeys, Layer):
         self.checkpoint = None if checkpoint is None else as_size("checkpoint", checkpoint)
         self.heads = as_heads(heads, self.hidden_size, self.formulation)
         self.head = self.hidden_size // self.heads
+        self.layer_norm = as_flag("layer_norm", layer_norm)
+        if self.layer_norm and cell.reads:
+            raise ValueError(
+                f"layer_norm must be False for cell {cell.name!r}, whose sum {next(iter(cell.reads))} reads something "
+                "else than h, got True"
+            )
         split = ("bias_ih", "bias_hh") if cell.sums_of_h else ("bias_ih",)
         self.bias_names: tuple[str, ...] = () if not self.bias else split if self.formulation == "split" else ("bias",)
         self.tracks = [
@@ -125,6 +131,8 @@ class Engine(DropoutKeys, Layer):
             shapes |= {name + suffix: (H * (of_h if name == "bias_hh" else of_x),) for name in self.bias_names}
             if self.cell.peepholes:
                 shapes["weight_peephole" + suffix] = (len(self.cell.peepholes), H)
+            if self.layer_norm:
+                shapes |= {name + suffix: (rows * H,) for name, rows in (("gain_ih", of_x), ("gain_hh", of_h)) if rows}
         return shapes
 
     def _offsets_of(self, suffix: str, inputs: int) -> list[int]:
@@ -142,6 +150,9 @@ class Engine(DropoutKeys, Layer):
         H = self.hidden_size
         with self.editing() as p:
             p.flat[:] = generator.uniform(-1, 1, p.flat.size) / np.sqrt(H)
+            for name in p:
+                if name.startswith("gain"):
+                    p[name][...] = 1
             for suffix, _ in self.tracks:
                 for name, function in self.cell.draw.items():
                     numbers = drawn(name, function, generator, H)
@@ -172,6 +183,7 @@ class Engine(DropoutKeys, Layer):
             "bias": (self.bias, True), "batch_first": (self.batch_first, False), "dropout": (self.dropout, 0.0),
             "bidirectional": (self.bidirectional, False), "formulation": (self.formulation, "split"),
             "dtype": (self.dtype.name, "float32"), "checkpoint": (self.checkpoint, None),
+            "layer_norm": (self.layer_norm, False),
         }  # fmt: skip
         unusual = [f"{name}={value!r}" for name, (value, usual) in settings.items() if value != usual]
         return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *unusual])})"
@@ -193,7 +205,7 @@ class Engine(DropoutKeys, Layer):
             other, self.cell, self.input_size, self.hidden_size, self.num_layers, bias=self.bias,
             dropout=self.dropout, bidirectional=self.bidirectional, formulation=formulation,
             forget_bias=self.forget_bias, dtype=self.dtype.name, seed=0, checkpoint=self.checkpoint, heads=self.heads,
-            suffixes=bool(self.tracks[0][0]),
+            layer_norm=self.layer_norm, suffixes=bool(self.tracks[0][0]),
         )  # fmt: skip
         if formulation == self.formulation:
             other.load_state_dict(self.params)
@@ -218,8 +230,9 @@ class Engine(DropoutKeys, Layer):
                     p[name + suffix][...] = 0
                 if self.bias:
                     p[other.bias_names[0] + suffix][...] = sum(self.params[name + suffix] for name in self.bias_names)
-                if self.cell.peepholes:
-                    p["weight_peephole" + suffix][...] = self.params["weight_peephole" + suffix]
+                for name in ("weight_peephole", "gain_ih", "gain_hh"):
+                    if name + suffix in p:
+                        p[name + suffix][...] = self.params[name + suffix]
 
     def inference_packs(self, threads: int) -> Packs:
         """Packed weights for calls that keep nothing; published whole, so that several threads may read them."""

@@ -14,6 +14,7 @@ from nblstm.kernels.products import parts_of
 from nblstm.kernels.tag import ANY
 from nblstm.kernels.units import compiled
 from nblstm.layers.memory import address, aligned_zeros, padded
+from nblstm.layers.normalised import NormalisedTrack
 
 if TYPE_CHECKING:
     from nblstm.layers.engine import Engine
@@ -25,7 +26,8 @@ class PackedTrack:
 
     With G gate columns (units padded to whole vectors), I and H features: `bias` (G,), `peephole` (weights, P), `input`
     (G I,) and `hidden` (G H,); for the way back `input_back` (I' G,) and `hidden_back` (P G,). Sums that read something
-    in place of h have their weights for it in `read` and `read_back` instead.
+    in place of h have their weights for it in `read` and `read_back` instead. With layer norm there
+    is more in `normalised`.
     """
 
     def __init__(self, layer: Engine, number: int, plan: np.ndarray) -> None:
@@ -51,6 +53,9 @@ class PackedTrack:
             read_panels=address(self.read), input_back=address(self.input_back), hidden_back=address(self.hidden_back),
             read_panels_back=address(self.read_back), offsets=address(self.offsets),
         )  # fmt: skip
+        if layer.layer_norm:
+            self.normalised = NormalisedTrack(layer, number)
+            self.normalised.plan(plan)
 
 
 class Packs:
@@ -85,6 +90,8 @@ class Packs:
             products.pack_forward(self._layer.dtype, threads, self.plans)
             for track in self.tracks if self._layer.cell.peepholes else ():
                 track.peephole[:, : self._layer.hidden_size] = self._layer._writable["weight_peephole" + track.suffix]
+            for track in self.tracks if self._layer.layer_norm else ():
+                track.normalised.pack()
             self.forward_version = version
 
     def refresh_backward(self, threads: int) -> None:

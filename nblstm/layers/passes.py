@@ -13,6 +13,7 @@ from nblstm.kernels.gradient import weight_gradients
 from nblstm.kernels.plan import fill
 from nblstm.kernels.policy import POLICY
 from nblstm.kernels.tag import ANY
+from nblstm.layers import normalised
 from nblstm.layers.memory import address, apart_from, strides
 from nblstm.layers.parameters import Block
 from nblstm.layers.plans import plan_backward, plan_forward, plans_of_reading
@@ -149,6 +150,7 @@ def backward(
         for dx in tape.gradients.dx:
             dx[...] = 0
     tape.gradients.peephole[...] = 0
+    tape.gradients.gains[...] = 0
     if tape.dropped or tape.checkpoint:
         for n, k in enumerate(reversed(range(layer.num_layers))):
             for plan in np.split(plans[n * D : (n + 1) * D], D):
@@ -181,13 +183,17 @@ def _backward_in_segments(layer: Engine, tape: Tape, plan: np.ndarray, grads: Bl
 
 def _add_weight_gradients(layer: Engine, tape: Tape, plans: np.ndarray, grads: Block) -> None:
     """grads += (gradients of the weighted sums)^T (what they were multiplied with), summed over the plans' steps."""
-    for every in (plans, plans_of_reading(tape, plans)) if layer.cell.reads else (plans,):
+    products = normalised.plans_of_products(tape, plans) if layer.layer_norm else plans
+    for every in (products, plans_of_reading(tape, plans)) if layer.cell.reads else (products,):
         # A thread that is through with its share of one plan must not take the place where another still sums.
         for part in (every,) if tape.threads == 1 else np.split(every, len(every)):
             weight_gradients(layer.dtype, tape.threads, part)
     if layer.cell.peepholes:
         for plan in np.split(plans, len(plans)):
             _add_peephole_gradients(layer, tape, plan, grads)
+    if layer.layer_norm:
+        for number in plans["number"][plans["first"] == 0]:
+            normalised.add_gradients(layer, layer.tracks[number][0], tape.gradients.gains[number], grads)
 
 
 def _add_peephole_gradients(layer: Engine, tape: Tape, plan: np.ndarray, grads: Block) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from nblstm.kernels.plan import FIELDS, PLACES, fill
 from nblstm.layers.memory import address, strides
+from nblstm.layers.normalised import products_of
 from nblstm.layers.tape import Tape
 
 
@@ -37,6 +38,8 @@ def _plan_what_stays(tape: Tape) -> None:
         between=strides(tracks[0].c)[0], gates=[address(track.gates) for track in tracks], keep=tape.whole,
         given=address(tape.given_at), final=address(tape.last_at), bounds=address(schedule.bounds(tape.threads)),
         integers=address(tape.integers), sums=address(tape.sums),
+        from_x=[address(track.from_x) for track in tracks], from_h=[address(track.from_h) for track in tracks],
+        inverse=[address(track.inverse) for track in tracks],
     )  # fmt: skip
     if not tape.h_is_output:
         for k in range(last + tape.keep):  # inference is given memory for the last one's output
@@ -61,7 +64,10 @@ def plan_backward(
             dx_add=[0, 1][:D] * (len(plans) // D), gradient_sums=address(gradients.sums),
             gradient_integers=address(gradients.integers), scratch=address(gradients.scratch),
             scratch_each=gradients.scratch.size // tape.threads,
+            gain_sums=[address(gradients.gains[number]) for number in plans["number"]],
         )  # fmt: skip
+        if tape.layer.layer_norm:
+            gradients.products = products_of(tape)
         for n, dx in enumerate(reversed(gradients.dx)):
             fill(plans[n * D : (n + 1) * D], dx=address(dx), dx_width=dx.shape[2])
             _place(_places(plans[(n + 1) * D : (n + 2) * D], "dy", 3), dx, H)

@@ -19,14 +19,15 @@ NONLINEARITIES = {"tanh": rnn.RNN_TANH, "relu": rnn.RNN_RELU}
 class Recurrent(SequenceLayer[Any, Any]):
     r"""A cell of any kind over sequences, stacked and in one or two directions, with the layouts of `LSTM`.
 
-    Every weighted sum that the cell declares is W x + U h' + b; what a step makes of them, the cell says.
+    Every weighted sum that the cell declares is W x + U h' + b, or with `layer_norm` the same with both products
+    normalised; what a step makes of the sums, the cell says.
 
     Parameters
     ----------
     cell : Cell
         See `nblstm.Cell`; those of ``nblstm.cells.CELLS`` may be named.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, formulation, forget_bias, dtype, \
-    seed, checkpoint :
+    seed, checkpoint, layer_norm :
         As for `LSTM`. ``weight_ih_l{k}`` (S H, I) and ``weight_hh_l{k}`` (S H, H) have a block of H rows for each of
         the cell's S sums, in their order; the state is an array for each of its states, h first, or h alone.
         A cell with a sum in parts, or without one of them, or that reads something else than h, has no concatenated
@@ -60,13 +61,13 @@ class Recurrent(SequenceLayer[Any, Any]):
         self, cell: Cell | str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
         forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
-        heads: int = 1,
+        heads: int = 1, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
             as_cell(cell) if isinstance(cell, str) else cell, input_size, hidden_size,
             num_layers, bias=bias, dropout=dropout, bidirectional=bidirectional, formulation=formulation,
             forget_bias=forget_bias, dtype=dtype, seed=seed, checkpoint=checkpoint, heads=heads,
-            batch_first=batch_first,
+            layer_norm=layer_norm, batch_first=batch_first,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -122,6 +123,11 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         each layer reads (T B H, for which without `checkpoint` c makes room where there is one direction), and all
         together 5 k B H more. A GRU keeps h alone, of 5 T B H; an RNN too, of 2 T B H, and repeats
         nothing.
+    layer_norm : bool
+        Whether W x and W h', each as one row of 4 H numbers, are normalised before they are added (Ba et al. 2016):
+        the sums are ``gain_ih_l{k}`` * LN(W x) + ``gain_hh_l{k}`` * LN(W h') + b, with the four gates below each other,
+        LN(a) = (a - mean(a)) / sqrt(var(a) + 1e-5), and gains (4H,) that begin as ones. c is not normalised; see
+        ``docs/cells.md``, which also has what it costs. Training keeps 8 T B H numbers more.
 
     Raises
     ------
@@ -140,7 +146,8 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
     References
     ----------
     Hochreiter & Schmidhuber (1997), Long short-term memory. Gers, Schmidhuber & Cummins (2000), Learning to forget
-    (the forget gate). Gers & Schmidhuber (2000), Recurrent nets that time and count (peepholes).
+    (the forget gate). Gers & Schmidhuber (2000), Recurrent nets that time and count (peepholes). Ba, Kiros & Hinton
+    (2016), Layer normalization.
 
     Examples
     --------
@@ -158,12 +165,13 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, *, peephole: bool = False, formulation: str = "split",
         forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
+        layer_norm: bool = False,
     ) -> None:  # fmt: skip
         self.peephole = as_flag("peephole", peephole)
         super().__init__(
             lstm.PEEPHOLE if self.peephole else lstm.LSTM, input_size, hidden_size, num_layers, bias=bias,
             dropout=dropout, bidirectional=bidirectional, formulation=formulation, forget_bias=forget_bias, dtype=dtype,
-            seed=seed, checkpoint=checkpoint, batch_first=batch_first,
+            seed=seed, checkpoint=checkpoint, layer_norm=layer_norm, batch_first=batch_first,
         )  # fmt: skip
 
 
@@ -186,8 +194,9 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, checkpoint :
-        As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, and the state is h alone.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed, checkpoint, \
+    layer_norm :
+        As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, gains (3H,), and the state is h alone.
     reset_after : bool
         Whether the reset gate acts after the product, or before it as in the paper.
 
@@ -215,13 +224,13 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, *, reset_after: bool = True, dtype: str = "float32",
-        seed: int | None = None, checkpoint: int | None = None,
+        seed: int | None = None, checkpoint: int | None = None, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         self.reset_after = as_flag("reset_after", reset_after)
         super().__init__(
             gru.GRU if self.reset_after else gru.GRU_ORIGINAL, input_size, hidden_size, num_layers, bias=bias,
             dropout=dropout, bidirectional=bidirectional, formulation="split", forget_bias=0.0, dtype=dtype, seed=seed,
-            checkpoint=checkpoint, batch_first=batch_first,
+            checkpoint=checkpoint, layer_norm=layer_norm, batch_first=batch_first,
         )  # fmt: skip
 
 
@@ -263,10 +272,11 @@ class RNN(SequenceLayer[np.ndarray, np.ndarray]):
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *, formulation: str = "split",
         dtype: str = "float32", seed: int | None = None, checkpoint: int | None = None,
+        layer_norm: bool = False,
     ) -> None:  # fmt: skip
         self.nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(
             NONLINEARITIES[self.nonlinearity], input_size, hidden_size, num_layers, bias=bias, dropout=dropout,
             bidirectional=bidirectional, formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed,
-            checkpoint=checkpoint, batch_first=batch_first,
+            checkpoint=checkpoint, layer_norm=layer_norm, batch_first=batch_first,
         )  # fmt: skip

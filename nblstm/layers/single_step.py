@@ -117,13 +117,13 @@ class LSTMCell(CellLayer[GivenPair, Pair]):
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, *, peephole: bool = False, formulation: str =
-        "split", forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None,
+        "split", forget_bias: float = 0.0, dtype: str = "float32", seed: int | None = None, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         self.peephole = as_flag("peephole", peephole)
         super().__init__(
             lstm.PEEPHOLE if self.peephole else lstm.LSTM, input_size, hidden_size, 1, bias=bias, dropout=0.0,
             bidirectional=False, formulation=formulation, forget_bias=forget_bias, dtype=dtype, seed=seed,
-            suffixes=False,
+            layer_norm=layer_norm, suffixes=False,
         )  # fmt: skip
 
 
@@ -148,12 +148,13 @@ class GRUCell(CellLayer[np.ndarray, np.ndarray]):
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, *, reset_after: bool = True,
-        dtype: str = "float32", seed: int | None = None,
+        dtype: str = "float32", seed: int | None = None, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         self.reset_after = as_flag("reset_after", reset_after)
         super().__init__(
             gru.GRU if self.reset_after else gru.GRU_ORIGINAL, input_size, hidden_size, 1, bias=bias, dropout=0.0,
-            bidirectional=False, formulation="split", forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
+            bidirectional=False, formulation="split", forget_bias=0.0, dtype=dtype, seed=seed,
+            layer_norm=layer_norm, suffixes=False,
         )  # fmt: skip
 
 
@@ -178,10 +179,10 @@ class RNNCell(CellLayer[np.ndarray, np.ndarray]):
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, formulation: str =
-        "split", dtype: str = "float32", seed: int | None = None,
+        "split", dtype: str = "float32", seed: int | None = None, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         self.nonlinearity = as_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(
             NONLINEARITIES[self.nonlinearity], input_size, hidden_size, 1, bias=bias, dropout=0.0, bidirectional=False,
-            formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed, suffixes=False,
+            formulation=formulation, forget_bias=0.0, dtype=dtype, seed=seed, layer_norm=layer_norm, suffixes=False,
         )  # fmt: skip

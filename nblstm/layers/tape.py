@@ -30,13 +30,18 @@ class TapedTrack:
     do; an RNN has none. A tape that keeps nothing has two slots of h, which serve in turn. On any tape that is not
     whole c[:, 0] is the newest, c[:, n + 1] that from which segment n of the steps began, if the tape keeps them, and
     the gates are scratch for all tracks.
+
+    For `from_x`, `from_h` and `inverse` see `kernels.layer_norm`; they lie as the gates do.
     """
 
     def __init__(self, layer: Engine, slots: int, B: int, cells: int, gates: np.ndarray) -> None:
         P, dtype = layer.padded_units, layer.dtype
         self.h = aligned_empty((slots, B, P), dtype)
         self.c = aligned_empty((layer.cell.arrays, cells, B, P), dtype)
-        self.gates = gates
+        self.gates = self.from_x = self.from_h = self.inverse = gates
+        if layer.layer_norm:
+            self.from_x, self.from_h = aligned_zeros(gates.shape, dtype), aligned_zeros(gates.shape, dtype)
+            self.inverse = np.empty((*gates.shape[:2], 2), dtype)
 
 
 class Gradients:
@@ -46,6 +51,7 @@ class Gradients:
     """
 
     plans: np.ndarray
+    products: np.ndarray  # see `normalised`
     flat: np.ndarray | None
     place_of_dy: np.ndarray
     place_of_x: np.ndarray
@@ -62,7 +68,10 @@ class Gradients:
         self.initial = [aligned_zeros((L * D, B, H), dtype) for _ in layer.cell.states]
         self.given_at, self.initial_at = np.zeros(len(self.initial), np.int64), addresses(self.initial)
         features = max(inputs + H for _, inputs in layer.tracks)
-        self.sums = aligned_empty(gradient.sums_size(features, G, layer.lanes), dtype)
+        # Where products are normalised, those with x and with h have sums of their own.
+        size = gradient.sums_size(features, G, layer.lanes)
+        self.sums = aligned_empty((1 + layer.layer_norm, size), dtype)
+        self.gains = aligned_zeros((len(layer.tracks), 3 * layer.layer_norm, B, G), dtype)
         self.read_sums = aligned_empty(gradient.sums_size(H, G, layer.lanes) if layer.cell.reads else 0, dtype)
         self.scratch = aligned_empty(threads * gradient.scratch_size(T * B, features, layer.lanes), dtype)
         self.integers = np.empty(threads * gradient.integers_size(B), np.int64)
@@ -110,7 +119,7 @@ class Tape(AnyTape):
         self.keys = np.zeros(0, np.uint64)  # of dropout, one for each layer but the last
         self.checkpoint = layer.checkpoint if keep else None
         self.whole = keep and self.checkpoint is None
-        self.recomputes = self.checkpoint is not None and layer.cell.reads_more_than_h
+        self.recomputes = self.checkpoint is not None and (layer.cell.reads_more_than_h or layer.layer_norm)
         self.unbatched = self.awaits_backward = False
 
     def allocate(self, T: int, B: int) -> None:
@@ -128,7 +137,7 @@ class Tape(AnyTape):
         worth_meeting = B * layer.cell.slots * H * H >= POLICY.team_above
         self.team = team if POLICY.team_rows * team > B and worth_meeting else 1
         all_read_x = bool((layer.cell.rows[:, 0] >= 0).all())  # else x does not take whole panels
-        self.hoist = layer.formulation == "split" and self.block > 1 and all_read_x
+        self.hoist = layer.layer_norm or (layer.formulation == "split" and self.block > 1 and all_read_x)
         if not keep:
             self.packs = layer.inference_packs(threads)
         length = min(T, self.checkpoint or T)

@@ -54,6 +54,8 @@ class LanguageModel(Network, ABC):
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
         See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
+    layer_norm : bool
+        See `nblstm.LSTM`.
     dtype : {"float32", "float64"}
     seed : int, optional
         Of the initial weights and the dropout masks; fresh ones each time by default.
@@ -109,6 +111,7 @@ class LanguageModel(Network, ABC):
         formulation: str = "split",
         dropout: float = 0.0,
         forget_bias: float = 0.0,
+        layer_norm: bool = False,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
@@ -118,7 +121,7 @@ class LanguageModel(Network, ABC):
         self.embedding = Embedding(len(self.vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
         self.recurrent = recurrent_layer(
             cell, embedding_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
-            formulation=formulation, dtype=dtype, seed=seeds[1],
+            formulation=formulation, layer_norm=layer_norm, dtype=dtype, seed=seeds[1],
         )  # fmt: skip
         self.linear = Linear(hidden_size, len(self.vocabulary), dtype=dtype, seed=seeds[2])
         super().__init__(
@@ -312,16 +315,17 @@ class LanguageModel(Network, ABC):
         packs = layer.inference_packs(threads=1)
         L, P, reads = layer.num_layers, layer.padded_units, bool(layer.cell.reads)
         h, c = np.zeros((L, 2, P), dtype), np.zeros(L * layer.cell.arrays * P, dtype)
-        sums, drawn = np.zeros(sums_size(reads, layer.gate_columns, layer.lanes), dtype), np.empty(len(uniforms), int)
+        drawn = np.empty(len(uniforms), np.int64)
         bias = linear.bias.copy()
         bias[list(self.never_drawn)] = -np.inf
+        sums = np.zeros(sums_size(1, layer.gate_columns, reads, layer.layer_norm, layer.lanes), dtype)
         table = self.embedding.state_dict()["weight"].reshape(-1)
         for start in range(0, len(drawn), INTERRUPTIBLE):
             part = drawn[start : start + INTERRUPTIBLE]
             sampling.sample(
                 ANY, packs.plans, tokens, uniforms[start : start + len(part)], temperature, top_k, top_p, table,
-                h.reshape(-1), c, sums, np.zeros(3, np.int64), linear.panels,
-                bias, len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
+                h.reshape(-1), c, sums, np.zeros(3, np.int64), linear.panels, bias,
+                len(self.vocabulary), linear.columns, np.zeros(linear.columns, dtype), part,
             )  # fmt: skip
             h[:, 0] = h[:, (len(tokens) + len(part) - 1) % 2]  # where the newest state is, after so many steps
             tokens = part[-1:]

@@ -195,7 +195,8 @@ def recurrent_layer(
 
 def settings_of(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, Any]:
     """The arguments that every model has for its recurrent layer, as its config keeps them."""
-    return {
+    norm = {"layer_norm": True} if layer.layer_norm else {}  # which older files do not have
+    return norm | {
         "hidden_size": layer.hidden_size,
         "num_layers": layer.num_layers,
         "cell": name_or_cell(layer.cell),

@@ -50,6 +50,8 @@ def tracks_of(layer: LSTM | GRU | RNN | Recurrent) -> list[Track]:
         )
     if layer.heads > 1:
         raise ValueError(f"layer must be one without heads, which other libraries do not have, got {layer!r}")
+    if layer.layer_norm:
+        raise ValueError(f"layer must be one without layer norm, which other libraries do not have, got {layer!r}")
     split = layer.to_formulation("split")
     K, H = len(layer.cell.sums), layer.hidden_size
 

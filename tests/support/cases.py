@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from typing import Any
 
 import naive
 import numpy as np
@@ -32,6 +33,7 @@ class Case:
     lengths: bool = False
     batch_first: bool = False
     sizes: tuple[int, int, int, int] = (5, 3, 2, 7)
+    layer_norm: bool = False
 
     @property
     def is_lstm(self) -> bool:
@@ -47,7 +49,7 @@ class Case:
         return 2 if self.bidirectional else 1
 
     def __str__(self) -> str:
-        flags = [name for name in ("bidirectional", "lengths", "batch_first") if getattr(self, name)]
+        flags = [name for name in ("bidirectional", "lengths", "batch_first", "layer_norm") if getattr(self, name)]
         flags += [] if self.bias else ["nobias"]
         flags += [] if self.sizes == Case.sizes else ["x".join(map(str, self.sizes))]
         return "-".join([self.cell, self.formulation, f"{self.num_layers}layer", *flags])
@@ -67,7 +69,16 @@ class Case:
             "seed": seed,
             "checkpoint": checkpoint,
             "dropout": dropout,
+            "layer_norm": self.layer_norm,
         }
+        layer = self._made(I, H, common)
+        with layer.editing() as p:
+            for name in p:
+                if name.startswith("gain"):  # else all are 1
+                    p[name][...] = np.random.default_rng(seed).uniform(0.5, 1.5, p[name].shape)
+        return layer
+
+    def _made(self, I: int, H: int, common: dict[str, Any]) -> nblstm.LSTM | nblstm.GRU | nblstm.RNN:
         if self.cell in WITHOUT_TWIN:
             return nblstm.Recurrent(WITHOUT_TWIN[self.cell], I, H, **common)
         if self.is_lstm:

@@ -317,8 +317,12 @@ RECURRENT = {
     "dtype": "float64",
     "seed": 3,
     "checkpoint": 2,
+    "layer_norm": True,
 }
-CELL = {"input_size": I, "hidden_size": H, "bias": True, "formulation": "concat", "dtype": "float64", "seed": 3}
+CELL = {
+    "input_size": I, "hidden_size": H, "bias": True, "formulation": "concat", "dtype": "float64", "seed": 3,
+    "layer_norm": True,
+}  # fmt: skip
 MODEL = {
     "hidden_size": H,
     "num_layers": 2,
@@ -326,6 +330,7 @@ MODEL = {
     "formulation": "concat",
     "dropout": 0.25,
     "forget_bias": 0.5,
+    "layer_norm": True,
     "dtype": "float64",
     "seed": 3,
 }
@@ -334,6 +339,7 @@ SETTINGS = {
     "num_layers": 2,
     "cell": "rnn_tanh",
     "formulation": "concat",
+    "layer_norm": True,
     "batch_size": 2,
     "steps": 3,
     "epochs": None,

@@ -191,6 +191,11 @@ def numbers_of_unit(
     return given
 
 
+def normalised(a: np.ndarray, gain: np.ndarray | None) -> np.ndarray:
+    """A product of all sums as a layer with layer norm has it, or, without a gain, as it is."""
+    return a if gain is None or not a.size else gain * (a - a.mean()) / np.sqrt(a.var() + 1e-5)
+
+
 def run_plain(layer: Any, x: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
     """y (T, B, D H) and the last states (L D, B, H) of a split layer with biases, from states of zeros."""
     cell, p, H, D = layer.cell, layer.params, layer.hidden_size, layer.directions
@@ -207,8 +212,8 @@ def run_plain(layer: Any, x: np.ndarray, lengths: list[int]) -> tuple[np.ndarray
             for b in range(B):
                 states = [np.zeros(H) for _ in cell.states]
                 for t in range(lengths[b])[:: 1 - 2 * d]:
-                    a_x = (w_x @ x[t, b] + p["bias_ih" + suffix]).reshape(-1, H)
-                    a_h = (w_h @ states[0] + b_h).reshape(-1, H)
+                    a_x = (normalised(w_x @ x[t, b], p.get("gain_ih" + suffix)) + p["bias_ih" + suffix]).reshape(-1, H)
+                    a_h = (normalised(w_h @ states[0], p.get("gain_hh" + suffix)) + b_h).reshape(-1, H)
                     if cell.reads:
                         read = np.array([what_is_read(cell, u, a_x, a_h, states, peephole) for u in range(H)])
                         second = [cell.sums_of_h.index(name) for name in cell.reads]

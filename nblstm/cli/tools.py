@@ -53,8 +53,8 @@ def bench(
 
     ROWS choose from the table: its rows by number, 1 to 12; shapes of your own as T,B,I,H,layers,directions; and by
     name what is measured beyond layers: step, sampling, streaming, denormals, gru, cells, start, memory, processes,
-    allocator. Without ROWS everything is measured, for about half an hour, and tables, CSV and a picture are written
-    under the processor's name.
+    allocator, compile. Without ROWS everything but compile, which waits for torch.compile, is measured, for about half
+    an hour, and tables, CSV and a picture are written under the processor's name.
     """
     from nblstm.bench.run import run
     from nblstm.bench.timing import Timing

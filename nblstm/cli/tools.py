@@ -74,7 +74,7 @@ def check(context: click.Context, /) -> None:
     """Check nblstm on this very machine, in about a minute; exit code 1 if anything is wrong.
 
     All gradients of all layers against centred differences; outputs and gradients against recorded ones of PyTorch's;
-    exp, tanh and sigmoid against the exact values; and the same bits with one thread and with all.
+    exp, tanh, sigmoid and softplus against the exact values; and the same bits with one thread and with all.
     """
     from tqdm import tqdm
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import subprocess
 import time
 from collections.abc import Sequence
 
 from nblstm.bench.peers import Torch
 from nblstm.bench.processes import ALL, run_code
+from nblstm.bench.report import WORKS
 from nblstm.bench.results import OURS, Measurement
 from nblstm.bench.sides import Ours, Problem, Side, check_same
 from nblstm.bench.table import TABLE, Case, Shape
@@ -46,21 +48,42 @@ class PackageLSTM(Ours):
 def own(threads: int, timing: Timing) -> list[Measurement]:
     """Cells of one's own: the LSTM beside `nblstm.LSTM`; coupled gates, and the sLSTM with four heads, beside PyTorch.
 
-    PyTorch has them as a loop in Python, and by `torch.compile` where that ends in time.
+    PyTorch has them as a loop in Python.
     """
     found = []
     for shape in OWN_LSTMS:
         problem = problem_of("lstm", shape, threads)
         found += _compare("lstm as one's own", problem, [PackageLSTM(Problem(problem.case))], timing)
-    for name, heads in HEADS.items():
-        label = f"{name} as one's own" + f", {heads} heads" * (heads > 1)
+    for name in HEADS:
         for shape in OWN_CELLS:
             problem = problem_of(name, shape, threads)
-            peers: list[Side] = [TorchLoop(problem)] if Torch.installed() else []
-            if peers and _compiles(name, shape):
-                peers.append(TorchCompiled(problem))
-            found += _compare(label, problem, peers, timing)
+            peers = [TorchLoop(problem)] if Torch.installed() else []
+            found += _compare(_label(name), problem, peers, timing)
     return found
+
+
+def beside_compiled(threads: int, timing: Timing) -> list[Measurement]:
+    """The same cells beside the loop by `torch.compile`, or why that was left out."""
+    found = []
+    for name in HEADS:
+        for shape in OWN_CELLS:
+            problem = problem_of(name, shape, threads)
+            left_out = _why_left_out(name, shape) if Torch.installed() else "PyTorch is not installed"
+            found += _compare(_label(name), problem, [] if left_out else [TorchCompiled(problem)], timing)
+            if left_out:
+                found += [
+                    Measurement(
+                        str(shape), "float32", threads, f"{_label(name)}, {work}", TorchCompiled.name, math.nan,
+                        left_out=left_out,
+                    )
+                    for work in WORKS
+                ]  # fmt: skip
+    return found
+
+
+def _label(name: str) -> str:
+    heads = HEADS[name]
+    return f"{name} as one's own" + f", {heads} heads" * (heads > 1)
 
 
 def as_own(name: str) -> Cell:
@@ -78,19 +101,17 @@ def problem_of(name: str, shape: Shape, threads: int) -> Problem:
 
 
 @functools.cache
-def _compiles(name: str, shape: Shape) -> bool:
-    """Whether `torch.compile` does its work in time, tried in a process that can be ended."""
+def _why_left_out(name: str, shape: Shape) -> str:
+    """Nothing if `torch.compile` does its work in time, tried in a process that can be ended; else what came."""
     code = f"from nblstm.bench.cells import print_compiling; print_compiling({name!r}, {tuple(shape)})"
     try:
         took = float(run_code(code, {"TORCHINDUCTOR_COMPILE_THREADS": "1"}, PATIENCE))
     except subprocess.TimeoutExpired:
-        say(f"torch.compile is left out for {name}, {shape}: it did not end within {PATIENCE} s")
-        return False
+        return f"left out, it did not end within {PATIENCE} s"
     except subprocess.CalledProcessError as error:
-        say(f"torch.compile is left out for {name}, {shape}: it failed, code {error.returncode}")
-        return False
+        return f"left out, it failed with code {error.returncode}"
     say(f"torch.compile took {took:.0f} s for {name}, {shape}, in a process of its own")
-    return True
+    return ""
 
 
 def print_compiling(name: str, shape: tuple[int, ...]) -> None:

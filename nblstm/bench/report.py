@@ -119,7 +119,10 @@ def _beyond(results: Results) -> str:
         if m.what in WORKS:
             continue
         line = lines.setdefault((m.row, m.what, m.threads), [])
-        line.append(amount(m) if m.side == OURS else f"{m.side} {amount(m)}: {m.ratio:.2f}")
+        if m.side == OURS:
+            line.append(amount(m))
+        else:
+            line.append(f"{m.side}: {m.left_out}" if m.left_out else f"{m.side} {amount(m)}: {m.ratio:.2f}")
     cells = [
         [row, what, str(threads), line[0], "; ".join(line[1:]) or "-"] for (row, what, threads), line in lines.items()
     ]  # fmt: skip

@@ -36,6 +36,8 @@ class Measurement:
         The part reached of what the machine can do at most.
     bound : str
         What sets that limit: "peak" of arithmetic or "bandwidth" of the weights.
+    left_out : str
+        Why there is no figure, if there is none; `value` is then NaN.
     """
 
     row: str
@@ -49,6 +51,7 @@ class Measurement:
     gflops: float | None = None
     share: float | None = None
     bound: str = ""
+    left_out: str = ""
 
 
 def to_csv(measurements: Iterable[Measurement]) -> str:

@@ -49,11 +49,14 @@ APART = {
 }
 """Beyond layers, measured once, with all threads."""
 
-NAMES = (*IN_PROCESS, *APART)
+ON_REQUEST = {"compile": cells.beside_compiled}
+"""As `IN_PROCESS`, but measured only by name: what `torch.compile` takes is up to a quarter of an hour."""
+
+NAMES = (*IN_PROCESS, *APART, *ON_REQUEST)
 
 
 def choose(rows: Sequence[str], random: int = 0) -> tuple[list[Shape], list[str]]:
-    """The shapes and the names of measurements that `rows` ask for, and `random` shapes; everything if there are none.
+    """The shapes and names of measurements that `rows` ask for, and `random` shapes; without, all but `ON_REQUEST`.
 
     Examples
     --------
@@ -61,7 +64,7 @@ def choose(rows: Sequence[str], random: int = 0) -> tuple[list[Shape], list[str]
     ([Shape(T=12, B=3, I=30, H=20, layers=1, directions=1)], ['sampling'])
     """
     if not rows and not random:
-        return list(TABLE), list(NAMES)
+        return list(TABLE), [*IN_PROCESS, *APART]
     shapes, names = draw(random), []
     for row in rows:
         if row in NAMES:
@@ -83,10 +86,10 @@ def jobs(
     shapes, names = choose(rows, random)
     found: list[Job] = [functools.partial(layers.measure, case, timing) for case in cases(shapes, dtype, threads)]
     for name in names:
-        if name in IN_PROCESS:
-            found += [functools.partial(IN_PROCESS[name], n, timing) for n in threads]
-        else:
+        if name in APART:
             found.append(functools.partial(APART[name], timing))
+        else:
+            found += [functools.partial((IN_PROCESS | ON_REQUEST)[name], n, timing) for n in threads]
     return found
 
 
@@ -140,6 +143,9 @@ def tell(found: Sequence[Measurement]) -> list[str]:
     lines: dict[tuple[str, str, int, str], list[str]] = {}
     for m in found:
         line = lines.setdefault((m.row, m.dtype, m.threads, m.what), [])
+        if m.left_out:
+            line.append(f"{m.side}: {m.left_out}")
+            continue
         share = f" ({m.share:.0%} of {m.bound})" if m.share and m.side == OURS else ""
         line.append(f"{m.side} {amount(m)}{share if m.ratio is None else f' = {m.ratio:.2f}'}")
     return [f"{row} | {dtype} | {n} | {what} | {', '.join(line)}" for (row, dtype, n, what), line in lines.items()]

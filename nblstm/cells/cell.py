@@ -336,5 +336,5 @@ def _named(name: str) -> Cell:
 
 
 def _made(name: str, arguments: dict[str, Any]) -> Cell:
-    """The one that this process has of these parts already, whose machine code is there, or a new one."""
+    """One of these parts, for pickle, which hands over no arguments by name."""
     return Cell(name, **arguments)

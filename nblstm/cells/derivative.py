@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblstm.kernels.functions import exp, gate_positive, maximum, minimum, relu, sigmoid, tanh, where
+from nblstm.kernels.functions import exp, gate_positive, maximum, minimum, relu, sigmoid, softplus, tanh, where
 
 COMPARISONS = {np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">="}
 OPERATORS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"} | COMPARISONS
 CALLED = {np.negative: "-", np.exp: "exp", np.tanh: "tanh", np.maximum: "maximum", np.minimum: "minimum"}
-FUNCTIONS = {each.__name__: each for each in (exp, gate_positive, maximum, minimum, relu, sigmoid, tanh, where)}
+FUNCTIONS = {
+    each.__name__: each for each in (exp, gate_positive, maximum, minimum, relu, sigmoid, softplus, tanh, where)
+}
 NUMBERS = {"inf": math.inf, "nan": math.nan}  # which no literal says
 
 
@@ -37,6 +39,8 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Value:
         operation = (OPERATORS | CALLED).get(ufunc)
+        if ufunc is np.logaddexp and operands[1:] == (0,):  # as `softplus` has it
+            operation, operands = "softplus", operands[:1]
         if "out" in options:  # which would change other names of the number too, in NumPy alone
             raise TypeError("there is no a += b: write a = a + b")
         if operation is None or method != "__call__":
@@ -242,6 +246,8 @@ def _rule(writer: _Writer, value: Value, d: str, active: set[Value]) -> Iterator
                 text = f"{d} * (1 - {name(value)} * {name(value)})"
             case "sigmoid":
                 text = f"{d} * {name(value)} * (1 - {name(value)})"
+            case "softplus":
+                text = f"{d} * {writer.name(f'sigmoid({name(x)})', 'a')}"
             case _:  # relu
                 text = f"gate_positive({name(value)}, {d})"
         yield x, text, ()

@@ -1,6 +1,7 @@
-"""The LSTM with a part taken away, as in Greff et al. 2017, LSTM: a search space odyssey; all without peepholes.
+"""The LSTM with a part taken away, as in Greff et al. 2017, LSTM: a search space odyssey; here without peepholes.
 
 Each is `lstm` but for one line. ``i, f, g, o`` are as there; NIG, NFG, ... are the names that the paper gives them.
+`nblstm.cells.peephole_variants` has them with peepholes, as in the paper.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The sLSTM of xLSTM, whose gates are exponentials, without heads."""
+"""The sLSTM of xLSTM, whose gates are exponentials; heads are an argument of the layer."""
 
 from nblstm.cells.cell import Cell
 from nblstm.kernels.functions import exp, maximum, sigmoid, tanh, where
@@ -8,7 +8,7 @@ def slstm_forward(i, f, z, o, c_prev, n_prev, m_prev):
     """c = f c' + i z,  n = f n' + i,  h = o c / n  with i = e^(s_i - m), f = e^(s_f + m' - m)  (Beck et al. 2024).
 
     m = max(s_f + m', s_i) keeps both at most 1; h does not depend on it. Where n' is 0 nothing has been read, m is s_i
-    and f is 0; so n is at least 1 from then on.
+    and f is 0; so n is at least 1 from then on. The paper lets f be a sigmoid, too: s_f is then log_sigmoid(s_f).
     """
     begun = n_prev > 0
     m = where(begun, maximum(f + m_prev, i), i)

@@ -54,8 +54,8 @@ def bench(
 
     ROWS choose from the table: its rows by number, 1 to 18; shapes of your own as T,B,I,H,layers,directions; and by
     name what is measured beyond layers: step, sampling, streaming, denormals, gru, cells, start, memory, processes,
-    allocator. Without ROWS everything is measured, for about half an hour, and tables, CSV and a picture are written
-    under the processor's name.
+    allocator, compile. Without ROWS everything but compile, which waits for torch.compile, is measured, for about half
+    an hour, and tables, CSV and a picture are written under the processor's name.
     """
     from nblstm.bench.run import run
     from nblstm.bench.timing import Timing
@@ -75,7 +75,7 @@ def check(context: click.Context, /) -> None:
     """Check nblstm on this very machine, in about a minute; exit code 1 if anything is wrong.
 
     All gradients of all layers against centred differences; outputs and gradients against recorded ones of PyTorch's;
-    exp, tanh and sigmoid against the exact values; and the same bits with one thread and with all.
+    exp, tanh, sigmoid and softplus against the exact values; and the same bits with one thread and with all.
     """
     from tqdm import tqdm
 

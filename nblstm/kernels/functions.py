@@ -1,9 +1,10 @@
 """The functions of cells, on vectors and plain numbers in compiled code, on NumPy arrays outside it.
 
 Each takes vectors and numbers of float32 or float64 in compiled code, arrays of any shape outside it, and gives back
-the same. exp, sigmoid and tanh rest on expm1 over one octave (see ``tools/coefficients.py``, which derives the
-constants). No branches: a vector takes the same few dozen instructions whatever it holds. NaN travels to the result;
-infinities, zeros and denormal x give what they give in NumPy.
+the same. exp, sigmoid and tanh rest on expm1 over one octave, softplus and log_sigmoid on log1p from 0 to 1 besides
+(see ``tools/coefficients.py``, which derives the constants). No branches: a vector takes the same few dozen
+instructions whatever it holds. NaN travels to the result; infinities, zeros and denormal x give what they give in
+NumPy.
 """
 
 import numpy as np
@@ -32,6 +33,11 @@ _Q64 = (
     2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06, 2.4801521295954376e-05,
     0.00019841269863053618, 0.0013888888917213717, 0.008333333333330062, 0.04166666666662413, 0.16666666666666669,
     0.5000000000000001,
+)  # fmt: skip
+_L32 = (0.0005244536441750824, 0.0022059802431613207, 0.012502363882958889, 0.08333329856395721)
+_L64 = (
+    7.708043179259938e-08, 1.6785273839700266e-07, 9.156154772077773e-07, 4.063151718408558e-06, 1.8781214102676078e-05,
+    8.877826863928929e-05, 0.00043402778745706605, 0.002232142856805083, 0.012500000000004561, 0.08333333333333333,
 )  # fmt: skip
 _LOG2E, _LN2 = 1.4426950408889634, 0.6931471805599453
 _LN2_PARTS = {
@@ -81,10 +87,46 @@ def _overload_expm1(r):
     return implementation
 
 
+def _log1p(u):
+    """log(1 + u) for vectors in compiled code, 0 <= u <= 1: t + t^3 q(t^2) = 2 artanh(t / 2) with t = 2 u / (2 + u)."""
+    raise TypeError("only for vectors in compiled code")
+
+
+@overload(_log1p)
+def _overload_log1p(u):
+    if u.dtype is types.float32:
+
+        def implementation(u):
+            t = (u + u) / (u + 2.0)
+            w = t * t
+            q = fma(full(u, _L32[0]), w, full(u, _L32[1]))
+            q = fma(q, w, full(u, _L32[2]))
+            q = fma(q, w, full(u, _L32[3]))
+            return fma(t * w, q, t)
+
+    else:
+
+        def implementation(u):
+            t = (u + u) / (u + 2.0)
+            w = t * t
+            q = fma(full(u, _L64[0]), w, full(u, _L64[1]))
+            q = fma(q, w, full(u, _L64[2]))
+            q = fma(q, w, full(u, _L64[3]))
+            q = fma(q, w, full(u, _L64[4]))
+            q = fma(q, w, full(u, _L64[5]))
+            q = fma(q, w, full(u, _L64[6]))
+            q = fma(q, w, full(u, _L64[7]))
+            q = fma(q, w, full(u, _L64[8]))
+            q = fma(q, w, full(u, _L64[9]))
+            return fma(t * w, q, t)
+
+    return implementation
+
+
 def exp(x):
     """e^x, as a vector off by at most 1.1 ulp, but 0 where it is below 2^-125.5 (float32) or 2^-1021.5 (float64).
 
-    Measured, like `sigmoid` and `tanh`, by `nblstm.check.accuracy`: 1.095 ulp over every float32 there is, 1.036 over a
+    Measured, like the others, by `nblstm.check.accuracy`: 1.095 ulp over every float32 there is, 1.036 over a
     million float64.
 
     Examples
@@ -162,6 +204,44 @@ def _overload_tanh(x):
         return copysign(e / (e + 2.0), x)
 
     return implementation
+
+
+def softplus(x):
+    """log(1 + e^x) = max(0, x) + log(1 + e^-|x|), as a vector off by at most 2.8 ulp, but 0 where `exp` is.
+
+    Measured: 2.797 ulp over every float32 there is, 2.594 over a million float64.
+
+    Examples
+    --------
+    >>> from nblstm.cells import softplus
+    >>> softplus(np.array([-1000.0, 0.0])).round(4)
+    array([0.    , 0.6931])
+    """
+    return np.logaddexp(x, 0)
+
+
+@overload(softplus)
+def _overload_softplus(x):
+    if isinstance(x, Vector):
+        return lambda x: at_least(full(x, 0.0), x) + _log1p(exp(-absolute(x)))
+    return lambda x: np.logaddexp(x, 0.0)
+
+
+def log_sigmoid(x):
+    """log(sigmoid(x)) = -softplus(-x), as exact as `softplus`.
+
+    Examples
+    --------
+    >>> from nblstm.cells import log_sigmoid
+    >>> log_sigmoid(np.array([-1000.0, 0.0])).round(4)
+    array([-1000.    ,    -0.6931])
+    """
+    return -softplus(-x)
+
+
+@overload(log_sigmoid)
+def _overload_log_sigmoid(x):
+    return lambda x: -softplus(-x)
 
 
 def relu(x):

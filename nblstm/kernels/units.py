@@ -184,7 +184,8 @@ def _refusal(cell: Cell) -> str:
             where = f", in line {at.line}: {line}" if line else ""
             return (
                 f"{function.__name__} of cell {cell.name!r} uses what vectors of units have not{where} (there are "
-                "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, relu, and numbers, int, float)"
+                "+ - * /, comparisons with where, minimum, maximum, exp, sigmoid, tanh, softplus, log_sigmoid, relu, "
+                "and numbers, int, float)"
             )
     return ""
 

@@ -244,9 +244,7 @@ class Tape(AnyTape):
         return self.states("c", layer, direction)
 
     def gates(self, layer: int = 0, direction: int = 0) -> np.ndarray:
-        """Activated gates i, f, g, o by step (T, B, 4, H), or an RNN's weighted sums (T, B, 1, H); until backward runs.
-
-        Of another cell what its forward leaves for backward.
+        """All that `saved` has together, as an LSTM's gates i, f, g, o (T, B, 4, H); until backward runs.
 
         A copy, rows in the order of the batch, zeros past the end of each sequence.
 
@@ -255,14 +253,35 @@ class Tape(AnyTape):
         RuntimeError
             Backward has run: it uses their memory for gradients. Or the layer has a `checkpoint` and kept none.
         """
-        self._check_kept("gates")
+        return self._by_batch(self._gates("gates", layer, direction))
+
+    def saved(self, name: str, layer: int = 0, direction: int = 0) -> np.ndarray:
+        """What the cell's forward has left for backward, by the name it has there, by step (T, B, H).
+
+        Of an LSTM the gates "i", "f", "g" and "o", activated; of an RNN, and of a cell whose backward is derived, the
+        weighted sums. As `gates` a copy, until backward runs.
+
+        Raises
+        ------
+        ValueError
+            A name that is not in ``cell.saved``.
+        RuntimeError
+            As for `gates`.
+        """
+        names = self.layer.cell.saved
+        if not names:
+            raise ValueError(f"there is nothing saved of {self.layer.cell!r}, whose forward leaves backward nothing")
+        number = names.index(as_choice("name", name, names))
+        return self._by_batch(self._gates(f"saved {name}", layer, direction)[:, :, number])
+
+    def _gates(self, what: str, layer: int, direction: int) -> np.ndarray:
+        """What forward has left by step, (T, B, saved, P)."""
+        self._check_kept(what)
         owner = self.layer
         buffer = self.tracks[self._number(layer, direction)].gates
         blocks = buffer.reshape(self.T, self.B, owner.padded_units // owner.lanes, owner.cell.slots, owner.lanes)
-        by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.cell.slots, owner.padded_units)[
-            :, :, : len(owner.cell.saved)
-        ]
-        return self._by_batch(by_gate)
+        by_gate = blocks.transpose(0, 1, 3, 2, 4).reshape(self.T, self.B, owner.cell.slots, owner.padded_units)
+        return by_gate[:, :, : len(owner.cell.saved)]
 
     def _check_kept(self, what: str) -> None:
         if not self.whole:

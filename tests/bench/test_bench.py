@@ -209,6 +209,14 @@ def test_the_commands_that_bring_the_peers_name_what_the_extra_does() -> None:
 # ------------------------------------------------------------------------------------------------------- beyond layers
 
 
+def test_what_takes_torch_compile_minutes_is_measured_by_name_only() -> None:
+    shapes, names = run.choose([])
+    assert (shapes, names) == (list(TABLE), [*run.IN_PROCESS, *run.APART])
+    assert run.choose(["compile"]) == ([], ["compile"])
+    (job,) = run.jobs(["compile"], None, [1], AT_ONCE)
+    assert job.func is cells.beside_compiled
+
+
 @pytest.mark.parametrize("name", run.IN_PROCESS)
 def test_what_lies_beyond_layers_is_measured_without_peers_too(
     name: str, monkeypatch: pytest.MonkeyPatch, alone: None
@@ -302,7 +310,7 @@ def test_csv_has_a_line_for_each_measurement() -> None:
     assert len(lines) == len(SAMPLE)
     assert lines[1] == {
         "row": "28, 100, 28, 128, 2, 1", "dtype": "float32", "threads": "2", "what": "training", "side": "PyTorch",
-        "value": "2", "unit": "s", "ratio": "4", "gflops": "150", "share": "0.2", "bound": "peak",
+        "value": "2", "unit": "s", "ratio": "4", "gflops": "150", "share": "0.2", "bound": "peak", "left_out": "",
     }  # fmt: skip
 
 

@@ -10,10 +10,13 @@ import numba
 import numpy as np
 import pytest
 
-from nblstm.bench import cells, models
+from nblstm.bench import cells, models, run
 from nblstm.bench.peers import PEERS, Peer
+from nblstm.bench.report import report
+from nblstm.bench.results import to_csv
 from nblstm.bench.sides import Ours, Problem, check_same
 from nblstm.bench.table import Case, Shape
+from nblstm.bench.timing import Timing
 from nblstm.bench.torch_cells import STEPS, TorchLoop
 from nblstm.bench.torch_models import TorchCharLM, torch_stream
 from nblstm.layers import LSTMCell
@@ -62,21 +65,34 @@ def test_a_cell_written_in_pytorch_is_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (subprocess.TimeoutExpired("python", cells.PATIENCE), "did not end within 120 s"),
-        (subprocess.CalledProcessError(1, "python"), "failed, code 1"),
+        (subprocess.TimeoutExpired("python", cells.PATIENCE), "left out, it did not end within 120 s"),
+        (subprocess.CalledProcessError(1, "python"), "left out, it failed with code 1"),
     ],
 )
 def test_what_does_not_compile_in_time_is_left_out_and_said(
-    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shape = Shape(4, 2, 3, 8, 1, 1)
+
     def run_code(*arguments: object) -> str:
         raise error
 
     monkeypatch.setattr(cells, "run_code", run_code)
-    cells._compiles.cache_clear()
-    assert not cells._compiles("coupled", Shape(1, 2, 3, 4, 1, 1))
-    assert f"torch.compile is left out for coupled, 1, 2, 3, 4, 1, 1: it {said}" in capsys.readouterr().err
-    cells._compiles.cache_clear()
+    monkeypatch.setattr(cells, "OWN_CELLS", (shape,))
+    monkeypatch.setattr(Peer, "installed", classmethod(lambda peer: True))
+    cells._why_left_out.cache_clear()
+    found = cells.beside_compiled(1, Timing(rounds=1, seconds=0.0, pause=0.0, warm_up=0.0))
+    cells._why_left_out.cache_clear()
+    text, table = report(found, {}), to_csv(found)
+    assert "\n".join(run.tell(found)).count(f"PyTorch, torch.compile: {said}") == 4
+    assert table.count(f'"{said}"') == 4
+    lines = [line for line in text.splitlines() if line.startswith(f"| {shape} | ")]
+    assert [line.split(" | ")[1] for line in lines] == [
+        f"{cell} as one's own{heads}, {work}"
+        for cell, heads in (("coupled", ""), ("slstm", ", 4 heads"))
+        for work in ("training", "inference")
+    ]
+    assert all(line.endswith(f"| PyTorch, torch.compile: {said} |") for line in lines)
 
 
 def test_the_character_model_in_pytorch_is_the_same(rng: np.random.Generator) -> None:

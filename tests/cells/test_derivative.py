@@ -14,7 +14,7 @@ from support import own_cells
 
 import nblstm
 from nblstm import Cell
-from nblstm.cells import CELLS, exp, maximum, minimum, relu, sigmoid, tanh, where
+from nblstm.cells import CELLS, exp, log_sigmoid, maximum, minimum, relu, sigmoid, softplus, tanh, where
 
 DECLARED = ("sums", "states", "apart", "peepholes", "reads", "forget")
 WRITTEN = [*CELLS.values(), own_cells.EXPONENTIAL, own_cells.ECHO]
@@ -77,6 +77,7 @@ def mixed_forward(a, b, h_prev, c_prev):
     a = a + 0.25
     c = minimum(1.5, c_prev) * 0.5 + maximum(a, -b) / (2 + relu(b)) - SCALE * tanh(b / 3)
     low = 1 - exp(-c) * where(a <= b, a, where(c > 0.1, 2.0, b * b))
+    low = low + softplus(a) * sigmoid(a) + log_sigmoid(3 * b)
     return (), (sigmoid(low) - maximum(0, h_prev) / 4 + minimum(c, a) * 0.1, -c * 0.7)
 
 
@@ -110,11 +111,18 @@ def test_of_a_relu_at_zero_and_a_gate_far_out_it_is_a_number() -> None:
     def forward(z, g):
         return (), (relu(z) + sigmoid(g),)
 
+    def far_out(s, t):
+        return (), (softplus(s) + log_sigmoid(t),)
+
     known = {"z": np.array([0.0, 1.0]), "g": np.array([-1000.0, -800.0]), "dh": np.ones(2)}
+    known |= {"s": np.array([-1000.0, 1000.0]), "t": np.array([-1000.0, 1000.0])}
     with np.errstate(over="ignore"):
         dz, dg = gradients(Cell("k", sums=("z", "g"), forward=forward), known)
+        ds, dt = gradients(Cell("k", sums=("s", "t"), forward=far_out), known)
     np.testing.assert_array_equal(dz, [0, 1])
     np.testing.assert_array_equal(dg, [0, 0])
+    np.testing.assert_array_equal(ds, [0, 1])
+    np.testing.assert_array_equal(dt, [1, 0])
 
 
 def test_states_that_are_no_more_than_handed_on_and_sums_without_effect(rng: np.random.Generator) -> None:
@@ -185,12 +193,16 @@ def as_array(z):
     return (), (1.0 * z.ravel(),)
 
 
+def of_two(z):
+    return (), (np.logaddexp(z, 2 * z),)
+
+
 def in_place(z):
     z += 1.0
     return (), (z * z,)
 
 
-@pytest.mark.parametrize("forward", [power, looked_at, of_numpy, clipped, as_array, in_place])
+@pytest.mark.parametrize("forward", [power, looked_at, of_numpy, clipped, as_array, of_two, in_place])
 def test_what_cannot_be_derived_is_refused_by_its_line(forward: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"forward of cell 'k' .* line") as caught:
         Cell("k", sums=("z",), forward=forward)

@@ -196,15 +196,21 @@ def test_two_cells_of_one_name_each_run_their_own_code() -> None:
 
 
 def test_a_function_that_got_other_numbers_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither those that it had when the cell was declared are to be had, nor does Numba compile it twice."""
+    """Neither those that it had when the cell was declared are to be had, nor does Numba compile it twice.
+
+    A layer that is there goes on with what it was compiled with.
+    """
     cell = Cell("scaled", sums=("z",), forward=scaled_forward, backward=scaled_backward)
     monkeypatch.setitem(globals(), "FACTOR", 4.0)
     with pytest.raises(ValueError, match="cell 'scaled' must be declared anew: what its functions use has changed"):
         Recurrent(cell, 1, 3)
     monkeypatch.undo()
-    layer = Recurrent(cell, 1, 3)
+    layer, x = Recurrent(cell, 1, 3), np.ones((1, 1, 1), "float32")
+    before = layer(x)[0]
     monkeypatch.setitem(globals(), "FACTOR", 4.0)
-    with pytest.raises(ValueError, match="cell 'scaled' must be declared anew"):
-        layer(np.ones((1, 1, 1), "float32"))
+    np.testing.assert_array_equal(layer(x)[0], before)
+    for dtype in ("float32", "float64"):
+        with pytest.raises(ValueError, match="cell 'scaled' must be declared anew"):
+            Recurrent(cell, 1, 3, dtype=dtype)
     with pytest.raises(ValueError, match="scaled_forward must be defined anew: what it uses has changed since it was"):
         Recurrent(Cell("scaled", sums=("z",), forward=scaled_forward, backward=scaled_backward), 1, 3)

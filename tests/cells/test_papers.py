@@ -11,6 +11,8 @@ import pytest
 from naive import sigmoid
 
 import nblstm
+from nblstm.cells import log_sigmoid
+from nblstm.cells.xlstm import slstm_forward
 
 I, H, HEADS = 2, 12, 3
 Params = Mapping[str, np.ndarray]
@@ -44,7 +46,10 @@ def sru(p: Params, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> States:
     return r * c + (1 - r) * highway, c
 
 
-def slstm(p: Params, x: np.ndarray, h: np.ndarray, c: np.ndarray, n: np.ndarray, m: np.ndarray) -> States:
+def slstm(
+    p: Params, x: np.ndarray, h: np.ndarray, c: np.ndarray, n: np.ndarray, m: np.ndarray,
+    log_f: Callable[[np.ndarray], np.ndarray] = lambda s: s,
+) -> States:  # fmt: skip
     """Beck et al. 2024, equations 8 to 17, one head after the other; what is read first makes the state."""
     found, size = [], H // HEADS
     for head in range(HEADS):
@@ -54,7 +59,7 @@ def slstm(p: Params, x: np.ndarray, h: np.ndarray, c: np.ndarray, n: np.ndarray,
             + (p["bias_ih_l0"] + p["bias_hh_l0"])[k * H : k * H + H][own]
             for k in range(4)
         )  # fmt: skip
-        first = n[own].max() == 0
+        first, f = n[own].max() == 0, log_f(f)
         new_m = i if first else np.maximum(f + m[own], i)
         new_c, new_n = np.exp(i - new_m) * np.tanh(z), np.exp(i - new_m)
         if not first:
@@ -65,8 +70,22 @@ def slstm(p: Params, x: np.ndarray, h: np.ndarray, c: np.ndarray, n: np.ndarray,
     return tuple(map(np.concatenate, zip(*found, strict=True)))
 
 
-PAPERS: dict[str, tuple[Callable[..., States], dict[str, Any]]] = {
-    "ran": (ran, {}), "indrnn": (indrnn, {}), "sru": (sru, {}), "slstm": (slstm, {"heads": HEADS}),
+def slstm_sigmoid(p: Params, x: np.ndarray, h: np.ndarray, c: np.ndarray, n: np.ndarray, m: np.ndarray) -> States:
+    """The other form of equation 13: the forget gate is a sigmoid."""
+    return slstm(p, x, h, c, n, m, log_f=lambda s: np.log(sigmoid(s)))
+
+
+def slstm_sigmoid_forward(i, f, z, o, c_prev, n_prev, m_prev):
+    return slstm_forward(i, log_sigmoid(f), z, o, c_prev, n_prev, m_prev)
+
+
+SLSTM_SIGMOID = nblstm.Cell(
+    "slstm_sigmoid", sums=("i", "f", "z", "o"), states=("h", "c", "n", "m"), forward=slstm_sigmoid_forward
+)
+PAPERS: dict[str, tuple[nblstm.Cell | str, Callable[..., States], dict[str, Any]]] = {
+    "ran": ("ran", ran, {}), "indrnn": ("indrnn", indrnn, {}), "sru": ("sru", sru, {}),
+    "slstm": ("slstm", slstm, {"heads": HEADS}),
+    "slstm, f a sigmoid": (SLSTM_SIGMOID, slstm_sigmoid, {"heads": HEADS}),
 }  # fmt: skip
 
 
@@ -74,9 +93,9 @@ PAPERS: dict[str, tuple[Callable[..., States], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", PAPERS)
 @pytest.mark.usefixtures("threads_and_serial")
 def test_the_papers_equations(name: str, dtype: str, tolerance: float, rng: np.random.Generator) -> None:
-    plain, options = PAPERS[name]
+    cell, plain, options = PAPERS[name]
     layer, x = (
-        nblstm.Recurrent(name, I, H, dtype=dtype, seed=0, **options),
+        nblstm.Recurrent(cell, I, H, dtype=dtype, seed=0, **options),
         rng.standard_normal((6, 2, I)).astype(dtype),
     )
     y, last = layer(x)
@@ -95,8 +114,8 @@ def test_gradients(name: str, rng: np.random.Generator) -> None:
     """From a state that has read something, where an sLSTM is smooth; with these numbers no relu is near its kink."""
     for layers, bidirectional, bias, ragged, batch_first in product((1, 2), *((False, True),) * 4):
         layer = nblstm.Recurrent(
-            name, I, H, layers, bias, batch_first, bidirectional=bidirectional, dtype="float64", seed=1,
-            **PAPERS[name][1],
+            PAPERS[name][0], I, H, layers, bias, batch_first, bidirectional=bidirectional, dtype="float64", seed=1,
+            **PAPERS[name][2],
         )  # fmt: skip
         x = rng.standard_normal((3, 5, I) if batch_first else (5, 3, I))
         nblstm.gradcheck(layer, x, layer(x)[1], np.array([5, 2, 4]) if ragged else None, entries=4)

@@ -1,10 +1,11 @@
-"""exp, tanh, sigmoid and relu of vectors: how exact they are, and what they make of NaN, infinities and zeros."""
+"""The functions of cells, on vectors: how exact they are, and what they make of NaN, infinities and zeros."""
 
 from __future__ import annotations
 
 import naive
 import numpy as np
 import pytest
+from numba import njit
 from support.cases import Case, Problem
 
 from nblstm.check import accuracy
@@ -17,19 +18,26 @@ FLUSHED = {  # true results that come out as 0, as the docstrings say
     "exp": {np.float32: 2.0**-125.5, np.float64: 2.0**-1021.5},
     "tanh": {np.float32: 0.0, np.float64: 0.0},
     "sigmoid": {np.float32: 2.0**-128, np.float64: 2.0**-1024},
+    "softplus": {np.float32: 2.0**-125.5, np.float64: 2.0**-1021.5},
 }
 FOUND = {name: function.found for name, function in accuracy.FUNCTIONS.items()} | {
-    "relu": accuracy.of_vectors(functions.relu)
+    "relu": accuracy.of_vectors(functions.relu),
+    "log_sigmoid": accuracy.of_vectors(functions.log_sigmoid),
 }
 
-INF = np.inf
+INF, LOG2 = np.inf, np.log(2)
 SPECIAL = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (1e4, INF), (-1e4, 0.0)],
     "tanh": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (1e4, 1.0), (-1e4, -1.0)],
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (1e4, 1.0), (-1e4, 0.0)],
+    "softplus": [(0.0, LOG2), (-0.0, LOG2), (INF, INF), (-INF, 0.0), (1e4, 1e4), (-1e4, 0.0)],
+    "log_sigmoid": [(0.0, -LOG2), (-0.0, -LOG2), (INF, -0.0), (-INF, -INF), (1e4, -0.0), (-1e4, -1e4)],
     "relu": [(0.0, 0.0), (INF, INF), (-INF, 0.0), (-1e4, 0.0)],
 }
-AT_DENORMALS = {"exp": lambda x: 1.0, "tanh": lambda x: x, "sigmoid": lambda x: 0.5, "relu": lambda x: max(x, 0.0)}
+AT_DENORMALS = {
+    "exp": lambda x: 1.0, "tanh": lambda x: x, "sigmoid": lambda x: 0.5, "relu": lambda x: max(x, 0.0),
+    "softplus": lambda x: x.dtype.type(LOG2), "log_sigmoid": lambda x: -x.dtype.type(LOG2),
+}  # fmt: skip
 
 
 def check(name: str, dtype: type[np.floating], survey: accuracy.Survey) -> None:
@@ -73,6 +81,20 @@ def in_each_lane(function, dtype: type[np.floating], x: float) -> np.ndarray:
         found[lane] = y[lane]
         assert np.array_equal(np.delete(y, lane), np.delete(others, lane))
     return found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FOUND)
+def test_each_is_the_same_in_numpy_and_of_a_plain_number(name: str, dtype: type[np.floating]) -> None:
+    """Within what either is off by; a plain number in compiled code is one that stands outside a cell."""
+    function, x = getattr(functions, name), np.linspace(-20, 20, 256, dtype=dtype)
+    expected = function(x)
+    assert expected.dtype == dtype
+    tolerance = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(FOUND[name](x), expected, rtol=tolerance)
+    of_number = njit(lambda number: function(number))
+    for number in (-20.0, -0.5, 0.0, 3.0, 20.0):
+        np.testing.assert_allclose([function(number), of_number(number)], function(np.full(2, number)), rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

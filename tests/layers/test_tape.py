@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import own_cells
 from support.cases import Case, Problem, assert_agree, grid, named, run_layer
 
 import nblstm
+from nblstm.cells import CELLS
 
 CASE = Case("lstm", num_layers=2, bidirectional=True, lengths=True)
 STACKS = grid(
@@ -224,6 +226,33 @@ def test_pictures_show_the_run(case, rng):
     layer.backward(problem.dy, tape)
     with pytest.raises(RuntimeError, match="gates"):
         tape.gates(last, 0)
+
+
+@pytest.mark.parametrize("cell", [CELLS["gru"], CELLS["slstm"], own_cells.COUPLED, own_cells.MIXED], ids=repr)
+def test_what_forward_leaves_is_had_by_name(cell, rng):
+    """And between what a GRU leaves its equations hold."""
+    layer = nblstm.Recurrent(cell, 3, 7, 2, bidirectional=True, dtype="float64", seed=0)
+    *_, tape = layer.forward(rng.standard_normal((5, 3, 3)), lengths=[2, 5, 1])
+    together = tape.gates(1, 1)
+    for number, name in enumerate(cell.saved):
+        assert np.array_equal(tape.saved(name, 1, 1), together[:, :, number])
+    with pytest.raises(ValueError, match=r"name must be .*, got 'q'"):
+        tape.saved("q")
+    if cell.name == "gru":
+        (z, n, n_h), h = (tape.saved(name) for name in ("z", "n", "n_h")), tape.states("h")
+        np.testing.assert_allclose(h[1:3, 0], ((1 - z) * n + z * h[:-1])[:2, 0], rtol=0, atol=1e-15)
+        U, b = layer.params["weight_hh_l0"][14:], layer.params["bias_hh_l0"][14:]
+        np.testing.assert_allclose(n_h[:2, 0], h[:2, 0] @ U.T + b, rtol=0, atol=1e-15)
+    layer.backward(rng.standard_normal((5, 3, 14)), tape)
+    with pytest.raises(RuntimeError, match=f"saved {cell.saved[0]} are there between"):
+        tape.saved(cell.saved[0])
+
+
+def test_where_forward_leaves_nothing_there_is_nothing_saved(rng):
+    *_, tape = nblstm.Recurrent("indrnn", 3, 7).forward(np.zeros((2, 1, 3), "float32"))
+    assert tape.gates().shape == (2, 1, 0, 7)
+    with pytest.raises(ValueError, match=r"nothing saved of Cell\('indrnn'\)"):
+        tape.saved("z")
 
 
 def test_pictures_show_zeros_past_the_end_of_a_sequence(rng):

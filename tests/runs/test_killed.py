@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import own_cells
 from support.processes import run_python, wait_until
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ from nblstm.runs import Run
 
 KILLS = 50
 CHECKPOINT = "checkpoint.safetensors"
+CELL = {"cell": own_cells.COUPLED}
 
 
 def train_in_a_child(folder: Path, saves: int) -> int:
@@ -43,7 +45,7 @@ def train_in_a_child(folder: Path, saves: int) -> int:
         os.replace = replace_or_stand_still  # type: ignore[assignment]
         code = 1
         try:
-            Run.resume(folder, TextJob).train()
+            Run.resume(folder, TextJob, given=CELL).train()
             code = 0
         finally:
             os._exit(code)
@@ -56,7 +58,7 @@ def kill(folder: Path) -> None:
     path.write_text("a rose is a rose is a rose, said the little prince to the fox\n" * 13, encoding="utf-8")
     settings = TextSettings(  # it saves after every step
         text=str(path),
-        cell="gru",
+        cell=own_cells.COUPLED,
         hidden_size=9,
         batch_size=4,
         window=10,
@@ -81,7 +83,7 @@ def kill(folder: Path) -> None:
         assert os.WIFSIGNALED(status), f"expected a child that was killed, got one that ended with {status}"
         (killed / "in a save").unlink(missing_ok=True)
         leftovers += bool(list(killed.glob(".*.tmp")))
-        moments.append(Run.resume(killed, TextJob).trainer.steps)
+        moments.append(Run.resume(killed, TextJob, given=CELL).trainer.steps)
     assert moments == sorted(set(moments))
     assert leftovers >= KILLS // 2  # that many in the middle of a save
     _, status = os.waitpid(train_in_a_child(killed, saves=settings.steps + 1), 0)

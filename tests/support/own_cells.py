@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nblstm import Cell
-from nblstm.cells import exp, maximum, sigmoid, tanh, where
+from nblstm.cells import exp, log_sigmoid, maximum, sigmoid, softplus, tanh, where
 
 
 def lstm_forward(i, f, g, o, c_prev):
@@ -96,7 +96,7 @@ def mixed_forward(a, b, c, e, h_prev, u):
 
 def hoisted_forward(a, b, c, e):
     """All read x, which is multiplied for many steps at once, but not all read h."""
-    return (), (tanh(a + b) * sigmoid(c) + e,)
+    return (), (tanh(softplus(a) + log_sigmoid(b)) * sigmoid(c) + e,)
 
 
 def alone_forward(a, b, c_prev, u):

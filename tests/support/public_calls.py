@@ -98,6 +98,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Tape.states": lambda: call(lstm().forward(X)[-1].states, name="c", layer=0, direction=0),
     "Tape.hidden": lambda: call(lstm().forward(X)[-1].hidden, layer=0, direction=0),
     "Tape.cells": lambda: call(lstm().forward(X)[-1].cells, layer=0, direction=0),
+    "Tape.saved": lambda: call(lstm().forward(X)[-1].saved, name="f", layer=0, direction=0),
     "Tape.gates": lambda: call(lstm().forward(X)[-1].gates, layer=0, direction=0),
     "CellLayer.__call__": lambda: call(cell(), x=X[0], state=pair(B, H)),
     "CellLayer.forward": lambda: forward(nblstm.RNNCell(I, H, seed=0), X[0], x=X[0], state=numbers(B, H)),

@@ -18,16 +18,18 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 def clean(text: str) -> str:
     """The notebook in `text` without outputs, counts and whatever else a run or an editor leaves in it.
 
-    Cells keep their tags, and are named by their place. Keys are sorted and sources written line by line, as Jupyter
+    Cells keep their tags and whether their source is folded away, and are named by their place. Keys are sorted and sources written line by line, as Jupyter
     does when it saves.
     """
     cells = []
     for number, cell in enumerate(json.loads(text)["cells"]):
-        tags = cell["metadata"].get("tags")
+        metadata = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
+        if cell["metadata"].get("jupyter", {}).get("source_hidden"):
+            metadata["jupyter"] = {"source_hidden": True}
         kept = {
             "cell_type": cell["cell_type"],
             "id": f"cell-{number:02d}",
-            "metadata": {"tags": tags} if tags else {},
+            "metadata": metadata,
             "source": "".join(cell["source"]).strip("\n").splitlines(keepends=True),
         }
         if cell["cell_type"] == "code":

@@ -363,7 +363,10 @@ def test_a_notebook_is_cleaned(tmp_path: Path) -> None:
     notebook = pair(tmp_path)[0]
     notebook.raw["cells"][1] |= {"outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}]}
     notebook.raw["cells"][1] |= {"execution_count": 4, "source": ["\n", *SETUP.splitlines(keepends=True), "\n"]}
-    notebook.raw["cells"][1]["metadata"] |= {"collapsed": True}
+    notebook.raw["cells"][1]["metadata"] |= {
+        "collapsed": True,
+        "jupyter": {"source_hidden": True, "outputs_hidden": True},
+    }
     notebook.raw["metadata"] |= {"widgets": {}, "language_info": {"name": "python", "version": "3.11.7"}}
     notebook.path.write_text(json.dumps(notebook.raw))
 
@@ -377,6 +380,7 @@ def test_a_notebook_is_cleaned(tmp_path: Path) -> None:
     assert tool("--check") == (0, "")
     cleaned = Notebook(notebook.path)
     assert [cell[:3] for cell in cleaned.cells] == [cell[:3] for cell in notebook.cells]
+    assert cleaned.raw["cells"][1]["metadata"] == {"tags": ["setup"], "jupyter": {"source_hidden": True}}
     assert faults_of_lesson(cleaned) == []
 
 

@@ -18,8 +18,8 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 def clean(text: str) -> str:
     """The notebook in `text` without outputs, counts and whatever else a run or an editor leaves in it.
 
-    Cells keep their tags and whether their source is folded away, and are named by their place. Keys are sorted and sources written line by line, as Jupyter
-    does when it saves.
+    Cells keep their tags and whether their source is folded away, and are named by their place. Keys are sorted and
+    sources written line by line, as Jupyter does when it saves.
     """
     cells = []
     for number, cell in enumerate(json.loads(text)["cells"]):

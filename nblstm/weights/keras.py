@@ -9,6 +9,7 @@ import numpy as np
 
 from nblstm.arguments import as_choice, as_flag, as_text, check_kind
 from nblstm.cells.gru import GRU_ORIGINAL
+from nblstm.layers.parameters import as_found
 from nblstm.layers.recurrent import GRU, LSTM, NONLINEARITIES, RNN, Recurrent
 from nblstm.weights.tracks import Track, as_array, check_gates, gates_apart, layer_of, tracks_of
 
@@ -174,7 +175,8 @@ def track_of(names: Sequence[str], arrays: Sequence[Any]) -> Track:
     order = GATES[K]
     if len(arrays) == 2:
         return Track(ih[order], hh[order])
-    bias = as_array(names[2], arrays[2], 2 if K == 3 and np.ndim(arrays[2]) == 2 else 1)
+    dimensions = arrays[2].ndim if hasattr(arrays[2], "ndim") else as_found(arrays[2]).ndim
+    bias = as_array(names[2], arrays[2], 2 if K == 3 and dimensions == 2 else 1)
     if K > 1 and bias.shape == (2 * K * H,):
         ih, hh = (gates.swapaxes(1, 2).reshape(gates.shape) for gates in (ih, hh))
         bias_ih, bias_hh = bias.reshape(2, K, H)

@@ -139,6 +139,8 @@ KNOWN = {  # where such a thing stands all the same, and why it is none
     "cells/derivative.py: exec": "the backward that is derived from a cell's forward, whose names are identifiers",
     "cells/derivative.py: compile": "the same, with a name of its own for tracebacks",
     "cells/__init__.py: importlib": "the package's own files of cells",
+    "cli/own_cell.py: importlib.util": "the Python file of a cell that the user names on the command line",
+    "search/workers.py: joblib": "processes that train, and how many processors there are; nothing is read from a file",
     "bench/peers.py: importlib": "the libraries of a table in the source, and their versions",
     "environment.py: importlib": "importlib.metadata: version numbers",
     "course/lesson.py: importlib": "importlib.metadata: version numbers",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 JOBS = {"train": "TextJob", "classify": "ImageJob", "tag": "TaggedTextJob"}
 """The commands whose trainings can be searched, and what each trains."""
-OWN = ("output", "resume", "minutes")
+OWN = ("output", "resume", "minutes", "continue_from", "extend_vocabulary")
 """Options of these commands that say nothing of a trial's settings."""
 EPILOG = """\b
 Examples:
@@ -44,12 +44,13 @@ class Values(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
         """The range, or what the setting's own option makes of it."""
-        if not isinstance(value, str) or ":" not in value:
+        numbers = isinstance(self.of, click.types.IntParamType | click.types.FloatParamType)
+        if not numbers or not isinstance(value, str) or ":" not in value:
             return self.of.convert(value, param, context)
         from nblstm.search import Range
 
         low, high, *log = value.split(":")
-        if not isinstance(self.of, click.types.IntParamType | click.types.FloatParamType) or log not in ([], ["log"]):
+        if log not in ([], ["log"]):
             self.fail(f"{value!r} is no range LOW:HIGH or LOW:HIGH:log of numbers", param, context)
         of: click.ParamType = self.of
         try:
@@ -62,19 +63,26 @@ class Searching(click.Command):
     """A command whose options of settings take several values: ``--num-layers 1 2``."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Each value as if it had its option before it, which is how Click takes several."""
-        several = {name for option in self.params if isinstance(option.type, Values) for name in option.opts}
-        spread: list[str] = []
-        option = None
+        """Each value as if it had its option before it, which is how Click takes several; a flag alone is true."""
+        several = {
+            name: option.type.of for option in self.params if isinstance(option.type, Values) for name in option.opts
+        }
+        groups: list[list[str]] = [[]]  # of an option and the words up to the next one
         for word in args:
             if word.startswith("-") and word != STANDARD_INPUT:
-                option = word if word in several else None
-                if option is None:
-                    spread.append(word)
-            elif option is None:
-                spread.append(word)
+                groups.append([])
+            groups[-1].append(word)
+        spread: list[str] = []
+        for group in groups:
+            of = several.get(group[0]) if group else None
+            if of is None:
+                spread += group
+            elif len(group) > 1:
+                spread += [word for value in group[1:] for word in (group[0], value)]
+            elif isinstance(of, click.types.BoolParamType):
+                spread += [group[0], "true"]
             else:
-                spread += [option, word]
+                raise click.BadOptionUsage(group[0], f"Option {group[0]!r} requires an argument.", context)
         return super().parse_args(context, spread)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from nblstm import files
 from nblstm.arguments import as_flag, as_path, as_size, as_text
-from nblstm.cells import Cell
 from nblstm.jobs import Job
 from nblstm.runs.folder import RunFolder
 from nblstm.runs.safeguards import alone, interrupt
@@ -135,9 +134,6 @@ class Search:
         settings = {} if settings is None else settings
         halving, numbered = as_flag("halving", halving), as_flag("numbered", numbered)
         made = trials_of(kind.settings_type, space, settings, trials, random_state)
-        cells = [each.cell for _, each in made if isinstance(each.cell, Cell)]
-        if cells:
-            raise ValueError(f"cell must be the name of one of nblstm's in a search, got {cells[0]!r}")
         asked = {
             "job": kind.__name__,
             "settings": {name: made[0][1].record()[name] for name in settings},

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nblstm.arguments import as_flag, as_float, as_integer, as_size, as_text, check_kind, shown
+from nblstm.cells import Cell
 from nblstm.jobs.settings import LENGTHS, Settings
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def trials_of(
     """What each trial has for itself, as plain data, and all of its settings."""
     _check_space(space, settings, kind)
     made = [(point, kind(**{**settings, **point})) for point in _points(space, trials, random_state)]
+    own = next((each.cell for _, each in made if isinstance(each.cell, Cell)), None)
+    if own is not None:
+        raise ValueError(f"cell must be the name of one of nblstm's in a search, got {own!r}")
     return [({name: each.record()[name] for name in point}, each) for point, each in made]
 
 

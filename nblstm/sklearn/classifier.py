@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -184,14 +183,22 @@ class LSTMClassifier(ClassifierMixin, SeriesEstimator):
         return found
 
     def _begin_targets(self, y: np.ndarray, weights: np.ndarray | None) -> None:
-        check_classification_targets(y)
-        self._labels = LabelEncoder().fit(y)
-        self.classes_ = self._labels.classes_
+        try:
+            check_classification_targets(y)
+            self.classes_ = np.unique(y)
+        except TypeError:
+            kinds = ", ".join(sorted({type(label).__name__ for label in y.tolist()}))
+            raise TypeError(f"y must have labels of one type, which can be sorted, got {kinds}") from None
         if len(self.classes_) < 2:
-            raise ValueError(f"y must have two classes or more, got one class: {self.classes_[0]!r}")
+            raise ValueError(f"y must have two classes or more, got one class: {self.classes_.tolist()[0]!r}")
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
-        return self._labels.transform(y)
+        places = {label: place for place, label in enumerate(self.classes_.tolist())}
+        labels = y.tolist()  # not an array of the classes' type, for which a longer text would be cut
+        unseen = next((label for label in labels if label not in places), None)
+        if unseen is not None:
+            raise ValueError(f"y must have labels that are among classes_, those of the first fit, got {unseen!r}")
+        return np.array([places[label] for label in labels])
 
     def _weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support import own_cells
 from support.commands import call
 from support.searches import DATA, SETTINGS, Here
 
@@ -61,6 +62,12 @@ def test_all_kinds_of_jobs(text: Path) -> None:
     assert "nowhere" in images.output.splitlines()[-1]
 
 
+def test_a_flag_without_a_value_is_true(text: Path) -> None:
+    result = call("search", "roses.txt", "--hidden-size", "4", "5", "--layer-norm", *SIZES, "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert all(settings.layer_norm for settings in Search.resume("searches/roses", TextJob, ["window"]).settings)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -70,7 +77,18 @@ def test_all_kinds_of_jobs(text: Path) -> None:
         (["roses.txt", "--lr", "0.1:0.01", "--trials", "2"], "'0.1:0.01' is no range: low must be below high"),
         (["roses.txt", "--lr", "0:0.01:log", "--trials", "2"], "is no range: low must be above 0 for a range by log"),
         (["roses.txt", "--lr", "0.1:0.2:cube"], "'0.1:0.2:cube' is no range LOW:HIGH or LOW:HIGH:log of numbers"),
-        (["roses.txt", "--cell", "gru:lstm"], "'gru:lstm' is no range LOW:HIGH or LOW:HIGH:log of numbers"),
+        (["roses.txt", "--cell", "gru:lstm"], "'gru:lstm' is no FILE.py:NAME, a cell of your own"),
+        (["roses.txt", "--cell", "lstm", "mine.py:COUPLED"], "Error: --cell must be the name of one of nblstm's in a"),
+        (["roses.txt", "--cell", "lstm", "mine.py:COUPLED", "--dry-run"], "Error: --cell must be the name of one of"),
+        (
+            ["roses.txt", "--dry-run", "--lr", "0.1", "0.2", "--hidden-size"],
+            "Option '--hidden-size' requires an argument",
+        ),
+        (
+            ["roses.txt", "--dry-run", "--hidden-size", "--lr", "0.1", "0.2"],
+            "Option '--hidden-size' requires an argument",
+        ),
+        (["roses.txt", "--lr", "0.1", "0.2", "--continue-from", "runs/x"], "No such option '--continue-from'"),
         (["roses.txt", "--lr", "0.1:0.2", "0.3", "--trials", "2"], "Error: --lr must have values or one range, got 2"),
         (["roses.txt", "--lr", "0.1:0.2"], "Error: --trials must say how many to draw, as lr has a range"),
         (["roses.txt", "--steps", "3", "4"], "Error: --steps must be the same in all trials"),
@@ -89,6 +107,7 @@ def test_all_kinds_of_jobs(text: Path) -> None:
     ],
 )
 def test_what_is_refused(text: Path, arguments: list[str], message: str) -> None:
+    Path("mine.py").write_text(Path(own_cells.__file__).read_text(encoding="utf-8"), encoding="utf-8")
     result = call("search", *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output.strip().splitlines()[-1]

@@ -289,16 +289,15 @@ def test_early_stopping_needs_something_to_stop_by() -> None:
 
 def test_partial_fit_refuses() -> None:
     net = LSTMClassifier(**TINY)
-    with pytest.raises(ValueError, match=r"previously unseen labels: \["):
+    with pytest.raises(ValueError, match="y must have labels that are among classes_, those of the first fit, got 2"):
         net.partial_fit(PLAIN, [0, 1, 2, 1], classes=[0, 1])
     assert not hasattr(net, "classes_")
     with pytest.raises(ValueError, match=r"classes must be given in the first call of partial_fit, got None"):
         net.partial_fit(PLAIN, [0, 1, 0, 1])
     net.partial_fit(PLAIN, [0, 1, 0, 1], classes=[0, 1])
     before = net.predict_proba(PLAIN)
-    for y in ([0, 1, 2, 1], ["0", "1", "2", "1"]):
-        with pytest.raises(ValueError, match=r"previously unseen labels: \["):
-            net.partial_fit(PLAIN, y)
+    with pytest.raises(ValueError, match="y must have labels that are among classes_, those of the first fit, got 2"):
+        net.partial_fit(PLAIN, [0, 1, 2, 1])
     with pytest.raises(ValueError, match=r"classes must be those of the first call, \[0 1\], got \[0, 1, 2\]"):
         net.partial_fit(PLAIN, [0, 1, 0, 1], classes=[0, 1, 2])
     with pytest.raises(ValueError, match="class_weight must be a dict or None for partial_fit, got 'balanced'"):
@@ -324,3 +323,24 @@ def test_one_layer_says_that_dropout_has_no_effect() -> None:
         warnings.simplefilter("always")
         LSTMClassifier(**TINY, dropout=0.5).fit(PLAIN, [0, 1, 0, 1])
     assert "dropout=0.5 has no effect with one layer" in str(said[0].message)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "unseen"),
+    [
+        (["u", "d", "u", "d"], ["up", "d", "u", "d"], "'up'"),
+        ([1, 2, 1, 2], [1.7, 2, 1, 2], "1.7"),
+        ([1, 2, 1, 2], ["1", "2", "1", "2"], "'1'"),
+    ],
+)
+def test_labels_are_not_made_into_classes_that_they_are_not(first: list, then: list, unseen: str) -> None:
+    """By the type of the array that holds the classes: no longer text, no fraction, no number in words."""
+    net = LSTMClassifier(**TINY, warm_start=True).fit(PLAIN, first)
+    for learn in (net.fit, net.partial_fit):
+        with pytest.raises(ValueError, match=f"y must have labels that are among classes_, .*, got {unseen}"):
+            learn(PLAIN, then)
+
+
+def test_labels_of_several_types_are_refused_in_words() -> None:
+    with pytest.raises(TypeError, match="y must have labels of one type, which can be sorted, got int, str"):
+        LSTMClassifier(**TINY).fit(PLAIN, np.array(["a", 0, "a", 0], object))

@@ -198,7 +198,7 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
     layer_norm :
         As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, gains (3H,), and the state is h alone.
     reset_after : bool
-        Whether the reset gate acts after the product, or before it as in the paper.
+        Whether the reset gate acts after the product, or before it as in the paper, which has no `layer_norm`.
 
     Raises
     ------

@@ -206,7 +206,8 @@ class Cell:
         self.taken = tuple(each for each in known if each in self.forward_arguments)
         missing = [each for each in known if each not in (*self.taken, *(self.reading.columns if self.reading else ()))]
         if missing:
-            raise ValueError(f"forward must take every sum, got none named {missing[0]!r}")
+            functions = " or ".join(["forward", *(each.__name__ for each in {*self.reads.values()})])
+            raise ValueError(f"{functions} must take every sum, got none named {missing[0]!r}")
         self.carried = tuple(state for state in self.states if f"{state}_prev" in self.forward_arguments)
         self.forward, self.backward, self.backward_source = self._functions()
         self.backward_arguments = arguments_of(self.backward)

@@ -222,7 +222,7 @@ def _rule(writer: _Writer, value: Value, d: str, active: set[Value]) -> Iterator
     condition: str = ""
     if operation == "where":
         condition, operands = name(operands[0]), operands[1:]
-    elif operation in ("maximum", "minimum"):  # of two that are equal the first, but never a plain number
+    elif operation in ("maximum", "minimum"):  # of two that are equal the first, but a plain number
         sign = (">" if operation == "maximum" else "<") + "=" * isinstance(operands[1], Value)
         condition = writer.name(f"{name(operands[0])} {sign} {name(operands[1])}", "a")
     for x, other, first in zip(operands, reversed(operands), (True, False), strict=False):

@@ -17,6 +17,7 @@ SPREAD = np.tile([1.5, 4.0], UNITS // 2)  # of the sums: where gates act, and wh
 STEPS = 3
 STEP = 1e-5
 TOLERANCE = 1e-6
+KINK = 1e-3  # of the quotients to either side, by which they differ where a gradient jumps and not where it bends
 ROUNDING = np.finfo(float).eps / STEP  # of a difference quotient, for each 1 of what the difference is taken of
 
 
@@ -86,10 +87,13 @@ def _compare(
 ) -> None:  # fmt: skip
     """Each gradient found with the difference quotient of a loss of what is given; `what` must do its `duty`."""
     for name, gradient in found.items():
-        higher, lower = ({**given, name: given[name] + step} for step in (STEP, -STEP))
-        expected = (loss(higher) - loss(lower)) / (2 * STEP)
-        scale = np.maximum(np.maximum(1, np.abs(expected)), ROUNDING / TOLERANCE * np.abs(loss(given)))
+        lower, here, higher = (loss({**given, name: given[name] + step}) for step in (-STEP, 0, STEP))
+        expected, sides = (higher - lower) / (2 * STEP), ((here - lower) / STEP, (higher - here) / STEP)
+        scale = np.maximum(np.maximum(1, np.abs(expected)), ROUNDING / TOLERANCE * np.abs(here))
         error = np.abs(gradient - expected) / scale
+        least, most = np.minimum(*sides), np.maximum(*sides)
+        at_kink = most - least > KINK * scale  # as a state of a relu may be, exactly: each of both sides' is right
+        error[at_kink & (np.abs(gradient - np.clip(gradient, least, most)) < KINK * scale)] = 0
         if not np.isfinite(error).any() or (np.isfinite(expected) & ~np.isfinite(error)).any():
             raise ValueError(f"{what} must give numbers, got the gradient of {name} not finite")
         worst = int(np.nanargmax(np.where(np.isfinite(error), error, -1)))

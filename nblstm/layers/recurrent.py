@@ -121,8 +121,8 @@ class LSTM(SequenceLayer[GivenPair, Pair]):
         gradients are the same to the last bit. Saves memory in training at the price of another forward pass: every
         direction of every layer takes T B H (1 + 1/k) numbers in place of 6 T B H, beside x and the gradient of what
         each layer reads (T B H, for which without `checkpoint` c makes room where there is one direction), and all
-        together 5 k B H more. A GRU keeps h alone, of 5 T B H; an RNN too, of 2 T B H, and repeats
-        nothing.
+        together 5 k B H more. A GRU keeps h alone, of 5 T B H, and in its original form as
+        much as an LSTM; an RNN h alone, of 2 T B H, and repeats nothing.
     layer_norm : bool
         Whether W x and W h', each as one row of 4 H numbers, are normalised before they are added (Ba et al. 2016):
         the sums are ``gain_ih_l{k}`` * LN(W x) + ``gain_hh_l{k}`` * LN(W h') + b, with the four gates below each other,
@@ -198,7 +198,7 @@ class GRU(SequenceLayer[np.ndarray, np.ndarray]):
     layer_norm :
         As for `LSTM`; weights are (3H, I) and (3H, H), with two biases, gains (3H,), and the state is h alone.
     reset_after : bool
-        Whether the reset gate acts after the product, or before it as in the paper.
+        Whether the reset gate acts after the product, or before it as in the paper, which has no `layer_norm`.
 
     Raises
     ------

@@ -258,8 +258,8 @@ class Tape(AnyTape):
     def saved(self, name: str, layer: int = 0, direction: int = 0) -> np.ndarray:
         """What the cell's forward has left for backward, by the name it has there, by step (T, B, H).
 
-        Of an LSTM the gates "i", "f", "g" and "o", activated; of an RNN, and of a cell whose backward is derived, the
-        weighted sums. As `gates` a copy, until backward runs.
+        Of an LSTM the gates "i", "f", "g" and "o", activated; of an RNN the weighted sum, and of a cell whose
+        backward is derived those of the sums that it takes. As `gates` a copy, until backward runs.
 
         Raises
         ------

@@ -49,7 +49,7 @@ class LanguageModel(Network, ABC):
     cell : str or Cell
         The name of one in ``nblstm.cells.CELLS``, or one of your own, which `load` then takes besides the file.
     formulation : {"split", "concat"}
-        See `nblstm.LSTM`; a cell with a sum that is apart, as "gru" and "mgu", has "split" only.
+        See `nblstm.LSTM`; a cell whose sums are not all W x + U h' + b, as "gru", "mgu" and "indrnn", has "split" only.
     dropout : float
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float

@@ -178,7 +178,7 @@ class SequenceClassifier(NamedClasses, SequenceModel):
     forget_bias : float
         See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
     formulation : {"split", "concat"}
-        See `nblstm.LSTM`; a cell with a sum that is apart, as "gru" and "mgu", has "split" only.
+        See `nblstm.LSTM`; a cell whose sums are not all W x + U h' + b, as "gru", "mgu" and "indrnn", has "split" only.
     layer_norm : bool
         See `nblstm.LSTM`.
     dtype : {"float32", "float64"}

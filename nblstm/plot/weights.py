@@ -85,7 +85,7 @@ def _gates_of(layer: Layer, name: str) -> Sequence[str]:
         return ["y"]
     if "peephole" in name:
         return [target for target, _ in cell.peepholes.values()]
-    sums = cell.sums_of_h if name.startswith(("weight_hh", "bias_hh")) else cell.sums_of_x
+    sums = cell.sums_of_h if name.startswith(("weight_hh", "bias_hh", "gain_hh")) else cell.sums_of_x
     return sums if len(cell.sums) > 1 else ["h"]
 
 

@@ -175,6 +175,10 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "reads: what vectors have not": (
         {"reads": {"z": lambda h_prev: np.sin(h_prev)}}, ValueError, "must take arrays, a number for each unit, which",
     ),
+    "reads: a sum that nobody takes": (
+        {"sums": ("a", "z"), "reads": {"z": plain_read}, "forward": lambda z: None}, ValueError,
+        "forward or plain_read must take every sum, got none named 'a'",
+    ),
     "reads: a name": (
         {"reads": {"z": plain_read}, "states": ("h", "read"), "forward": lambda z: None}, ValueError,
         "no name may be 'read_prev' where there are reads: read is what their function returns",

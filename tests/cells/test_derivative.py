@@ -125,6 +125,15 @@ def test_of_a_relu_at_zero_and_a_gate_far_out_it_is_a_number() -> None:
     np.testing.assert_array_equal(dt, [1, 0])
 
 
+def test_of_two_that_are_equal_it_is_the_first_ones_but_0_where_one_is_plain() -> None:
+    def forward(a, b, c):
+        return (), (maximum(a, b), minimum(b, a), maximum(c, 2) + maximum(2, c), minimum(c, 2) + minimum(2, c))
+
+    cell = Cell("k", sums=("a", "b", "c"), states=("h", "larger", "above", "below"), forward=forward)
+    known = dict.fromkeys("abc", np.full(1, 2.0)) | {"dh": 1.0, "dlarger": 10.0, "dabove": 100.0, "dbelow": 1000.0}
+    np.testing.assert_array_equal([np.broadcast_to(each, 1)[0] for each in gradients(cell, known)], [1, 10, 0])
+
+
 def test_states_that_are_no_more_than_handed_on_and_sums_without_effect(rng: np.random.Generator) -> None:
     def forward(a, b, c_prev, m_prev):
         return (), (tanh(a) * c_prev, c_prev, 1 * a)

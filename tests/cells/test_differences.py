@@ -9,7 +9,7 @@ import pytest
 from support import own_cells
 
 from nblstm import Cell, Recurrent
-from nblstm.cells import CELLS, exp, tanh, where
+from nblstm.cells import CELLS, exp, maximum, relu, tanh, where
 
 
 def test_a_wrong_gradient_is_named_each_in_turn() -> None:
@@ -48,6 +48,28 @@ def test_a_peephole_declared_for_another_state_or_sum_is_found() -> None:
     for name, target in (("p_i", ("i", "c")), ("p_f", ("g", "c_prev")), ("p_o", ("o", "c_prev"))):
         with pytest.raises(ValueError, match=f"the gradient of {name} is "):
             Cell("p", peepholes=right | {name: target}, **parts)
+
+
+def from_a_kink_forward(z, h_prev):
+    """h is 0 in some units from the first step on, just where the next one's gradient jumps."""
+    return (), (relu(z) + 0.5 * maximum(h_prev, -h_prev),)
+
+
+def from_a_kink_backward(h, h_prev, dh):
+    return (where(h > 0.5 * maximum(h_prev, -h_prev), dh, 0),), (where(h_prev > 0, 0.5, -0.5) * dh,)
+
+
+def beside_a_kink_backward(h, h_prev, dh):
+    (dz,), _ = from_a_kink_backward(h, h_prev, dh)
+    return (dz,), (where(h_prev > 0, 0.5, -0.6) * dh,)
+
+
+def test_at_a_kink_the_gradient_of_either_side_is_right() -> None:
+    """And what lies between them; a derived one is not refused for it."""
+    for backward in (None, from_a_kink_backward):
+        Cell("kinked", sums=("z",), forward=from_a_kink_forward, backward=backward)
+    with pytest.raises(ValueError, match="the gradient of h_prev is "):
+        Cell("kinked", sums=("z",), forward=from_a_kink_forward, backward=beside_a_kink_backward)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -195,6 +195,7 @@ LAYERS: dict[str, Callable[[], nblstm.Layer]] = {
     "rnn": lambda: nblstm.RNN(5, 7),
     "gru": lambda: nblstm.GRU(28, 128),
     "ran": lambda: nblstm.Recurrent("ran", 28, 128),
+    "normed": lambda: nblstm.LSTM(28, 128, num_layers=2, layer_norm=True),
     "linear": lambda: nblstm.Linear(128, 10),
     "thin": lambda: nblstm.Linear(1, 300, bias=False),
 }
@@ -205,7 +206,7 @@ def test_weight_blocks_of_any_layer_are_tidy(pyplot: Any, layer: str) -> None:
     net = LAYERS[layer]()
     ax = weight_blocks(net)
     assert_tidy(ax)
-    assert len([word for word in words_of(ax) if word.startswith(("weight", "bias"))]) == len(net.params)
+    assert len([word for word in words_of(ax) if word.startswith(("weight", "bias", "gain"))]) == len(net.params)
 
 
 def test_a_grus_rows_have_its_gates_names(ax: Axes) -> None:
@@ -217,6 +218,12 @@ def test_rows_are_those_of_the_sums_that_have_them(ax: Axes) -> None:
     weight_blocks(nblstm.Recurrent("ran", 128, 128), ax)
     count = words_of(ax).count
     assert (count("g\n16,384"), count("i\n16,384"), count("f\n16,384")) == (1, 2, 2)
+
+
+def test_gains_have_the_rows_of_the_product_that_they_stand_before(ax: Axes) -> None:
+    weight_blocks(nblstm.Recurrent("ran", 128, 128, layer_norm=True), ax)
+    blocks = [patch.get_height() for patch in ax.patches[1:]]  # of one sum each: g, i, f or i, f
+    np.testing.assert_allclose(blocks, [blocks[0]] * (3 * 3 + 3 * 2))
 
 
 def test_the_joined_matrix_shows_which_columns_read_h_and_which_x(ax: Axes) -> None:

@@ -178,7 +178,10 @@ def test_export_of_a_cell_that_onnx_has_not_says_what_can_be_done(text: Path) ->
     result = call("export", "mgu.safetensors", "mgu.onnx")
     assert result.exit_code == 2
     assert "mgu.safetensors has a model of the cell mgu, which ONNX does not have: to export one, " in result.output
-    assert "--cell lstm, peephole, gru, rnn_tanh or rnn_relu; this one runs where nblstm is installed" in result.output
+    assert (
+        "--cell lstm, peephole, gru, gru_original, rnn_tanh or rnn_relu; this one runs where nblstm is installed"
+        in result.output
+    )
     assert not Path("mgu.onnx").exists()
 
 

@@ -33,7 +33,8 @@ MODULES = ["nblstm", *(f"nblstm.{name}" for name in (
     "cells", "datasets", "gradcheck", "jobs", "layers", "losses", "models", "optim", "plot", "runs", "training",
     "weights"))]  # fmt: skip
 WITHOUT_ERRORS = {
-    "exp", "gate_positive", "maximum", "minimum", "relu", "sigmoid", "tanh", "where",  # NumPy's, of what they are given
+    # NumPy's, of what they are given
+    "exp", "gate_positive", "log_sigmoid", "maximum", "minimum", "relu", "sigmoid", "softplus", "tanh", "where",
     "words", "GradientError", "GradientRow", "GradientTable", "Sequences",  # nothing is handed over, or nothing checked
     "load_with_metadata",  # whose errors are those of `load`, as it says
 }  # fmt: skip

@@ -63,6 +63,7 @@ class Commands(click.Group):
 
         Of several ranks the first alone speaks, but for an error that one has by itself: that one ends all of them.
         """
+        ranks = Alone()
         try:
             ranks = world()
             with _spoken_by_the_first(ranks):
@@ -74,7 +75,8 @@ class Commands(click.Group):
             refused = click.ClickException(sentence(error))
             refused.__cause__ = error
         _end_all(refused)
-        refused.show()
+        with _spoken_by_the_first(ranks):
+            refused.show()
         sys.exit(refused.exit_code)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

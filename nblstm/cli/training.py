@@ -13,6 +13,7 @@ from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
 from nblstm.cli.own_cell import as_typed, of_a_trained_model
 from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
 from nblstm.datasets.text import STANDARD_INPUT
+from nblstm.distributed import on_all_ranks, started, world
 from nblstm.jobs.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
 from nblstm.losses.class_weights import BALANCED
 
@@ -87,6 +88,7 @@ def train(
     nblstm train TEXT --resume RUN, if what the files say is the same. A model of one text is trained further on another
     by nblstm train TEXT --continue-from RUN, a run of its own.
     """
+    from nblstm.cells import Cell
     from nblstm.datasets import DEFAULT_TEXT
     from nblstm.jobs import TextJob
     from nblstm.models import LanguageModel
@@ -99,9 +101,13 @@ def train(
     shorten = [name for name in ("batch_size", "window") if name not in given]
     if continue_from and resume:
         raise ValueError("--continue-from begins a new run, so it does not go with --resume")
+    if STANDARD_INPUT in texts and started() > 1:
+        raise on_all_ranks(ValueError("TEXT must be a file, which every rank reads, got standard input"))
     first, form = None, {}
     if continue_from:
-        first = LanguageModel.load(model_file(continue_from))
+        with world().agreeing():
+            own = options["cell"] if isinstance(options["cell"], Cell) else None
+            first = LanguageModel.load(model_file(continue_from), own)
         form = TextJob.form_of(first)
         click.echo(f"beginning with the weights in {model_file(continue_from)}")
     run = trained(

@@ -120,7 +120,8 @@ class TextJob(Job):
         check_kind("model", model, CharLM, WordLM)
         names = ("hidden_size", "num_layers", "cell", "formulation", "embedding_size")
         tokens = "characters" if isinstance(model, CharLM) else "words"
-        return {name: model.config[name] for name in names} | {"tokens": tokens}
+        own = {"layer_norm": model.recurrent.layer_norm, "tokens": tokens}
+        return {name: model.config[name] for name in names} | own
 
     def _characters(self, text: str, known: Known) -> np.ndarray:
         """Make the model and the validation part; the training part."""

@@ -29,11 +29,14 @@ def check(job: Job, **more: str) -> None:
 def facts(job: Job) -> dict[str, Any]:
     """By name; sums are added in another order where vector registers have another width."""
     found, settings = environment.describe(), job.settings.record()
-    names = ("numpy", "numba", "llvmlite")
+    names, weights = ("numpy", "numba", "llvmlite"), hashlib.sha256()
+    for tensor in job.model.state_dict().values():  # which may be another model's
+        weights.update(tensor.tobytes())
     return {
         "version of nblstm": f"{found['nblstm']}, source {source()[:12]}",
         **{f"version of {name}": found[name] for name in names},
         "width of vector registers": f"{found['vector_bits']} bits",
         "data": f"SHA-256 {job.digest}",
         **{f"setting {name}": value for name, value in settings.items() if name not in job.settings.LOCATION},
+        "initial weights": f"SHA-256 {weights.hexdigest()}",
     }

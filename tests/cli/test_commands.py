@@ -486,3 +486,11 @@ def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         assert tensor.tobytes() == found[name].tobytes(), name
+
+
+def test_ranks_do_not_read_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which mpirun gives to the first one alone: the others would wait for ever."""
+    monkeypatch.setattr("nblstm.cli.training.started", lambda: 2)
+    refused = CliRunner().invoke(main, ["train", "-", *SMALL], input=b"a rose is a rose. " * 40)
+    assert refused.exit_code == 2
+    assert "Error: TEXT must be a file, which every rank reads, got standard input" in refused.stderr

@@ -35,6 +35,10 @@ def test_a_run_is_trained_resumed_and_read_with_a_cell_of_a_file(folder: Path) -
     assert trained.exit_code == 0, trained.stderr
     assert "more text: nblstm sample runs/text --cell mine.py:COUPLED\n" in trained.stdout
     assert nblstm("train", "--resume", "runs/text", *cell, "--steps", "4").exit_code == 0
+    further = nblstm(
+        "train", "text.txt", *cell, "--continue-from", "runs/text", "--batch", "2", "--window", "5", "--steps", "1"
+    )
+    assert further.exit_code == 0, further.stderr
     of_package = nblstm("train", "text.txt", "--cell", "coupled", *QUICK, "--steps", "2", "--output", "package")
     assert of_package.exit_code == 0
     resumed = nblstm("train", "--resume", "package", "--steps", "4")

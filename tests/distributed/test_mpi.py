@@ -91,6 +91,7 @@ def test_every_rank_is_told_what_is_wrong(of_ranks: list[dict[str, Any]]) -> Non
     said = of_ranks[0]["refusals"]
     assert "all ranks must have the same data, got SHA-256 " in said["data"]
     assert said["setting"] == "all ranks must have the same setting lr, got 0.002 on rank 0 and 0.5 on rank 3"
+    assert said["weights"].startswith("all ranks must have the same initial weights, got SHA-256 ")
     assert said["shards"] == "shards must be at least the 4 ranks that share them out, got 3"
     assert "all ranks must have the same version of nblstm, got " in said["source"]
     width = "all ranks must have the same width of vector registers, got 512 bits on rank 0 and 256 bits on rank 3"
@@ -127,8 +128,10 @@ def free(folder: Path) -> bool:
     return False
 
 
-def test_the_command_refuses_once_for_all(tmp_path: Path) -> None:
-    code, _, errors = mpirun(2, "-m", "nblstm", "train", tmp_path / "none.txt", *OPTIONS)
+@pytest.mark.parametrize("missing", [["none.txt"], ["--continue-from", "none"]])
+def test_the_command_refuses_once_for_all(missing: list[str], tmp_path: Path) -> None:
+    *option, name = missing
+    code, _, errors = mpirun(2, "-m", "nblstm", "train", *option, tmp_path / name, *OPTIONS)
     assert code == 2
     assert errors.count("Error") == 1
-    assert "no such file" in errors
+    assert "no such file" in errors or "does not exist" in errors

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nblstm import distributed, weights
+from nblstm import CharLM, distributed, weights
 from nblstm.jobs import ClassificationJob, Job, TextJob, TextSettings, job
 from nblstm.kernels import simd
 from nblstm.runs import Run, common, run
@@ -89,14 +89,15 @@ def refusals(folder: Path, ranks: distributed.Alone) -> dict[str, str]:
     other = folder / "other.txt"
     said = {}
 
-    def begin(name: str, settings: TextSettings) -> None:
+    def begin(name: str, settings: TextSettings, continue_from: CharLM | None = None) -> None:
         try:
-            Run.create(folder / name, TextJob(settings))
+            Run.create(folder / name, TextJob(settings, (), continue_from))
         except (ValueError, OSError) as error:
             said[name] = str(error)
 
     begin("data", replace(settings, text=str(other)) if odd else settings)
     begin("setting", replace(settings, lr=0.5) if odd else settings)
+    begin("weights", settings, CharLM("".join(sorted(set(TEXT))), 64, 33, 2, seed=int(odd)))
     begin("shards", replace(settings, shards=ranks.size - 1))
     with mock.patch.object(common, "source", return_value=str(odd)):
         begin("source", settings)

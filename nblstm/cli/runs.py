@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from nblstm.cells import CELLS
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, in_options, sentence
 from nblstm.cli.own_cell import CellOrName, as_typed
-from nblstm.datasets.text import named
+from nblstm.datasets.text import STANDARD_INPUT, named
 from nblstm.distributed import EXCHANGES, check_shards, on_all_ranks, started, world
 from nblstm.jobs.settings import OPTIMIZERS, Settings, TextSettings
 from nblstm.kernels.compilation import refuse
@@ -134,6 +134,12 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
 def given_options(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that are not defaults."""
     return {name: value for name, value in options.items() if context.get_parameter_source(name) is not DEFAULT}
+
+
+def refuse_standard_input(name: str, places: Sequence[str]) -> None:
+    """For several ranks: mpirun gives it to the first alone, and the others would wait for ever."""
+    if STANDARD_INPUT in places and started() > 1:
+        raise on_all_ranks(ValueError(f"{name} must be a file, which every rank reads, got standard input"))
 
 
 def trained(

@@ -10,7 +10,7 @@ import click
 
 from nblstm.cli.group import POSITIVE, main
 from nblstm.cli.own_cell import as_typed, of_a_trained_model
-from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
+from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, refuse_standard_input, trained
 from nblstm.datasets.text import STANDARD_INPUT
 from nblstm.jobs.settings import TaggedTextSettings
 from nblstm.losses.class_weights import BALANCED
@@ -66,6 +66,7 @@ def tag(context: click.Context, /, output: Path | None, resume: Path | None, **o
     if "file" not in given and resume is None:
         raise ValueError("name the FILE to learn from, with a token and its tag on each line")
     name = Path(given.get("file", "").removesuffix(".gz")).stem
+    refuse_standard_input("FILE", [given[place] for place in ("file", "validation_file") if place in given])
     for place in ("file", "validation_file"):
         if place in given and given[place] != STANDARD_INPUT:
             given[place] = str(Path(given[place]).absolute())

@@ -11,9 +11,9 @@ import click
 
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main
 from nblstm.cli.own_cell import as_typed, of_a_trained_model
-from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, trained
+from nblstm.cli.runs import EPILOG, given_options, model_file, options_of_a_run, refuse_standard_input, trained
 from nblstm.datasets.text import STANDARD_INPUT
-from nblstm.distributed import on_all_ranks, started, world
+from nblstm.distributed import world
 from nblstm.jobs.settings import IMAGES, LENGTHS, MNIST, TOKENS, VOCABULARY_SIZE, ImageSettings, TextSettings
 from nblstm.losses.class_weights import BALANCED
 
@@ -101,8 +101,7 @@ def train(
     shorten = [name for name in ("batch_size", "window") if name not in given]
     if continue_from and resume:
         raise ValueError("--continue-from begins a new run, so it does not go with --resume")
-    if STANDARD_INPUT in texts and started() > 1:
-        raise on_all_ranks(ValueError("TEXT must be a file, which every rank reads, got standard input"))
+    refuse_standard_input("TEXT", texts)
     first, form = None, {}
     if continue_from:
         with world().agreeing():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nblstm import environment
+from nblstm.cells.recorded import as_cell
 from nblstm.jobs import Job
 
 
@@ -39,4 +40,5 @@ def facts(job: Job) -> dict[str, Any]:
         "data": f"SHA-256 {job.digest}",
         **{f"setting {name}": value for name, value in settings.items() if name not in job.settings.LOCATION},
         "initial weights": f"SHA-256 {weights.hexdigest()}",
+        "equations of the cell": as_cell(job.settings.cell).key,
     }

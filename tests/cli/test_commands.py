@@ -488,9 +488,10 @@ def test_ctrl_c_saves_and_the_resumed_run_is_bit_identical(text: Path) -> None:
         assert tensor.tobytes() == found[name].tobytes(), name
 
 
-def test_ranks_do_not_read_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("command", "argument"), [("train", "TEXT"), ("tag", "FILE")])
+def test_ranks_do_not_read_standard_input(command: str, argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which mpirun gives to the first one alone: the others would wait for ever."""
-    monkeypatch.setattr("nblstm.cli.training.started", lambda: 2)
-    refused = CliRunner().invoke(main, ["train", "-", *SMALL], input=b"a rose is a rose. " * 40)
+    monkeypatch.setattr("nblstm.cli.runs.started", lambda: 2)
+    refused = CliRunner().invoke(main, [command, "-"], input=b"")
     assert refused.exit_code == 2
-    assert "Error: TEXT must be a file, which every rank reads, got standard input" in refused.stderr
+    assert f"Error: {argument} must be a file, which every rank reads, got standard input" in refused.stderr

@@ -91,6 +91,7 @@ def test_every_rank_is_told_what_is_wrong(of_ranks: list[dict[str, Any]]) -> Non
     said = of_ranks[0]["refusals"]
     assert "all ranks must have the same data, got SHA-256 " in said["data"]
     assert said["setting"] == "all ranks must have the same setting lr, got 0.002 on rank 0 and 0.5 on rank 3"
+    assert said["equations"].startswith("all ranks must have the same equations of the cell, got own-")
     assert said["weights"].startswith("all ranks must have the same initial weights, got SHA-256 ")
     assert said["shards"] == "shards must be at least the 4 ranks that share them out, got 3"
     assert "all ranks must have the same version of nblstm, got " in said["source"]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nblstm import CharLM, distributed, weights
+from nblstm import Cell, CharLM, distributed, weights
+from nblstm.cells import tanh
 from nblstm.jobs import ClassificationJob, Job, TextJob, TextSettings, job
 from nblstm.kernels import simd
 from nblstm.runs import Run, common, run
@@ -23,6 +24,14 @@ from support.small_jobs import QUICK, sequences
 TEXT = "a rose is a rose is a rose, said the little prince to the fox\n" * 9
 STEPS = 4
 MEASURED = ("step", "training", "validation")
+
+
+def plain(a: Any) -> Any:
+    return (), (tanh(a),)
+
+
+def opposite(a: Any) -> Any:
+    return (), (tanh(-a),)
 
 
 def text_settings(folder: Path) -> TextSettings:
@@ -97,6 +106,8 @@ def refusals(folder: Path, ranks: distributed.Alone) -> dict[str, str]:
 
     begin("data", replace(settings, text=str(other)) if odd else settings)
     begin("setting", replace(settings, lr=0.5) if odd else settings)
+    cell = Cell("own", sums=("a",), forward=opposite if odd else plain)
+    begin("equations", replace(settings, cell=cell))
     begin("weights", settings, CharLM("".join(sorted(set(TEXT))), 64, 33, 2, seed=int(odd)))
     begin("shards", replace(settings, shards=ranks.size - 1))
     with mock.patch.object(common, "source", return_value=str(odd)):

@@ -1,4 +1,4 @@
-"""What the ranks of tests/distributed/test_mpi.py do: run by mpirun, with the folder that results go to.
+"""What the ranks of tests/ranks/test_mpi.py do: run by mpirun, with the folder that results go to.
 
 One start serves for trainings by two, three and four ranks: those that a training has are a communicator of their own.
 """

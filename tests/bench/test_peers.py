@@ -26,11 +26,12 @@ from nblstm.training import TextTrainer
 
 
 @pytest.fixture(autouse=True)
-def _restore_pytorchs_threads() -> Iterator[None]:
-    """A measurement sets them, for all that comes after it."""
+def _restore_threads() -> Iterator[None]:
+    """A measurement sets them, Numba's and PyTorch's, for all that comes after it."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     yield
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
     if torch:
         torch.set_num_threads(before)
 

@@ -346,6 +346,6 @@ def _outcome(future: Future[Any]) -> dict[str, Any]:
     try:
         return future.result()
     except CancelledError:
-        return {"status": "interrupted"}
+        return {"status": "failed", "message": "the scheduler has cancelled it"}
     except Exception as error:
         return {"status": "failed", "message": f"{type(error).__name__}: {' '.join(str(error).split())}"}

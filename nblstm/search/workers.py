@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -158,8 +159,10 @@ class Cluster:
         ]
 
     def share(self, data: Sequence[Any]) -> Any:
-        """`data`, sent to the workers once."""
-        return self._client.scatter(data, broadcast=True, hash=False, direct=False)
+        """`data`, as a task whose result the workers hand each other: the scheduler repeats it where that is lost."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # it would scatter, and what is lost be lost
+            return self._client.submit(list, data, pure=False)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Call `function` on one of the workers; one that dies over it leaves it to another."""

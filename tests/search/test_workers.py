@@ -93,7 +93,7 @@ def test_a_search_that_is_killed_goes_on(
 def test_a_dask_cluster_loses_a_worker(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
-    """Of two workers, one stands still in the middle of its first trial and is killed there: the other does it all."""
+    """Of two workers, one stands still in the middle of its first trial, alone with the data, and is killed there."""
     pytest.importorskip("distributed", reason="needs Dask: the extra `peers`")
     scheduler_file, preload = tmp_path / "scheduler.json", tmp_path / "standstill.py"
     preload.write_text(STANDSTILL)
@@ -104,16 +104,17 @@ def test_a_dask_cluster_loses_a_worker(
     with (
         started(*scheduler, cwd=tmp_path),
         started(*worker, "--preload", preload, cwd=tmp_path) as doomed,
-        started(*worker, cwd=tmp_path),
     ):
         wait_until(lambda: scheduler_file.exists() and scheduler_file.read_text(), "the scheduler has its address")
         address = json.loads(scheduler_file.read_text())["address"]
         command = [*python, "nblstm", "search", text, *OPTIONS, "--scheduler", address, "--output", "search"]
-        wait_for_workers(address, 2)
+        wait_for_workers(address, 1)
         with started(*command, cwd=tmp_path) as process:
             wait_until((tmp_path / "in the middle").exists, "a worker is in the middle of a trial")
-            os.kill(doomed.pid, signal.SIGKILL)
-            code, _, _ = ended(process)
+            with started(*worker, cwd=tmp_path):
+                wait_for_workers(address, 2)
+                os.kill(doomed.pid, signal.SIGKILL)
+                code, _, _ = ended(process)
     assert code == 0
     search = Search.resume(tmp_path / "search", TextJob, [])
     assert search.finished

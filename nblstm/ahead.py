@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numba
 import numpy as np
 
-from nblstm.cells import CELLS
+from nblstm.cells import CELLS, Cell
 from nblstm.kernels.policy import thread_policy
 from nblstm.kernels.units import compiled
 from nblstm.layers import LSTM
@@ -28,9 +28,9 @@ POLICIES = (
 Work = Callable[[], object]
 
 
-def works(dtype: str) -> Iterator[Work]:
+def works(dtype: str, cells: Iterable[Cell] = CELLS.values()) -> Iterator[Work]:
     """What uses, done one after the other, all kernels for numbers of this type: each takes some seconds at most."""
-    for cell in CELLS.values():
+    for cell in cells:
         yield partial(compiled, cell, np.dtype(dtype))
     for policy in POLICIES[: 1 if numba.get_num_threads() == 1 else None]:
         for work in (_train, _weigh, _sample, _step):

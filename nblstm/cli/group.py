@@ -52,11 +52,22 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
+class Command(click.Command):
+    """A command whose options all ranks accept, or none: a file, say, that one machine has not."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """As Click does it, then agreed upon."""
+        with world().agreeing():
+            return super().parse_args(context, args)
+
+
 class Commands(click.Group):
     """Commands that end with one sentence on stderr where the library refuses, and never with a traceback for that.
 
     The exit code is 2, and 1 if a training diverged or something did not work that was asked for rightly.
     """
+
+    command_class = Command
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Parse the arguments and run a command; where a reader of its output goes away it ends without a word.

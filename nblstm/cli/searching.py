@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, main, sentence
+from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Command, main, sentence
 from nblstm.cli.tagging import tag
 from nblstm.cli.training import classify, name_of, places_of, train
 from nblstm.datasets.text import STANDARD_INPUT
@@ -59,7 +59,7 @@ class Values(click.ParamType):
             self.fail(f"{value!r} is no range: {error}", param, context)
 
 
-class Searching(click.Command):
+class Searching(Command):
     """A command whose options of settings take several values: ``--num-layers 1 2``."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:

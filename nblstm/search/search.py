@@ -12,6 +12,7 @@ from typing import Any
 
 from nblstm import files
 from nblstm.arguments import as_flag, as_path, as_size, as_text
+from nblstm.cells.recorded import as_cell
 from nblstm.jobs import Job
 from nblstm.runs.folder import RunFolder
 from nblstm.runs.safeguards import alone, interrupt
@@ -277,7 +278,8 @@ class Search:
         with interrupt() as interrupted, Progress(self, wanted) as report:
             report.say(str(pool))
             with report.preparing():
-                compiled = pool.prepare(self.folder.absolute())
+                cells = {as_cell(settings.cell).name: settings.cell for settings in self.settings}
+                compiled = pool.prepare(self.folder.absolute(), list(cells.values()))
                 while wait(compiled, LOOK).not_done and not interrupted.is_set():
                     pass
             for future in () if interrupted.is_set() else compiled:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nblstm.cells import Cell
+from nblstm.cells.recorded import as_cell
 from nblstm.environment import version_of
 from nblstm.jobs import Job
 from nblstm.jobs.settings import Settings
@@ -159,12 +161,12 @@ def threads(count: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def compile_ahead(count: int) -> None:
-    """Compile all kernels of trials, or find them on the disk."""
+def compile_ahead(count: int, cells: Sequence[str | Cell]) -> None:
+    """Compile the kernels of trials with these cells, or find them on the disk."""
     from nblstm import ahead
 
     with threads(count):
-        for work in ahead.works("float32"):
+        for work in ahead.works("float32", map(as_cell, cells)):
             work()
 
 

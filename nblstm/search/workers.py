@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nblstm.cells import Cell
 from nblstm.search.trial import compile_ahead, identity
 
 ANSWER = 10.0
@@ -42,9 +43,9 @@ class Processes:
         each = "one thread each" if self.threads == 1 else f"{self.threads} threads each"
         return f"{self.count} worker {'process' if self.count == 1 else 'processes'} of {each}"
 
-    def prepare(self, folder: Path) -> list[Future[None]]:
-        """Have the kernels compiled, once, in the first process."""
-        return [self.submit(compile_ahead, self.threads)]
+    def prepare(self, folder: Path, cells: Sequence[str | Cell]) -> list[Future[None]]:
+        """Have the kernels of these cells compiled, once, in the first process."""
+        return [self.submit(compile_ahead, self.threads, cells)]
 
     def share(self, data: Sequence[Any]) -> Any:
         """`data` as `submit` takes them."""
@@ -141,8 +142,8 @@ class Cluster:
         """Whether no worker is left, so that all waits for one."""
         return not self._client.nthreads()
 
-    def prepare(self, folder: Path) -> list[Future[None]]:
-        """Compare what the workers are with what is here; have the kernels compiled, once on each machine."""
+    def prepare(self, folder: Path, cells: Sequence[str | Cell]) -> list[Future[None]]:
+        """Compare what the workers are with what is here; have these cells' kernels compiled, once on each machine."""
         try:
             self._client.wait_for_workers(1, timeout=ANSWER)
         except TimeoutError as error:
@@ -154,7 +155,7 @@ class Cluster:
         refuse_others(identity(folder), found, folder)
         hosts = {of["host"]: worker for worker, of in found.items()}
         return [
-            self._executor.submit(compile_ahead, self.threads, workers=[worker], allow_other_workers=True)
+            self._executor.submit(compile_ahead, self.threads, cells, workers=[worker], allow_other_workers=True)
             for worker in hosts.values()
         ]
 

@@ -136,3 +136,18 @@ def test_the_command_refuses_once_for_all(missing: list[str], tmp_path: Path) ->
     assert code == 2
     assert errors.count("Error") == 1
     assert "no such file" in errors or "does not exist" in errors
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_option_that_one_rank_alone_refuses(rank: int, folder: Path) -> None:
+    script = f"""
+import sys
+from nblstm.cli import main
+from nblstm.distributed import world
+main([*sys.argv[1:], *(["--bogus"] if world().rank == {rank} else [])])
+"""
+    code, _, errors = mpirun(2, "-c", script, "train", folder / "text.txt", *OPTIONS, "--output", folder / "never")
+    assert code == 2
+    assert errors.count("Error") == 1
+    assert "No such option '--bogus'" in errors
+    assert not (folder / "never").exists()

@@ -32,7 +32,7 @@ class Here:
     def __str__(self) -> str:
         return "this process"
 
-    def prepare(self, folder: Path) -> list[Future[Any]]:
+    def prepare(self, folder: Path, cells: Any) -> list[Future[Any]]:
         return []
 
     def share(self, data: Any) -> Any:

@@ -28,8 +28,9 @@ class Schedule:
         found = self._bounds.get(threads)
         if found is None:
             done = np.concatenate([[0], np.cumsum(self.lengths)])
-            found = self._bounds[threads] = np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)
+            found = np.searchsorted(done, done[-1] * np.arange(threads + 1) // threads)
             found[-1] = self.B  # with the sequences without steps
+            found = self._bounds.setdefault(threads, found)  # plans have its address: of two callers' one is kept
         return found
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib
 import pytest
 from matplotlib import pyplot
+from support import numbers
 from support.notebooks import Notebook, attempt, broken_links, faults_of_lesson, faults_of_solution, wrong_answer
 from support.processes import LIMIT, ended, started
 
@@ -130,7 +131,7 @@ def test_notebook_is_valid(path: Path) -> None:
 def test_run_from_top_to_bottom(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    """No error, no warning, every exercise as it should be; the seconds that it took are reported at the end."""
+    """No error, no warning, no wrong number in the text, every exercise as it should be; the seconds are reported."""
     course = tmp_path / "course"
     shutil.copytree(COURSE, course, ignore=shutil.ignore_patterns(".*"))
     seconds, outputs = run(course / path.relative_to(COURSE), monkeypatch)
@@ -141,6 +142,7 @@ def test_run_from_top_to_bottom(
     assert warnings == []
     assert [width for width in map(width_of_picture, outputs) if width > WIDEST] == []
     said = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
+    assert [line for line in said.splitlines() if line.startswith(numbers.WRONG)] == []
     for name in Notebook(path).exercises():
         assert (RIGHT if path in SOLUTIONS else NOT_YET).format(name) in said
 
@@ -151,6 +153,16 @@ def width_of_picture(output: dict[str, Any]) -> float:
     return float(found[1]) if found else 0.0
 
 
+def with_checks_of_numbers(cells: list[Any], lesson: str) -> Iterator[Any]:
+    """The cells, and after each text the code that holds its marked numbers against what the cells above computed."""
+    import nbformat
+
+    for cell in cells:
+        yield cell
+        if cell.cell_type == "markdown" and (code := numbers.checks(cell.source, lesson)):
+            yield nbformat.v4.new_code_cell(code)
+
+
 def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, list[dict[str, Any]]]:
     """Seconds that a notebook takes with a kernel of its own, and all that it showed."""
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: the extra `lessons`")
@@ -159,6 +171,7 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, list[dict[s
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # figures are shown as they are to a learner
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells = list(with_checks_of_numbers(notebook.cells, f"lesson {Notebook(path).number}"))
     client = nbclient.NotebookClient(
         notebook, timeout=round(LIMIT), kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
@@ -292,6 +305,7 @@ def test_the_small_pair_is_whole(tmp_path: Path) -> None:
         ("## 2. Section", "## 3. Section", "must be called '2. Name'"),
         ("**What we saw.** It is 2", "It is 2", "'2. Section' must have a paragraph that begins with **What we saw.**"),
         ("prediction_2 = None", "prediction_2 = 4", "the code below **Predict.** must say"),
+        ("It is 2", "It is 2 <!-- number: 3 +- 0 = add(1, 2) -->", "the number 3 of a mark does not stand in the text"),
         ("## On your own", "## Further reading", "the headings must be"),
         ("### Exercise 3.2:", "### Exercise 3.4:", "headings '### Exercise 3.k: title', k from 1"),
         ("exercise:3.2", "exercise:3.9", "the cells tagged exercise: are"),
@@ -417,10 +431,13 @@ def test_a_bad_pair_fails_its_trial(tmp_path: Path, lesson: Cells, solution: Cel
 @pytest.mark.filterwarnings("default")  # Jupyter's own
 def test_the_small_pair_runs_and_a_wrong_one_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = "from matplotlib import pyplot\n\npyplot.figure(figsize=(12, 2)).add_subplot()\npyplot.show()"
-    lesson, solution = pair(tmp_path, [*LESSON, ("code", "", picture)])
+    text = "2 and 3 <!-- number: 2 +- 0 = add(1, 1) --> <!-- number: 3 > add(1, 2) -->"
+    lesson, solution = pair(tmp_path, [*LESSON, ("code", "", picture), ("markdown", "", text)])
     assert max(map(width_of_picture, run(lesson.path, monkeypatch)[1])) == pytest.approx(12 * 72, rel=0.02)
     said = "".join(output["text"] for output in run(lesson.path, monkeypatch)[1] if "text" in output)
     assert all(NOT_YET.format(name) in said for name in lesson.exercises())
+    assert said.endswith("The text is wrong. lesson 3 says 3, which must be > 3.\n")
+    assert said.count(numbers.WRONG) == 1
     said = "".join(output["text"] for output in run(solution.path, monkeypatch)[1] if "text" in output)
     assert all(RIGHT.format(name) in said for name in lesson.exercises())
     wrong = pair(tmp_path, solution=changed(SOLUTION, "return x + x", "return x"))[1]

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from support import numbers
+
 OPENING = ["What you will do", "What you will learn", "What you will need"]
 CLOSING = ["Exercises", "On your own", "Further reading"]
 TIME = re.compile(r"^\*\*Time:\*\* about \d+ minutes of your own, (\d+) seconds? of computing\.$", flags=re.MULTILINE)
@@ -114,6 +116,8 @@ def unclean(notebook: Notebook) -> Iterator[str]:
         if cell.kind == "markdown":
             for link in broken_links(cell.source, notebook.path.parent, course):
                 yield f"cell {number} links to {link}, which is not there or not in the course"
+            for fault in numbers.faults(without_fences(cell.source)):
+                yield f"cell {number}: {fault}"
     if notebook.raw["metadata"].get("kernelspec", {}).get("name") != "python3":
         yield "the kernel is not python3"
     if "widgets" in notebook.raw["metadata"]:

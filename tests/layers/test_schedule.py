@@ -30,3 +30,17 @@ def test_few_schedules_are_kept() -> None:
     for T in range(1, 100):
         assert len(plain_schedule(T, 2).active) == T
     assert plain_schedule.cache_info().currsize <= 4
+
+
+def test_two_callers_at_once_get_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans have its address: were it another's, that of the first would be freed while a kernel reads it."""
+    schedule, search, others = Schedule(7, 3, None), np.searchsorted, []
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(np, "searchsorted", search)
+        others.append(schedule.bounds(2))
+        return search(*arguments)
+
+    monkeypatch.setattr(np, "searchsorted", interrupted)
+    assert schedule.bounds(2) is others[0]
+    assert schedule.bounds(2) is others[0]

@@ -38,4 +38,6 @@ def case(steps: int, published: int) -> Case:
     )  # fmt: skip
 
 
-EXPERIMENT = Experiment("adding", "two marked numbers among many", (case(100, 74_000), case(500, 209_000), case(1000, 853_000)))
+EXPERIMENT = Experiment(
+    "adding", "two marked numbers among many", (case(100, 74_000), case(500, 209_000), case(1000, 853_000))
+)

@@ -1,7 +1,7 @@
 """The LSTM of 1997: memory blocks that share gates, no forget gate, truncated gradient, one sequence after the other.
 
-`nblstm.Cell` cannot say it: there a unit reads h of other units, and here also their gates; cells share gates; errors do
-not go back through the recurrent weights; and weights change within a sequence.
+`nblstm.Cell` cannot say it: there a unit reads h of other units, and here also their gates; cells share gates; errors
+do not go back through the recurrent weights; and weights change within a sequence.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import numpy as np
 class Sequences:
     """Some sequences of a task.
 
-    `inputs` is (T, B) of integers, the line that is 1 at each step, or (T, B, K) of floats. `targets` is (1, B, O) where
-    only a sequence's last step has one, and (T, B, O) where all have. `legal`, of the same shape, says which outputs
+    `inputs` is (T, B) of integers, the line that is 1 at each step, or (T, B, K) of floats. `targets` is (1, B, O)
+    where only a sequence's last step has one, and (T, B, O) where all have. `legal`, of the same shape, says which outputs
     may be the most active; without it targets are numbers to be met.
     """
 
@@ -102,7 +102,9 @@ class LastRight:
 
     def test(self, net: Net, rng: np.random.Generator) -> tuple[int, int, float]:
         """Wrong ones, of how many, and the mean absolute error."""
-        return _test(net, [self.draw(rng, min(TOGETHER, self.tested)) for _ in range(-(-self.tested // TOGETHER))], self.off)
+        return _test(
+            net, [self.draw(rng, min(TOGETHER, self.tested)) for _ in range(-(-self.tested // TOGETHER))], self.off
+        )
 
 
 @dataclass

@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -61,17 +62,24 @@ def run_trial(
 
 def run(
     experiment: Experiment, cases: tuple[Case, ...], cell: str, trials: int, seed: int, file: Path,
-    progress: Callable[[Case, int, int], object] = lambda case, trial, done: None,
+    progress: Callable[[str], object] = lambda said: None,
 ) -> Iterator[Trial]:  # fmt: skip
     """The trials of some cases, of which those that `file` has are not run again; others are added to it one by one."""
     kept = {trial.key: trial for trial in read(file)} if file.exists() else {}
-    for case in cases:
-        for number in range(trials):
-            key = (experiment.name, case.label, cell, seed, number)
-            if key not in kept:
-                kept[key] = run_trial(*key[:1], case, cell, seed, number, lambda done: progress(case, number, done))
-                write(file, list(kept.values()))
-            yield kept[key]
+    for case, number in product(cases, range(trials)):
+        key = (experiment.name, case.label, cell, seed, number)
+        if key not in kept:
+            said = f"{case.label}, {cell}, trial {number}"
+            kept[key] = run_trial(
+                experiment.name,
+                case,
+                cell,
+                seed,
+                number,
+                lambda done, said=said: progress(f"{said}: {done:,} sequences"),
+            )
+            write(file, list(kept.values()))
+        yield kept[key]
 
 
 def write(file: Path, trials: list[Trial]) -> None:
@@ -124,8 +132,9 @@ def table(experiment: Experiment, trials: list[Trial]) -> str:
             spread = f"{np.median(needed):,.0f} ({min(needed):,} to {max(needed):,})" if needed else "none"
             wrong = f"{sum(each.wrong for each in good):,} of {sum(each.tested for each in good):,}"
             seconds = np.median([each.cpu_seconds for each in some])
-            published = f"{case.published:,} ({case.published_share} % of {case.published_trials})"
-            lines.append(
-                f"| {case.label} | {cell} | {len(good)} of {len(some)} | {spread} | {seconds:.1f} | {wrong} | {published} |"
-            )
+            columns = (
+                case.label, cell, f"{len(good)} of {len(some)}", spread, f"{seconds:.1f}", wrong,
+                f"{case.published:,} ({case.published_share} % of {case.published_trials})",
+            )  # fmt: skip
+            lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)

@@ -14,8 +14,8 @@ class Sequences:
     """Some sequences of a task.
 
     `inputs` is (T, B) of integers, the line that is 1 at each step, or (T, B, K) of floats. `targets` is (1, B, O)
-    where only a sequence's last step has one, and (T, B, O) where all have. `legal`, of the same shape, says which outputs
-    may be the most active; without it targets are numbers to be met.
+    where only a sequence's last step has one, and (T, B, O) where all have. `legal`, of the same shape, says which
+    outputs may be the most active; without it targets are numbers to be met.
     """
 
     inputs: np.ndarray

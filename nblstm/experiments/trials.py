@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -69,17 +70,14 @@ def run(
     for case, number in product(cases, range(trials)):
         key = (experiment.name, case.label, cell, seed, number)
         if key not in kept:
-            said = f"{case.label}, {cell}, trial {number}"
-            kept[key] = run_trial(
-                experiment.name,
-                case,
-                cell,
-                seed,
-                number,
-                lambda done, said=said: progress(f"{said}: {done:,} sequences"),
-            )
+            show = partial(_say, progress, f"{case.label}, {cell}, trial {number}")
+            kept[key] = run_trial(experiment.name, case, cell, seed, number, show)
             write(file, list(kept.values()))
         yield kept[key]
+
+
+def _say(progress: Callable[[str], object], what: str, done: int) -> None:
+    progress(f"{what}: {done:,} sequences")
 
 
 def write(file: Path, trials: list[Trial]) -> None:

@@ -13,7 +13,7 @@ PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 PLACES = {
     "cli": (5.4, 14), "search": (10.6, 13),
     "check": (1.65, 12), "runs": (4.8, 12), "course": (7.5, 12), "bench": (9.6, 12),
-    "ahead": (11.5, 12), "jobs": (4.8, 11), "sklearn": (2.35, 11), "environment": (11.3, 11),
+    "ahead": (11.5, 12), "experiments": (7.5, 10), "jobs": (4.8, 11), "sklearn": (2.35, 11), "environment": (11.3, 11),
     "distributed": (5.2, 10), "baselines": (0.6, 9),
     "metrics": (2.7, 9), "training": (4.6, 9), "weights": (8.75, 9), "ngrams": (0.6, 8), "models": (5.3, 8),
     "plot": (7.3, 8), "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5),
@@ -35,7 +35,8 @@ SAYS = {
     "training": "one batch after another", "weights": "PyTorch, ONNX ...", "models": "whole networks",
     "metrics": "F1, R2", "baselines": "what to beat", "gradcheck": "differences", "optim": "optimisers, clipping",
     "plot": "pictures", "environment": "processor, versions", "layers": "the API: arguments, parameters, tapes",
-    "losses": "and softmax", "kernels": "passes over time, for any cell", "cells": "equations, there and back",
+    "losses": "and softmax", "experiments": "those of 1997",
+    "kernels": "passes over time, for any cell", "cells": "equations, there and back",
     "functions": "exp, tanh ... on vectors", "files": "safetensors", "datasets": "texts, images, tasks",
     "ngrams": "counts", "arguments": "their checks; used by nearly all, arrows left out",
 }  # fmt: skip

@@ -27,6 +27,7 @@ Examples:
   nblstm predict runs/tagged new.txt           the tags of other tokens
   nblstm check                                 gradients and more, right here
   nblstm compile                               all kernels beforehand
+  nblstm experiments                           those of 1997, listed
   nblstm course                                the lessons, in JupyterLab
   nblstm bench                                 beside PyTorch; half an hour
 """

@@ -1,0 +1,139 @@
+"""All experiments in miniature, their tasks, and what is kept of their trials."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.commands import call
+
+from nblstm.experiments import EXPERIMENTS, long_lags, multiplication, reber, two_sequences
+from nblstm.experiments.experiment import CELLS, Case, Experiment
+from nblstm.experiments.tasks import LastRight, Sequences
+from nblstm.experiments.trials import read, run, run_trial, table
+
+CASES = [(each, case) for each in EXPERIMENTS.values() for case in each.cases]
+RNG = np.random.default_rng
+
+
+@pytest.mark.parametrize(("experiment", "case"), CASES, ids=lambda each: getattr(each, "label", ""))
+def test_nets_have_the_papers_number_of_weights(experiment: Experiment, case: Case) -> None:
+    assert case.make_net("paper", RNG(0)).weights == case.weights
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_each_runs_in_miniature(name: str, cell: str) -> None:
+    case = dataclasses.replace(EXPERIMENTS[name].cases[0], most=40, every=20)
+    seen: list[int] = []
+    trial = run_trial(name, case, cell, 0, 0, seen.append)
+    assert (trial.learned, trial.sequences, seen) == (False, 40, [20, 40])
+    assert 0 < trial.wrong <= trial.tested
+    assert 0 < trial.mean_error < 1
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_easy_task_is_learned(cell: str) -> None:
+    """Which of two symbols came first, after two steps."""
+
+    def draw(rng: np.random.Generator, count: int) -> Sequences:
+        kind = rng.integers(2, size=count)
+        return Sequences(np.stack([kind, np.full(count, 2)]), np.full(count, 2), np.eye(2)[kind][None])
+
+    case = dataclasses.replace(
+        EXPERIMENTS["temporal-order"].cases[0], task=lambda rng: LastRight(draw, 0.3, 0.2, window=200, tested=160),
+        inputs=3, outputs=2, steps=2, most=20_000,
+    )  # fmt: skip
+    trial = run_trial("easy", case, cell, 0, 0)
+    assert (trial.learned, trial.wrong, trial.tested) == (True, 0, 160)
+    assert 200 <= trial.sequences < 20_000
+
+
+def test_window_counts_the_last_ones_alone() -> None:
+    one = Sequences(np.zeros((1, 2), int), np.ones(2, int), np.ones((1, 2, 1)))
+    window = LastRight(lambda rng, count: one, off=0.1, mean=0.06, window=4, wrong=1)
+    net = EXPERIMENTS["adding"].cases[0].make_net("paper", RNG(0))
+    said = [window.learned(one, np.array(each)[None, :, None], net) for each in ([0, 1], [1, 1], [1, 1], [0.8, 1])]
+    assert said == [False, False, True, True]
+    assert not window.learned(one, np.array([0.8, 1])[None, :, None], net)
+
+
+def test_reber_strings_follow_the_grammar() -> None:
+    for _ in range(50):
+        symbols, legal = reber.string(RNG(_))
+        assert symbols[0] == "B"
+        assert symbols[1] == symbols[-2]
+        assert len(legal) == len(symbols) - 1
+        assert all(each in may for each, may in zip(symbols[1:], legal, strict=True))
+
+
+def test_a_prediction_is_right_only_if_all_legal_symbols_lead() -> None:
+    sequences = reber.draw(RNG(1), 3)
+    assert sequences.legal is not None
+    outputs = sequences.legal.astype(float)
+    assert sequences.predicted(outputs).all()
+    outputs[1, 0][~sequences.legal[1, 0]] = 1  # as active as the legal ones
+    outputs[-1, sequences.lengths < len(outputs)] = 0  # past the end
+    np.testing.assert_array_equal(sequences.predicted(outputs), [False, True, True])
+
+
+def test_targets_are_what_the_sections_say() -> None:
+    product = multiplication.draw(RNG(0), 8)
+    marked = np.where(product.inputs[..., 1] == 1, product.inputs[..., 0], 1)
+    np.testing.assert_allclose(product.targets[0, :, 0], marked.prod(0))
+    lags = long_lags.draw(50)(RNG(0), 8)
+    np.testing.assert_array_equal(lags.targets[0].argmax(1), lags.inputs[1] - 52)
+    assert (lags.inputs[lags.lengths - 1, np.arange(8)] == 51).all()
+    assert (np.count_nonzero(lags.inputs >= 50, axis=0) == 3).all()
+    two = two_sequences.draw(100, 3, "3a", noisy_targets=True)(RNG(0), 8)
+    np.testing.assert_array_equal(two.inputs[:3, :, 0], np.broadcast_to(2 * two.targets[0, :, 0] - 1, (3, 8)))
+
+
+def small(**changed: int) -> Experiment:
+    experiment = EXPERIMENTS["temporal-order"]
+    case = dataclasses.replace(experiment.cases[0], most=20, every=20, **changed)
+    return dataclasses.replace(experiment, cases=(case,))
+
+
+def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
+    experiment, file, whole = small(), tmp_path / "kept.csv", tmp_path / "whole.csv"
+    trials = run(experiment, experiment.cases, "paper", 3, 0, file)
+    first = next(trials)
+    trials.close()
+    assert read(file) == [first]
+    assert next(run(experiment, experiment.cases, "paper", 3, 0, file)) == first
+    list(run(experiment, experiment.cases, "paper", 3, 0, file))
+    list(run(experiment, experiment.cases, "paper", 3, 0, whole))
+    without_time = [[dataclasses.replace(each, cpu_seconds=0) for each in read(path)] for path in (file, whole)]
+    assert without_time[0] == without_time[1]
+    assert len({each.mean_error for each in without_time[0]}) == 3
+    assert "| 6a | paper | 0 of 3 | none |" in table(experiment, read(file))
+
+
+def test_another_table_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"must be a table of trials, with the columns experiment, case"):
+        read(file)
+    list(run(small(), small().cases, "paper", 1, 0, tmp_path / "kept.csv"))
+    text = (tmp_path / "kept.csv").read_text()
+    file.write_text(text.replace("False", "Maybe"))
+    with pytest.raises(ValueError, match=r"line 2, is no trial: cell is paper and learned Maybe"):
+        read(file)
+
+
+def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = call("experiments")
+    assert all(case.label in listed.output for _, case in CASES)
+    assert "NAME must be one of reber, long-lags" in call("experiments", "rebre").output
+    assert "--case must be one of 6a; 6b, got 6c" in call("experiments", "temporal-order", "--case", "6c").output
+    monkeypatch.setitem(EXPERIMENTS, "temporal-order", small())
+    result = call(
+        "experiments", "temporal-order", "--trials", "2", "--cell", "paper", "--output", str(tmp_path / "out")
+    )
+    assert result.exit_code == 0, result.output
+    assert "0 of 2" in result.output
+    assert (tmp_path / "out" / "temporal-order.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(read(tmp_path / "out" / "temporal-order.csv")) == 2

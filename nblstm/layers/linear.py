@@ -69,7 +69,7 @@ class LinearTape(AnyTape):
             self.packs = LinearPacks(layer)  # inference takes the layer's own
         self.rows = self.rows_back = -1
         self.lanes = BYTES // layer.dtype.itemsize
-        self.scratch = aligned_empty(0, layer.dtype)
+        self.integers, self.scratch = np.empty(0, np.int64), aligned_empty(0, layer.dtype)
         self.version: float = -1
         self.awaits_backward = False
 
@@ -101,10 +101,10 @@ class LinearTape(AnyTape):
             self.zeros = aligned_zeros(packs.columns_back, dtype)
             self.rows_back = self.rows
         # Threads come and go by `numba.set_num_threads`.
-        each = gradient.scratch_size(self.rows, self.layer.in_features, self.lanes)
-        if len(self.scratch) != self.threads * each:
-            self.integers = np.empty(self.threads * gradient.integers_size(self.rows), np.int64)
-            self.scratch = aligned_empty(self.threads * each, self.layer.dtype)
+        integers = self.threads * gradient.integers_size(self.rows)
+        scratch = self.threads * gradient.scratch_size(self.rows, self.layer.in_features, self.lanes)
+        if (len(self.integers), len(self.scratch)) != (integers, scratch):
+            self.integers, self.scratch = np.empty(integers, np.int64), aligned_empty(scratch, self.layer.dtype)
 
     def plan(self, grads: np.ndarray) -> np.ndarray:
         """What is to be known for the gradients: all rows are sequences of one step."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nblstm
+from nblstm.kernels.gradient import STEP_BLOCK, integers_size
 
 LEADING = [(1,), (4,), (5, 3), (2, 3, 4), (0, 3)]
 
@@ -53,6 +54,15 @@ def test_linear_leaves_out_dx_and_puts_gradients_elsewhere(rng):
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear_gradients(bias, rng):
     nblstm.gradcheck(linear(bias), rng.standard_normal((5, 3, 7)))
+
+
+def test_a_tape_that_saw_fewer_rows_grows_all_its_buffers(rng):
+    """Above a block of steps one scratch fits any number of rows, and the table of rows must grow all the same."""
+    layer, tape = linear(), None
+    for rows in (STEP_BLOCK + 1, STEP_BLOCK + 33):
+        y, tape = layer.forward(rng.standard_normal((rows, 7)), tape)
+        layer.backward(np.ones_like(y), tape)
+        assert len(tape.integers) == tape.threads * integers_size(rows)  # the kernel writes to all of it
 
 
 def test_linear_starts_like_pytorch():

@@ -16,7 +16,11 @@ from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Refused, main
 @click.option("--trials", type=POSITIVE, default=10, help="Of each case and cell.")
 @click.option("--seed", type=NOT_NEGATIVE, default=0, help="Of all trials.")
 @click.option("--output", type=Path, default=Path("experiments"), help="Folder for the table and the picture.")
-def experiments(name: str | None, labels: tuple[str, ...], cell: str, trials: int, seed: int, output: Path) -> None:
+@click.pass_context
+def experiments(
+    context: click.Context, /, name: str | None, labels: tuple[str, ...], cell: str, trials: int, seed: int,
+    output: Path,
+) -> None:  # fmt: skip
     """Run an experiment of the paper that introduced the LSTM, or list all.
 
     With the paper's net (no forget gate, memory blocks, truncated gradient, one sequence after the other) and with one
@@ -29,6 +33,7 @@ def experiments(name: str | None, labels: tuple[str, ...], cell: str, trials: in
     from nblstm.experiments.picture import draw
     from nblstm.experiments.trials import read, run, table
     from nblstm.files import atomic_write
+    from nblstm.runs.safeguards import alone
 
     if name is None:
         for each in EXPERIMENTS.values():
@@ -46,12 +51,17 @@ def experiments(name: str | None, labels: tuple[str, ...], cell: str, trials: in
     cases = tuple(known[label] for label in labels) or experiment.cases
     output.mkdir(parents=True, exist_ok=True)
     file = output / f"{name}.csv"
-    for each_cell in CELLS if cell == "both" else (cell,):
-        with tqdm(total=len(cases) * trials, unit=" trials", leave=False, disable=None) as bar:
-            for _ in run(experiment, cases, each_cell, trials, seed, file, bar.set_description):
-                bar.update()
-    kept = read(file)
-    with atomic_write(output / f"{name}.png") as out:
-        draw(experiment, kept).savefig(out, format="png", dpi=120)
+    with alone(output, "experiment"):
+        try:
+            for each_cell in CELLS if cell == "both" else (cell,):
+                with tqdm(total=len(cases) * trials, unit=" trials", leave=False, disable=None) as bar:
+                    for _ in run(experiment, cases, each_cell, trials, seed, file, bar.set_description):
+                        bar.update()
+        except KeyboardInterrupt:
+            click.echo(f"stopped; {file} has the trials that have ended, and the same command continues")
+            context.exit(130)
+        kept = read(file)
+        with atomic_write(output / f"{name}.png") as out:
+            draw(experiment, kept).savefig(out, format="png", dpi=120)
     click.echo(table(experiment, kept))
     click.echo(f"trials: {file}; picture: {output / f'{name}.png'}")

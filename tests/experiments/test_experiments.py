@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from nblstm.experiments import EXPERIMENTS, long_lags, multiplication, reber, tw
 from nblstm.experiments.experiment import CELLS, Case, Experiment
 from nblstm.experiments.tasks import LastRight, Sequences
 from nblstm.experiments.trials import read, run, run_trial, table
+from nblstm.runs.safeguards import alone
 
 CASES = [(each, case) for each in EXPERIMENTS.values() for case in each.cases]
 RNG = np.random.default_rng
@@ -137,3 +140,24 @@ def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.
     assert "0 of 2" in result.output
     assert (tmp_path / "out" / "temporal-order.png").read_bytes()[:4] == b"\x89PNG"
     assert len(read(tmp_path / "out" / "temporal-order.csv")) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_two_commands_do_not_write_over_each_other(tmp_path: Path) -> None:
+    with alone(tmp_path, "experiment"):
+        result = call("experiments", "reber", "--output", str(tmp_path))
+    assert result.exit_code == 2
+    assert f"the experiment in {tmp_path} is being trained already" in result.output
+
+
+def test_ctrl_c_keeps_what_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **_: object) -> Iterator[object]:
+        yield next(run(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(EXPERIMENTS, "temporal-order", small())
+    monkeypatch.setattr("nblstm.experiments.trials.run", interrupted)
+    result = call("experiments", "temporal-order", "--cell", "paper", "--output", str(tmp_path))
+    assert result.exit_code == 130
+    assert "has the trials that have ended, and the same command continues" in result.output
+    assert len(read(tmp_path / "temporal-order.csv")) == 1

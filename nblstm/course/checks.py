@@ -78,9 +78,9 @@ def exercise(name: str, hint: str | Sequence[str]) -> Iterator[None]:
         raise
     else:
         _wrong_tries.pop(name, None)
-        progress.exercise_right(name)
         mark = "\x1b[32m\N{HEAVY CHECK MARK}\x1b[0m " if "ipykernel" in sys.modules else ""
         print(f"{mark}Exercise {name}: right.")
+        progress.exercise_right(name)
 
 
 def _next_hint(name: str, hint: str | Sequence[str]) -> str:

@@ -133,7 +133,7 @@ def table(rows: list[Lesson]) -> str:
         lines.append(f"{row.number:>6}  {right:>15}  {made:>11}  {f'{mean(row.misses):.0%}' if row.misses else '':>9}")
     lines.append("")
     lines.append(
-        "A miss is |predicted - came| over the larger of the two: 50 % is off by a factor of two. The first try counts,"
+        "A miss is |predicted - came| over the larger of the two: 50% is off by a factor of two. The first try counts,"
     )
     lines.append("and only predictions that are numbers have one.")
     return "\n".join(line.rstrip() for line in lines)

@@ -96,7 +96,7 @@ def of_backward(results: Results, recorded: Results) -> Iterator[Graded]:
     same = "expected the recorded gradients, and they agree to 1e-12"
     for names, points in (("W", "U", "b"), 3), (("x",), 1), (("h_0", "c_0"), 1):
         check = _agree(results, recorded, *names, prefix="gradient_")
-        yield _item(f"backward: {' and '.join(names)}", points, check, same, results)
+        yield _item(f"backward: {', '.join((*names[:-2], ' and '.join(names[-2:])))}", points, check, same, results)
 
 
 def of_gradient_check(results: Results) -> Iterator[Graded]:

@@ -21,7 +21,7 @@ from nblstm.course.start import originals
 ANSWER = originals() / "solutions" / "project"
 ITEMS = [
     ("forward: y", 2), ("forward: h_n and c_n, inputs left alone", 1),
-    ("backward: W and U and b", 3), ("backward: x", 1), ("backward: h_0 and c_0", 1),
+    ("backward: W, U and b", 3), ("backward: x", 1), ("backward: h_0 and c_0", 1),
     ("gradient check: right gradients", 1), ("gradient check: one wrong entry", 1),
     ("gradient check: arrays put back", 1),
     ("weights file: all six arrays", 1), ("weights file: logits", 2),

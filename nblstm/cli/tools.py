@@ -14,18 +14,40 @@ from nblstm.cli.group import POSITIVE, Refused, main
 @click.option("--no-browser", is_flag=True, help="Only print the address; for a machine that is reached from another.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of JupyterLab.  [default: 8888, or the next that is free]")
 @click.option("--copy-only", is_flag=True, help="Copy the notebooks, for an editor of your own, and start nothing.")
+@click.option("--without-solutions", is_flag=True, help="Copy no solutions: for a teacher who hands the folder out.")
+@click.option("--progress", is_flag=True, help="Show what you have done in FOLDER: exercises, predictions, misses.")
+@click.option("--grade", is_flag=True, help="Grade the project in FOLDER by its rubric; exit code 1 below 20 points.")
 @click.pass_context
-def course(context: click.Context, /, folder: Path, no_browser: bool, port: int | None, copy_only: bool) -> None:
+def course(
+    context: click.Context, /, folder: Path, no_browser: bool, port: int | None, copy_only: bool,
+    without_solutions: bool, progress: bool, grade: bool,
+) -> None:  # fmt: skip
     """Learn how the LSTM works: copy the notebooks to FOLDER and open JupyterLab there.
 
     The copy is yours. What FOLDER has already is left alone, so your work is never overwritten; lessons that a later
     version brings are added. To begin a lesson again, rename or delete your copy of it.
-    """
-    from nblstm.course import start
 
+    Your right exercises and your predictions are noted in progress.json in FOLDER, and nowhere else; --progress shows
+    them. At the end of the course stands a project, project.md: --grade runs its code in a process of its own and says
+    for each item what was expected and what came.
+    """
+    from nblstm.course import grading, start
+    from nblstm.course import progress as record
+
+    others = no_browser or copy_only or without_solutions or port is not None
+    if progress + grade + others > 1:
+        raise Refused("--progress and --grade take no other option")
+    if progress:
+        click.echo(record.table(record.lessons(folder, start.originals())))
+        return
+    if grade:
+        rows = grading.grade(folder)
+        click.echo(grading.table(rows))
+        context.exit(0 if all(row.points == row.of for row in rows) else 1)
     if not copy_only:
         start.require_jupyterlab()
-    new, kept = start.copy(folder)
+    new, kept = start.copy(folder, solutions=not without_solutions)
+    record.begin(folder)
     click.echo(f"files copied to {folder}: {len(new)}; there already, and left as they are: {len(kept)}")
     if copy_only:
         return

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nblstm.course import progress
+
 
 class WrongAnswer(AssertionError):
     """An attempted exercise is not right; the message says where, and gives a hint."""
@@ -78,6 +80,7 @@ def exercise(name: str, hint: str | Sequence[str]) -> Iterator[None]:
         _wrong_tries.pop(name, None)
         mark = "\x1b[32m\N{HEAVY CHECK MARK}\x1b[0m " if "ipykernel" in sys.modules else ""
         print(f"{mark}Exercise {name}: right.")
+        progress.exercise_right(name)
 
 
 def _next_hint(name: str, hint: str | Sequence[str]) -> str:
@@ -173,3 +176,4 @@ def reveal(what: str, prediction: Any, truth: Any) -> None:
         said += "" if _reminded else ": write one next time, it is how surprises are noticed"
         _reminded.append(what)
     print(f"{what}: {truth} ({said})")
+    progress.predicted(what, prediction, truth)

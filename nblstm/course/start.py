@@ -47,7 +47,7 @@ def originals() -> Path:
     raise FileNotFoundError(f"the notebooks of the course are missing: neither {installed} nor {repository} exists")
 
 
-def copy(folder: str | os.PathLike[str]) -> Copied:
+def copy(folder: str | os.PathLike[str], *, solutions: bool = True) -> Copied:
     """Copy the course to `folder`, which is made if need be. What exists there stays as it is, whatever it holds.
 
     So a learner's work is never overwritten, and the lessons that a later version adds still arrive.
@@ -56,6 +56,8 @@ def copy(folder: str | os.PathLike[str]) -> Copied:
     ----------
     folder : str or os.PathLike
         The learner's own.
+    solutions : bool
+        Whether the folder ``solutions`` is copied, too.
 
     Returns
     -------
@@ -87,6 +89,8 @@ def copy(folder: str | os.PathLike[str]) -> Copied:
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
         if path.is_dir() or any(part.startswith((".", "__")) for part in name.parts):
+            continue
+        if name.parts[0] == "solutions" and not solutions:
             continue
         if os.path.lexists(target / name):
             copied.kept.append(name.as_posix())

@@ -53,7 +53,8 @@ def test_copy_and_open(originals: Path, commands: list[list[str]]) -> None:
     assert result.exit_code == 0, result.output
     assert result.output == "files copied to nblstm-course: 4; there already, and left as they are: 0\n"
     copied = {path.relative_to("nblstm-course").as_posix() for path in Path("nblstm-course").rglob("*.*")}
-    assert copied == {"README.md", "00_start_here.ipynb", "solutions/00_start_here.ipynb", "glossary.md"}
+    files = {"README.md", "00_start_here.ipynb", "solutions/00_start_here.ipynb", "glossary.md"}
+    assert copied == files | {"progress.json"}
     (words,) = commands
     assert words[:3] == [sys.executable, "-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={Path('nblstm-course').resolve()}" in words

@@ -93,6 +93,7 @@ def test_the_wheel_holds_package_course_and_texts(files: dict[str, Path], tracke
     assert {
         "nblstm/py.typed", "nblstm/check/torch.npz", "nblstm/plot/course.mplstyle", "nblstm/datasets/data/words-en.txt",
         "nblstm/course/notebooks/00_start_here.ipynb", "nblstm/course/notebooks/solutions/00_start_here.ipynb",
+        "nblstm/course/notebooks/project/recorded.npz", "nblstm/course/notebooks/solutions/project/lstm.py",
     } <= expected  # fmt: skip
 
 
@@ -130,6 +131,7 @@ def test_the_commands(environment: Path, tmp_path: Path) -> None:
     assert len(nblstm("sample", "mine", "--length", "30", "--seed", "0")) > 30
     assert "training | nblstm" in nblstm("bench", "12,3,30,20,1,1", "--seconds", "0.01", "--rounds", "1")
     assert "files copied to lessons" in nblstm("course", "lessons", "--copy-only")
+    assert "20 of 20 points" in nblstm("course", "--grade", "lessons/solutions/project")
     assert "pip install onnx" in nblstm("export", "mine", "mine.onnx", code=2)
     assert 'pip install "nblstm[course]"' in nblstm("course", code=2)
     assert 'pip install "nblstm[course]"' in nblstm("classify", "digits", code=2)

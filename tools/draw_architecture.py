@@ -130,9 +130,9 @@ def main() -> None:
         wide, colour = WIDE.get(part, 1.75), "#CFE6F5" if part in SPINE else "#F2F2F2"
         style = "round,pad=0,rounding_size=0.08"
         box = FancyBboxPatch((x - wide / 2, y - 0.3), wide, 0.6, boxstyle=style, facecolor=colour, edgecolor="#444444")
-        ax.add_patch(box)
-        ax.text(x, y + 0.13, part, ha="center", va="center", weight="bold", fontsize=10)
-        ax.text(x, y - 0.13, SAYS[part], ha="center", va="center", fontsize=7.5)
+        ax.add_patch(box).set_zorder(4)  # arrows, which have 3, pass behind it
+        ax.text(x, y + 0.13, part, ha="center", va="center", weight="bold", fontsize=10, zorder=5)
+        ax.text(x, y - 0.13, SAYS[part], ha="center", va="center", fontsize=7.5, zorder=5)
     drawn, described = BytesIO(), PngInfo()
     figure.savefig(drawn, dpi=100)
     described.add_text("Description", description())

@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 import pytest
 from matplotlib import pyplot
-from support import numbers
+from support import claims
 from support.notebooks import Notebook, attempt, broken_links, faults_of_lesson, faults_of_solution, wrong_answer
 from support.processes import LIMIT, ended, started
 
@@ -142,7 +142,7 @@ def test_run_from_top_to_bottom(
     assert warnings == []
     assert [width for width in map(width_of_picture, outputs) if width > WIDEST] == []
     said = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
-    assert [line for line in said.splitlines() if line.startswith(numbers.WRONG)] == []
+    assert [line for line in said.splitlines() if line.startswith(claims.WRONG)] == []
     for name in Notebook(path).exercises():
         assert (RIGHT if path in SOLUTIONS else NOT_YET).format(name) in said
 
@@ -159,7 +159,7 @@ def with_checks_of_numbers(cells: list[Any], lesson: str) -> Iterator[Any]:
 
     for cell in cells:
         yield cell
-        if cell.cell_type == "markdown" and (code := numbers.checks(cell.source, lesson)):
+        if cell.cell_type == "markdown" and (code := claims.checks(cell.source, lesson)):
             yield nbformat.v4.new_code_cell(code)
 
 
@@ -437,7 +437,7 @@ def test_the_small_pair_runs_and_a_wrong_one_does_not(tmp_path: Path, monkeypatc
     said = "".join(output["text"] for output in run(lesson.path, monkeypatch)[1] if "text" in output)
     assert all(NOT_YET.format(name) in said for name in lesson.exercises())
     assert said.endswith("The text is wrong. lesson 3 says 3, which must be > 3.\n")
-    assert said.count(numbers.WRONG) == 1
+    assert said.count(claims.WRONG) == 1
     said = "".join(output["text"] for output in run(solution.path, monkeypatch)[1] if "text" in output)
     assert all(RIGHT.format(name) in said for name in lesson.exercises())
     wrong = pair(tmp_path, solution=changed(SOLUTION, "return x + x", "return x"))[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -51,3 +52,8 @@ def test_the_picture_is_that_of_today(architecture: ModuleType) -> None:
     with Image.open(ROOT / "docs" / "architecture.png") as picture:
         assert picture.info["Description"] == architecture.description()
     assert (ROOT / "docs" / "architecture.png").stat().st_size < 60_000
+
+
+def test_nothing_shared_by_tests_hides_a_module_of_python() -> None:
+    """A file of tests/support that is run as a program has that folder first on its path."""
+    assert [path for path in (ROOT / "tests" / "support").glob("*.py") if path.stem in sys.stdlib_module_names] == []

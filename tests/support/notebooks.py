@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from support import numbers
+from support import claims
 
 OPENING = ["What you will do", "What you will learn", "What you will need"]
 CLOSING = ["Exercises", "On your own", "Further reading"]
@@ -116,7 +116,7 @@ def unclean(notebook: Notebook) -> Iterator[str]:
         if cell.kind == "markdown":
             for link in broken_links(cell.source, notebook.path.parent, course):
                 yield f"cell {number} links to {link}, which is not there or not in the course"
-            for fault in numbers.faults(without_fences(cell.source)):
+            for fault in claims.faults(without_fences(cell.source)):
                 yield f"cell {number}: {fault}"
     if notebook.raw["metadata"].get("kernelspec", {}).get("name") != "python3":
         yield "the kernel is not python3"

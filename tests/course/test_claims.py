@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.numbers import checks, faults
+from support.claims import checks, faults
 
 TEXT = "The loss falls below 0.02, from 11,520 steps on. <!-- number: 0.02 > losses --> <!-- number: {} -->"
 

@@ -50,7 +50,7 @@ def value_of(number: str) -> float:
 def checks(text: str, lesson: str) -> str:
     """Python that holds each number of a text against its expression, to be run in the lesson's kernel."""
     calls = [f"_hold({lesson!r}, {number!r}, {sign!r}, ({value}))" for number, sign, value in marks(text)]
-    return "\n".join(["from support.numbers import hold as _hold", *calls]) if calls else ""
+    return "\n".join(["from support.claims import hold as _hold", *calls]) if calls else ""
 
 
 def hold(lesson: str, number: str, sign: str, value: Any) -> None:

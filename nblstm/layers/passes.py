@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from nblstm.layers.engine import Engine
 
 
-ALONE = 5
-"""How many times the work that is worth threads in training is short work in inference: to make a tape takes some
-hundred microseconds, and that is what two threads save of the time of a work of this size."""
+ALONE = 4
+"""How many times the work that is worth threads in training is short work in inference, one compiled call without."""
+
+KEPT = 2**22
+"""Numbers of output, of all steps, up to which inference keeps its tape for the next: to make one takes some hundred
+microseconds, which nobody notices who waits for more."""
 
 
 def infer(
@@ -34,14 +37,10 @@ def infer(
 ) -> list[np.ndarray]:
     """All layers over x (T, B, I), keeping nothing: y to `out`, and the last states; see `forward`.
 
-    Short work is one compiled call or, where that cannot do it, has a tape that waits with the packed weights.
+    Short work is one compiled call where that can do it; all other has a tape that waits with the packed weights.
     """
     work = x.shape[0] * x.shape[1] * layer.num_parameters
-    if work >= ALONE * POLICY.serial_below:
-        tape = Tape(layer, keep=False)
-        forward(layer, x, states, lengths, tape, out)
-        return tape.last
-    if lengths is None and layer.directions == 1:
+    if work < ALONE * POLICY.serial_below and lengths is None and layer.directions == 1:
         return run_short(layer, x, states, out)
     try:  # to take a tape is one operation: no other thread has it, too
         tape = layer.inference_packs(threads_for(work)).idle_tapes.pop()
@@ -50,7 +49,8 @@ def infer(
     forward(layer, x, states, lengths, tape, out)
     tape.inputs = []
     last = [member.copy() for member in tape.last]
-    tape.packs.idle_tapes.append(tape)
+    if out.size <= KEPT:
+        tape.packs.idle_tapes.append(tape)
     return last
 
 

@@ -1,4 +1,4 @@
-"""Inference in both directions or with lengths keeps a tape for the next call; nobody sees that."""
+"""Inference that is not one compiled call keeps its tape for the next; nobody sees that."""
 
 from __future__ import annotations
 
@@ -58,6 +58,20 @@ def test_the_tape_is_made_once_and_does_not_hold_the_input(monkeypatch) -> None:
         layer(x)
     assert len(made) == 1
     assert made[0].inputs == []
+
+
+def test_work_for_threads_keeps_its_tape_too_and_much_output_is_not_held(monkeypatch) -> None:
+    layer, x = nblstm.LSTM(3, 5, 2, seed=0), drawn(7, 2)
+    short = bits(layer(x))
+    made = []
+    monkeypatch.setattr(passes, "Tape", lambda *a, **k: made.append(Tape(*a, **k)) or made[-1])
+    with nblstm.thread_policy(serial_below=0):
+        assert [bits(layer(x)) for _ in range(3)] == [short] * 3
+        assert len(made) == 1
+        monkeypatch.setattr(passes, "KEPT", 7 * 2 * 5 - 1)
+        for _ in range(3):
+            assert bits(layer(x)) == short
+    assert len(made) == 3, "the first of these found the tape of before, and let it go"
 
 
 def test_threads_that_call_one_layer_do_not_share_a_tape() -> None:

@@ -141,10 +141,10 @@ def conveyor() -> Animation:
     belt, high, low, pitch, pace = 26.5, 7.2, 14.0, 8.4, 1.2  # middle and half width of the belt; input gates; seconds
     places = 16.3 + pitch * np.arange(len(SENTENCE))
 
-    def bar(pen: Moment, place: float, middle: float, held: float, strength: float) -> None:
-        tall, pen.strength = abs(held) * 4.9, strength
-        pen.block(place - 3, middle - tall * (held < 0), 6, tall, BLUE if held > 0 else ORANGE, 1)
-        pen.strength = 1.0
+    def bar(pen: Moment, place: float, middle: float, held: float, strength: float = 1.0) -> None:
+        tall = abs(held) * 4.9
+        if tall > 0.1:
+            pen.block(place - 3, middle - tall * (held < 0), 6, tall, BLUE if held > 0 else ORANGE, strength)
 
     def draw(pen: Moment, s: float) -> None:
         t = min(int(s / pace), len(SENTENCE) - 1)
@@ -179,9 +179,9 @@ def conveyor() -> Animation:
                 pen.words(places[k], belt + (1.7 if c[k + 1] < 0 else -1.7), signed(c[k + 1]), size=14)
                 pen.words(places[k], 38.5, says[k], size=15, bold=k == t)
         if carried > 0 and pushed < 1:
-            bar(pen, places[t] - pitch * (1 - carried), belt, c[t] * (1 + carried * (f - 1)), 1.0)
+            bar(pen, places[t] - pitch * (1 - carried), belt, c[t] * (1 + carried * (f - 1)))
         if 0 < pushed < 1:
-            bar(pen, places[t], low + pushed * (belt - low), i * g, 1.0)
+            bar(pen, places[t], low + 6 + pushed * (belt - low - 6), i * g)
 
     return Animation(draw, pace * len(SENTENCE) + 1.9, pace * len(SENTENCE) + 1)
 
@@ -227,7 +227,7 @@ def gradients() -> Animation:
             for k in range(lag + 1):
                 pen.block(right - k * step - 0.75, floor, 1.5, kept[k] * 7.2, colour, 1)
             pen.dot(right - come * step, floor - 1.5, VERMILION, 0.9)
-            pen.words(74, floor + 2.5, number(kept[lag]), size=18)
+            pen.words(73.6, floor + 2.5, number(kept[lag]), size=17)
 
     return Animation(draw, 11.6, 11)
 
@@ -263,15 +263,17 @@ def transpose() -> Animation:
     def draw(pen: Moment, s: float) -> None:
         pen.say("From (B, T, F) to (T, B, F)", captions[max(begin for begin in captions if begin <= s)])
         pen.words(25, 33.3, "x (2, 3, 2)", size=15, ha="right")
-        for t, b in np.ndindex(3, 2):
+        for t in range(3):
             pen.words(source(0, t)[0], 39.6, f"step {t}", size=14, colour=GREY)
-            box(pen, source(b, t), x[b, t], 4)
+            for b in range(2):
+                box(pen, source(b, t), x[b, t], 4)
         for name, (array, left, begin) in ways.items():
             if s < begin:
                 continue
             pen.words(left + wide / 2, 23, name, size=15, bold=True)
-            for t, b in np.ndindex(3, 2):
+            for t in range(3):
                 pen.words(left - wide / 2 - 0.8, rows[t], f"step {t}", size=14, ha="right", colour=GREY)
+            for t, b in np.ndindex(3, 2):
                 moved = part(s, begin + 0.3 + 0.4 * (2 * t + b), 0.6)
                 if moved > 0:
                     home = source(*np.argwhere(x == array[t, b, 0])[0, :2])
@@ -310,8 +312,9 @@ def both_directions() -> Animation:
             way = 1 - 2 * half
             at = places[last * half] + way * pitch * max(move - 1 + arrived, 0)
             pen.line([(at - 5 * way, tracks[half]), (at + 5 * way, tracks[half])], colours[half], width=9)
+        for place, word in zip(places, words, strict=True):
+            pen.words(place, 12.4, word, size=15, bold=True)
         for t, half in np.ndindex(len(words), 2):
-            pen.words(places[t], 12.4, words[t], size=15, bold=True)
             turn = last - t if half else t
             read = turn < move or (turn == move and arrived == 1)
             for k in range(units):

@@ -56,8 +56,8 @@ def signed(number: float) -> str:
 def record(animation: Animation, file: Path) -> None:
     """Write the GIF, and the still beside it as PNG.
 
-    GIF, not WebP, whose type Jupyter's server knows only if Python or the system does. All frames have one palette and
-    no dithering: what stands still neither flickers nor costs space.
+    GIF, not WebP, whose type Jupyter's server knows only if Python or the system does. All frames have one palette, the
+    most frequent colours as they are, and no dithering: what stands still neither flickers nor costs space.
     """
     figure, frames = Figure(figsize=(WIDTH / 10, HEIGHT / 10), dpi=100), []
     canvas = FigureCanvasAgg(figure)
@@ -65,7 +65,13 @@ def record(animation: Animation, file: Path) -> None:
         animation.draw(Moment(figure), k / FPS)
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
-    palette = Image.fromarray(np.vstack([np.asarray(image) for image in frames[::8]])).quantize(128)
+    sample = Image.fromarray(np.vstack([np.asarray(image) for image in frames[::8]]))
+    colours: list[np.ndarray] = []
+    for _, colour in sorted(sample.getcolors(sample.width * sample.height), reverse=True):
+        if all(np.abs(np.subtract(colour, other)).max() > 7 for other in colours):  # Pillow looks no closer
+            colours.append(np.array(colour))
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate(colours[:255]).tolist())
     first, *others = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in frames]
     first.save(file, save_all=True, append_images=others, duration=1000 // FPS, loop=0)
     animation.draw(Moment(figure), animation.still)

@@ -68,9 +68,9 @@ def cell() -> Animation:
         for letter, number in zip("figo", (f, i, g, o), strict=True):
             pen.line([(places[letter], bus), (places[letter], middle - 3.9)], INK, width=2)
             pen.box(places[letter], middle, 12, 7.8, COLOURS[letter], line=2.4)
-            pen.words(places[letter], middle + 2, names[letter], size=14)
+            pen.words(places[letter], middle + 1.3, names[letter], size=14, va="baseline")
             value = f"{letter} = {signed(number)}" if known else letter
-            pen.words(places[letter], middle - 1.6, value, size=14, bold=True)
+            pen.words(places[letter], middle - 2.3, value, size=14, bold=True, va="baseline")
         if live(2):
             pen.words(28.4, belt + 3, kept, size=16, bold=True)
         pen.line([(places["f"], middle + 3.9), (places["f"], belt - 2)], COLOURS["f"], width=3)
@@ -93,13 +93,15 @@ def cell() -> Animation:
         pen.disc(out, 27, 2, COLOURS["o"], "×", size=18)
         pen.strength = 1.0
         pen.words(15.5, 7.8, "x" if moved else f"x = {signed(x[t, 0, 0])}", size=16, ha="left", bold=True)
-        for height, name, before, after, begin in ((belt, "c", old, new, 4), (bus, "h", signed(h[t]), shown, 5)):
+        for height, lift, name, before, after, begin in (
+            (belt, 3, "c", old, new, 4), (bus, 2.2, "h", signed(h[t]), shown, 5),
+        ):  # fmt: skip
             pen.words(5, height - 3, f"old {name}", size=14)
             pen.words(74.5, height - 3, f"new {name}", size=14)
             if not moved:
-                pen.words(5, height + 3, before, size=16, bold=True)
+                pen.words(5, height + lift, before, size=16, bold=True)
             if stage >= begin:
-                pen.words(*glide((74.5, height + 3), (5, height + 3), moved), after, size=16, bold=True)
+                pen.words(*glide((74.5, height + lift), (5, height + lift), moved), after, size=16, bold=True)
 
     return Animation(draw, 12, 6.5)
 
@@ -163,7 +165,8 @@ def conveyor() -> Animation:
         pen.block(11.4, belt - high, 68, 2 * high, PURPLE, 0.12)
         pen.block(11.4, belt - 0.12, 68, 0.24, GREY, 0.8)
         for k, word in enumerate(SENTENCE):
-            pen.words(places[k], 8.5, word, size=15, bold=k == t, colour=INK if k <= t else "#8a8a8a")
+            colour = INK if k <= t else "#8a8a8a"
+            pen.words(places[k], 7.8, word, size=15, bold=k == t, colour=colour, va="baseline")
             if k > t:
                 continue
             share = opened if k == t else 1.0
@@ -299,10 +302,11 @@ def both_directions() -> Animation:
     def draw(pen: Moment, s: float) -> None:
         move = min(int(max(s - 0.6, 0) / pace), last)  # number of words that each has behind it
         arrived = part(s, 0.6 + pace * move, 0.5)
-        caption = "one sentence, and two readers that know nothing of each other"
-        if s >= 0.6:
-            caption = f"each has read {move + 1} word{'s' * (move > 0)}"
-        if 2 * move >= last:
+        count = move + (arrived == 1)
+        caption = f"each has read {count} word{'s' * (count > 1)}"
+        if count == 0:
+            caption = "one sentence, and two readers that know nothing of each other"
+        if 2 * count > len(words):
             caption += ": y is whole where both have been"
         if s >= end + 0.8:
             caption = "framed: h_n, each reader's last state, at opposite ends of y"
@@ -313,7 +317,7 @@ def both_directions() -> Animation:
             at = places[last * half] + way * pitch * max(move - 1 + arrived, 0)
             pen.line([(at - 5 * way, tracks[half]), (at + 5 * way, tracks[half])], colours[half], width=9)
         for place, word in zip(places, words, strict=True):
-            pen.words(place, 12.4, word, size=15, bold=True)
+            pen.words(place, 11.7, word, size=15, bold=True, va="baseline")
         for t, half in np.ndindex(len(words), 2):
             turn = last - t if half else t
             read = turn < move or (turn == move and arrived == 1)

@@ -28,7 +28,7 @@ class Moment(Pen):
 
     def say(self, title: str, caption: str) -> None:
         self.words(2, HEIGHT - 3, title, size=17, ha="left", bold=True)
-        self.words(WIDTH / 2, 2.6, caption, size=16)
+        self.words(WIDTH / 2, 1.9, caption, size=16, va="baseline")
 
 
 class Animation(NamedTuple):

@@ -151,6 +151,7 @@ def search(
     from nblstm.search import Search
     from nblstm.search.space import trials_of
     from nblstm.search.table import said
+    from nblstm.search.workers import Cluster
 
     if workers and scheduler:
         raise ValueError("--workers are processes of this machine, so they do not go with --scheduler")
@@ -172,6 +173,8 @@ def search(
         for number, (point, _) in enumerate(trials_of(kind, space, settings, trials, random_state), 1):
             click.echo(f"{number:>5}  {said(point)}")
         return
+    if scheduler is not None:  # before there is a folder: of a start that fails nothing is left
+        Cluster(scheduler, threads).close()
     searched = Search.create(
         output or Path("searches") / name, _kind(job), space, *_arguments(job, given), settings=settings, trials=trials,
         halving=halving, random_state=random_state, numbered=output is None,

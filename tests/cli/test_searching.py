@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,13 @@ def test_what_is_refused(text: Path, arguments: list[str], message: str) -> None
     result = call("search", *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output.strip().splitlines()[-1]
+    assert not Path("searches").exists()
+
+
+def test_a_start_that_fails_leaves_nothing(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = call("search", "roses.txt", "--lr", "0.1", "0.2", *SIZES, "--scheduler", "tcp://127.0.0.1:1")
+    assert (result.exit_code, "Error: a scheduler needs Dask" in result.output) == (2, True), result.output
     assert not Path("searches").exists()
 
 

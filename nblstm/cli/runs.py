@@ -62,6 +62,12 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
             help="Weights of input and state apart, or joined.",
         ),
         click.option(
+            "--heads",
+            type=POSITIVE,
+            default=defaults.heads,
+            help="Into how many parts, which do not read each other, the units of a layer are divided.",
+        ),
+        click.option(
             "--layer-norm", is_flag=True, help="Normalise both products of a step across its units (Ba et al. 2016)."
         ),
         click.option("--steps", type=POSITIVE, default=defaults.steps, help="Length of the run in training steps."),

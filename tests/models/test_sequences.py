@@ -199,7 +199,7 @@ def test_a_network_without_a_loss_is_none() -> None:
     with pytest.raises(TypeError, match="abstract"):
         SequenceModel(
             3, 5, 1, ("size", 2), cell="lstm", bidirectional=False, dropout=0.0, forget_bias=0.0, formulation="split",
-            layer_norm=False, dtype="float32", seed=0,
+            heads=1, layer_norm=False, dtype="float32", seed=0,
         )  # type: ignore[abstract]  # fmt: skip
 
 

@@ -140,6 +140,9 @@ def _check_fits(name: str, numbers: np.ndarray, dtype: np.dtype) -> None:
     else:
         most = 2 ** (np.finfo(dtype).nmant + 1)
         least = -most
-    if numbers.size and not least <= numbers.min() <= numbers.max() <= most:
-        found = f"{numbers.min()}..{numbers.max()}" if numbers.size > 1 else numbers.item()
+    if not numbers.size:
+        return
+    lowest, highest = numbers.min().item(), numbers.max().item()
+    if not least <= lowest <= highest <= most:
+        found = f"{lowest}..{highest}" if numbers.size > 1 else lowest
         raise ValueError(f"{name} must lie in {least}..{most}, as dtype is {dtype}, got {found}")

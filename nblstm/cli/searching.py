@@ -13,7 +13,7 @@ from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Command, main, sentence
 from nblstm.cli.tagging import tag
 from nblstm.cli.training import classify, name_of, places_of, train
 from nblstm.datasets.text import STANDARD_INPUT
-from nblstm.jobs.settings import LENGTHS, MNIST
+from nblstm.jobs.settings import IMAGES, LENGTHS, MNIST
 from nblstm.plot.sheet import brief
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ def _data(job: str, data: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
     if STANDARD_INPUT in data:
         raise ValueError("DATA must be a file in a search, whose workers all read it, got standard input")
+    if job == "train" and data and data[0] in IMAGES and not Path(data[0]).exists():
+        raise ValueError(f"DATA must be text, got {data[0]}, which are images: --job classify searches over these")
     if job == "train":
         return name_of(data[0] if data else DEFAULT_TEXT), {"text": places_of(data)} if data else {}
     if len(data) != 1:

@@ -134,7 +134,7 @@ class Settings:
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:
             found = ", ".join(f"{name}={value}" for name, value in given.items())
-            raise ValueError(f"at most one of steps, epochs and minutes must be given, got {found}")
+            raise ValueError(f"at most one length must be given, got {found}")
         if not given:
             self._keep(*self.LENGTH)
         for name, value in given.items():

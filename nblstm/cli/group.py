@@ -43,8 +43,9 @@ WORDS = {
     "WordLM.save": "nblstm train",
     "Network.save": "nblstm",
     "source": "TEXT",
+    "text": "DATA",
 }
-"""What Python's names are on the command line, besides those of options."""
+"""What Python's names are on the command line, where no option or argument is called so."""
 
 
 class Refused(click.ClickException):
@@ -134,11 +135,10 @@ def in_options(message: str, options: Sequence[click.Parameter]) -> str:
     A name stands for an argument at the beginning, before "must" or a colon, before "=", and wherever it is no word of
     English. What is said in brackets of Python is left out.
     """
-    words = {
+    words = WORDS | {
         str(option.name): option.human_readable_name if isinstance(option, click.Argument) else option.opts[0]
         for option in options
     }
-    words |= WORDS
     clear = [re.escape(name) for name in words if not name.islower() or "_" in name]
     unclear = "|".join(name for name in words if name.islower())
     pattern = rf"(?<![\w/.-])(?:{'|'.join(clear)})(?![\w/.-])|^(?:{unclear})(?= must |: )|(?<![\w-])(?:{unclear})(?==)"
@@ -157,7 +157,7 @@ def sentence(error: BaseException) -> str:
 @click.group(cls=Commands, context_settings=SETTINGS, epilog=EXAMPLES)
 @click.version_option(version_of("nblstm"), message="nblstm %(version)s")
 def main() -> None:
-    """LSTM networks on the CPU: train a language model on a text, let it write, and learn how it works.
+    """Recurrent networks on the CPU: train them on texts, tags or images, use what they learned, see how they work.
 
-    Bad input ends with exit code 2 and a sentence that says what was expected. Every command has its own --help.
+    Bad input ends with exit code 2 and a sentence that says what was expected. Every command has its own -h.
     """

@@ -62,6 +62,12 @@ def options_of_a_run(defaults: Settings, length: str) -> Callable[[Callable[...,
             help="Weights of input and state apart, or joined.",
         ),
         click.option(
+            "--heads",
+            type=POSITIVE,
+            default=defaults.heads,
+            help="Into how many parts, which do not read each other, --hidden-size is divided.",
+        ),
+        click.option(
             "--layer-norm", is_flag=True, help="Normalise both products of a step across its units (Ba et al. 2016)."
         ),
         click.option("--steps", type=POSITIVE, default=defaults.steps, help="Length of the run in training steps."),
@@ -226,6 +232,8 @@ def _refuse_finished(checkpoint: Checkpoint, new: Settings) -> None:
 
 def model_file(run: Path, best: bool = False) -> Path:
     """The file of a model, which may be named itself, or the folder of its run."""
+    if not run.exists():
+        raise ValueError(f"{run} must be the folder of a run, or a model file: there is neither")
     if best and run.is_file():
         raise ValueError(f"--best chooses between the files in the folder of a run, but {run} is a file")
     if best:

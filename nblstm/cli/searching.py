@@ -13,7 +13,7 @@ from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Command, main, sentence
 from nblstm.cli.tagging import tag
 from nblstm.cli.training import classify, name_of, places_of, train
 from nblstm.datasets.text import STANDARD_INPUT
-from nblstm.jobs.settings import LENGTHS, MNIST
+from nblstm.jobs.settings import IMAGES, LENGTHS, MNIST
 from nblstm.plot.sheet import brief
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def search(
     from nblstm.search import Search
     from nblstm.search.space import trials_of
     from nblstm.search.table import said
+    from nblstm.search.workers import Cluster
 
     if workers and scheduler:
         raise ValueError("--workers are processes of this machine, so they do not go with --scheduler")
@@ -172,6 +173,8 @@ def search(
         for number, (point, _) in enumerate(trials_of(kind, space, settings, trials, random_state), 1):
             click.echo(f"{number:>5}  {said(point)}")
         return
+    if scheduler is not None:  # before there is a folder: of a start that fails nothing is left
+        Cluster(scheduler, threads).close()
     searched = Search.create(
         output or Path("searches") / name, _kind(job), space, *_arguments(job, given), settings=settings, trials=trials,
         halving=halving, random_state=random_state, numbered=output is None,
@@ -196,6 +199,8 @@ def _data(job: str, data: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
     if STANDARD_INPUT in data:
         raise ValueError("DATA must be a file in a search, whose workers all read it, got standard input")
+    if job == "train" and data and data[0] in IMAGES and not Path(data[0]).exists():
+        raise ValueError(f"DATA must be text, got {data[0]}, which are images: --job classify searches over these")
     if job == "train":
         return name_of(data[0] if data else DEFAULT_TEXT), {"text": places_of(data)} if data else {}
     if len(data) != 1:

@@ -150,6 +150,12 @@ def export(run: Path, out: Path, lengths: bool, streaming: bool, cell: Cell | No
             f"--cell {', '.join(other.name for other in SHARED[:-1])} or {SHARED[-1].name}; this one runs where nblstm "
             "is installed, and any program that reads safetensors can read its weights from that file"
         )
+    for option, there in (("--heads", model.recurrent.heads > 1), ("--layer-norm", model.recurrent.layer_norm)):
+        if there:
+            raise ValueError(
+                f"{path} has a model that was trained with {option}, which ONNX does not have: to export one, train it "
+                "without"
+            )
     to_onnx(model, out, lengths=lengths, streaming=streaming)
     click.echo(f"{out} has {model.num_parameters:,} parameters of {type(model).__name__}, {out.stat().st_size:,} bytes")
     written = require_onnx().load(out)

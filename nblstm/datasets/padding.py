@@ -66,7 +66,8 @@ def pad_sequences(
         value = as_float("padding_value", padding_value)
         if not math.isfinite(value):
             raise ValueError(f"padding_value must be finite, got {value}")
-        arrays = [_vectors(n, given) for n, given in enumerate(sequences)]
+        _check_fits("padding_value", np.array(value), found)
+        arrays = [_vectors(n, given, found) for n, given in enumerate(sequences)]
     else:
         value = as_integer("padding_value", cast(int, padding_value), least=np.iinfo(found).min)
         _check_fits("padding_value", np.array(value), found)
@@ -108,11 +109,12 @@ def _array(n: int, given: ArrayLike, kinds: str, what: str) -> np.ndarray:
     return array
 
 
-def _vectors(n: int, given: ArrayLike) -> np.ndarray:
-    """Sequence n as (steps, features)."""
+def _vectors(n: int, given: ArrayLike, dtype: np.dtype) -> np.ndarray:
+    """Sequence n as numbers (steps, features) that `dtype` holds."""
     array = _array(n, given, "biuf", "numbers")
     if array.ndim not in (1, 2):
         raise ValueError(f"sequences[{n}] must be (steps, features), got shape {array.shape}")
+    _check_fits(f"sequences[{n}]", array, dtype)
     return array[:, None] if array.ndim == 1 else array
 
 
@@ -125,9 +127,22 @@ def _tokens(n: int, given: ArrayLike, dtype: np.dtype) -> np.ndarray:
     return array
 
 
-def _check_fits(name: str, integers: np.ndarray, dtype: np.dtype) -> None:
-    """All of the integers are within the range of `dtype`."""
-    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
-    if integers.size and not least <= integers.min() <= integers.max() <= most:
-        found = f"{integers.min()}..{integers.max()}" if integers.ndim else integers
+def _check_fits(name: str, numbers: np.ndarray, dtype: np.dtype) -> None:
+    """All numbers that are finite are within the range of `dtype`, integers within that which it has without gaps."""
+    least: float
+    most: float
+    if dtype.kind != "f":
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    elif numbers.dtype.kind == "f":
+        most = float(np.finfo(dtype).max)
+        least = -most
+        numbers = numbers[np.isfinite(numbers)]
+    else:
+        most = 2 ** (np.finfo(dtype).nmant + 1)
+        least = -most
+    if not numbers.size:
+        return
+    lowest, highest = numbers.min().item(), numbers.max().item()
+    if not least <= lowest <= highest <= most:
+        found = f"{lowest}..{highest}" if numbers.size > 1 else lowest
         raise ValueError(f"{name} must lie in {least}..{most}, as dtype is {dtype}, got {found}")

@@ -119,7 +119,7 @@ def optimizer(settings: Settings, model: Network) -> Optimizer:
 
 def form(settings: Settings) -> dict[str, Any]:
     """The arguments of a network that settings determine."""
-    names = ["hidden_size", "num_layers", "cell", "formulation", "layer_norm", "seed"]
+    names = ["hidden_size", "num_layers", "cell", "formulation", "heads", "layer_norm", "seed"]
     if isinstance(settings, SequenceSettings):
         names.append("bidirectional")
     dropout = settings.dropout if settings.num_layers > 1 else 0.0  # of one layer it may be only the default

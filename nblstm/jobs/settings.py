@@ -14,7 +14,7 @@ from nblstm.datasets.text import as_encoding
 from nblstm.datasets.tokens import check_characters
 from nblstm.datasets.words_of_text import check_words
 from nblstm.distributed import EXCHANGES
-from nblstm.layers.engine import as_formulation
+from nblstm.layers.engine import as_formulation, as_heads
 from nblstm.losses.class_weights import as_class_weight
 
 LENGTHS = ("steps", "epochs", "minutes")
@@ -42,6 +42,8 @@ class Settings:
         the name of such a cell, not its equations: `Run.resume` takes it again, ``given={"cell": ...}``.
     formulation : {"split", "concat"}
         See `nblstm.LSTM`.
+    heads : int
+        Into how many parts, which do not read each other, the units are divided; see `nblstm.Recurrent`.
     layer_norm : bool
         See `nblstm.LSTM`.
     batch_size : int
@@ -99,6 +101,7 @@ class Settings:
     num_layers: int
     cell: str | Cell = "lstm"
     formulation: str = "split"
+    heads: int = 1
     layer_norm: bool = False
     batch_size: int = 32
     steps: int | None = None
@@ -125,12 +128,13 @@ class Settings:
         cell = as_cell(self.cell)
         self._keep("cell", name_or_cell(cell))
         self._keep("formulation", as_formulation(self.formulation, cell))
+        self._keep("heads", as_heads(self.heads, self.hidden_size, self.formulation))
         self._keep("layer_norm", as_flag("layer_norm", self.layer_norm))
         self._keep("dropout", as_rate("dropout", self.dropout))
         given = {name: getattr(self, name) for name in LENGTHS if getattr(self, name) is not None}
         if len(given) > 1:
             found = ", ".join(f"{name}={value}" for name, value in given.items())
-            raise ValueError(f"at most one of steps, epochs and minutes must be given, got {found}")
+            raise ValueError(f"at most one length must be given, got {found}")
         if not given:
             self._keep(*self.LENGTH)
         for name, value in given.items():

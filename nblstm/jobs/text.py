@@ -120,7 +120,7 @@ class TextJob(Job):
         check_kind("model", model, CharLM, WordLM)
         names = ("hidden_size", "num_layers", "cell", "formulation", "embedding_size")
         tokens = "characters" if isinstance(model, CharLM) else "words"
-        own = {"layer_norm": model.recurrent.layer_norm, "tokens": tokens}
+        own = {"heads": model.recurrent.heads, "layer_norm": model.recurrent.layer_norm, "tokens": tokens}
         return {name: model.config[name] for name in names} | own
 
     def _characters(self, text: str, known: Known) -> np.ndarray:

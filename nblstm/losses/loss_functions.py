@@ -95,7 +95,9 @@ def cross_entropy(
     logits : numpy.ndarray, shape (..., V), float32 or float64
         Scores before softmax. Any strides: rows are read where they lie, and copied only if the last axis is not dense.
     targets : array of integers, shape (...)
-        The right column of each row, in 0..V-1.
+        The right column of each row, in 0..V-1. Labels, strings or booleans, are numbered by
+        ``classes, targets = np.unique(labels, return_inverse=True)``; `SequenceClassifier` and `SequenceTagger`, which
+        remember the names of their classes, take them as they are in their own ``loss``.
     ignore_index : int, optional
         Rows with this target count for nothing: their gradient is zero and their logits are not read.
     out : numpy.ndarray, shape (..., V), optional

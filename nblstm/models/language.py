@@ -54,6 +54,8 @@ class LanguageModel(Network, ABC):
         Between the recurrent layers, in `forward` only; with one layer there is nothing between.
     forget_bias : float
         See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
+    heads : int
+        See `nblstm.Recurrent`: into how many parts the units are divided, which do not read each other; 1 for none.
     layer_norm : bool
         See `nblstm.LSTM`.
     dtype : {"float32", "float64"}
@@ -111,6 +113,7 @@ class LanguageModel(Network, ABC):
         formulation: str = "split",
         dropout: float = 0.0,
         forget_bias: float = 0.0,
+        heads: int = 1,
         layer_norm: bool = False,
         dtype: str = "float32",
         seed: int | None = None,
@@ -121,7 +124,7 @@ class LanguageModel(Network, ABC):
         self.embedding = Embedding(len(self.vocabulary), embedding_size, dtype=dtype, seed=seeds[0])
         self.recurrent = recurrent_layer(
             cell, embedding_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
-            formulation=formulation, layer_norm=layer_norm, dtype=dtype, seed=seeds[1],
+            formulation=formulation, heads=heads, layer_norm=layer_norm, dtype=dtype, seed=seeds[1],
         )  # fmt: skip
         self.linear = Linear(hidden_size, len(self.vocabulary), dtype=dtype, seed=seeds[2])
         super().__init__(

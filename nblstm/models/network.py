@@ -174,7 +174,7 @@ def no_effect(dropout: float) -> str:
 
 def recurrent_layer(
     cell: Cell | str, input_size: int, hidden_size: int, num_layers: int, *, dropout: float, forget_bias: float,
-    formulation: str, **options: Any,
+    formulation: str, heads: int, **options: Any,
 ) -> LSTM | GRU | RNN | Recurrent:  # fmt: skip
     """The layer of a cell; with one layer there is nothing between layers to drop."""
     declared, num_layers = as_cell(cell), as_size("num_layers", num_layers)
@@ -190,13 +190,16 @@ def recurrent_layer(
             )
         options["forget_bias"] = forget_bias
     make = CLASSES.get(declared, partial(Recurrent, declared))
+    if as_size("heads", heads) > 1:  # which only the layer of any cell takes
+        make = partial(Recurrent, declared, heads=heads)
     return make(input_size, hidden_size, num_layers, dropout=dropout, **options)
 
 
 def settings_of(layer: LSTM | GRU | RNN | Recurrent) -> dict[str, Any]:
     """The arguments that every model has for its recurrent layer, as its config keeps them."""
-    norm = {"layer_norm": True} if layer.layer_norm else {}  # which older files do not have
-    return norm | {
+    later = {"heads": layer.heads} if layer.heads > 1 else {}  # which older files do not have
+    later |= {"layer_norm": True} if layer.layer_norm else {}
+    return later | {
         "hidden_size": layer.hidden_size,
         "num_layers": layer.num_layers,
         "cell": name_or_cell(layer.cell),

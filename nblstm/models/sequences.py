@@ -55,13 +55,14 @@ class SequenceModel(Network, ABC):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, outputs: tuple[str, int], *, cell: Cell | str,
-        bidirectional: bool, dropout: float, forget_bias: float, formulation: str, layer_norm: bool, dtype: str,
-        seed: int | None,
+        bidirectional: bool, dropout: float, forget_bias: float, formulation: str, heads: int, layer_norm: bool,
+        dtype: str, seed: int | None,
     ) -> None:  # fmt: skip
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(2)]
         self.recurrent = recurrent_layer(
             cell, input_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
-            bidirectional=bidirectional, formulation=formulation, layer_norm=layer_norm, dtype=dtype, seed=seeds[0],
+            bidirectional=bidirectional, formulation=formulation, heads=heads, layer_norm=layer_norm, dtype=dtype,
+            seed=seeds[0],
         )  # fmt: skip
         name, size = outputs
         width = self.recurrent.directions * self.recurrent.hidden_size
@@ -179,6 +180,8 @@ class SequenceClassifier(NamedClasses, SequenceModel):
         See `nblstm.LSTM`; must be 0 for a cell without a forget gate.
     formulation : {"split", "concat"}
         See `nblstm.LSTM`; a cell whose sums are not all W x + U h' + b, as "gru", "mgu" and "indrnn", has "split" only.
+    heads : int
+        See `nblstm.Recurrent`: into how many parts the units are divided, which do not read each other; 1 for none.
     layer_norm : bool
         See `nblstm.LSTM`.
     dtype : {"float32", "float64"}
@@ -211,12 +214,12 @@ class SequenceClassifier(NamedClasses, SequenceModel):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *,
         classes: Sequence[Label] | None = None, cell: Cell | str = "lstm", bidirectional: bool = False,
-        dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split", layer_norm: bool = False,
-        dtype: str = "float32", seed: int | None = None,
+        dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split", heads: int = 1,
+        layer_norm: bool = False, dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, ("num_classes", num_classes), cell=cell, bidirectional=bidirectional,
-            dropout=dropout, forget_bias=forget_bias, formulation=formulation, layer_norm=layer_norm,
+            dropout=dropout, forget_bias=forget_bias, formulation=formulation, heads=heads, layer_norm=layer_norm,
             dtype=dtype, seed=seed,
         )  # fmt: skip
         self.name_classes(classes)
@@ -280,11 +283,11 @@ class SequenceRegressor(SequenceModel):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int, output_size: int, *, cell: Cell | str = "lstm",
         bidirectional: bool = False, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
-        layer_norm: bool = False, dtype: str = "float32", seed: int | None = None,
+        heads: int = 1, layer_norm: bool = False, dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             input_size, hidden_size, num_layers, ("output_size", output_size), cell=cell, bidirectional=bidirectional,
-            dropout=dropout, forget_bias=forget_bias, formulation=formulation, layer_norm=layer_norm,
+            dropout=dropout, forget_bias=forget_bias, formulation=formulation, heads=heads, layer_norm=layer_norm,
             dtype=dtype, seed=seed,
         )  # fmt: skip
 

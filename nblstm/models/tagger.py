@@ -50,7 +50,7 @@ class SequenceTagger(NamedClasses, Network):
         `TagTrainer` whose targets are strings or booleans sets them, where they are not given.
     vocabulary : sequence of str, optional
         ``"<unk>"``, which stands for all tokens that are not there, and then the distinct tokens.
-    cell, dropout, forget_bias, formulation, layer_norm, dtype, seed
+    cell, dropout, forget_bias, formulation, heads, layer_norm, dtype, seed
         As in `SequenceClassifier`.
     bidirectional : bool
 
@@ -84,14 +84,15 @@ class SequenceTagger(NamedClasses, Network):
         self, input_size: int, hidden_size: int, num_layers: int, num_classes: int, *,
         classes: Sequence[Label] | None = None, vocabulary: Sequence[str] | None = None, cell: Cell | str = "lstm",
         bidirectional: bool = True, dropout: float = 0.0, forget_bias: float = 0.0, formulation: str = "split",
-        layer_norm: bool = False, dtype: str = "float32", seed: int | None = None,
+        heads: int = 1, layer_norm: bool = False, dtype: str = "float32", seed: int | None = None,
     ) -> None:  # fmt: skip
         seeds = [int(word) for word in np.random.SeedSequence(as_seed(seed)).generate_state(3)]
         input_size, num_classes = as_size("input_size", input_size), as_size("num_classes", num_classes)
         self.vocabulary = None if vocabulary is None else as_vocabulary(vocabulary)
         self.recurrent = recurrent_layer(
             cell, input_size, hidden_size, num_layers, dropout=dropout, forget_bias=forget_bias,
-            bidirectional=bidirectional, formulation=formulation, layer_norm=layer_norm, dtype=dtype, seed=seeds[0],
+            bidirectional=bidirectional, formulation=formulation, heads=heads, layer_norm=layer_norm, dtype=dtype,
+            seed=seeds[0],
         )  # fmt: skip
         width = self.recurrent.directions * self.recurrent.hidden_size
         self.linear = Linear(width, num_classes, dtype=dtype, seed=seeds[1])

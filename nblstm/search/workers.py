@@ -101,7 +101,7 @@ class Cluster:
     Raises
     ------
     OSError
-        No scheduler answers there.
+        No scheduler answers there, or it has no workers.
     ImportError
         Dask is not installed.
     """
@@ -126,6 +126,11 @@ class Cluster:
         except (OSError, ValueError) as error:
             raise OSError(f"no Dask scheduler answers at {address} within {ANSWER:.0f} seconds: {error}") from error
         self._executor = self._client.get_executor(pure=False)
+        try:
+            self._client.wait_for_workers(1, timeout=ANSWER)
+        except TimeoutError as error:
+            self.close()
+            raise OSError(f"the Dask scheduler at {address} has no workers") from error
 
     def __str__(self) -> str:
         count = len(self._client.nthreads())
@@ -144,10 +149,6 @@ class Cluster:
 
     def prepare(self, folder: Path, cells: Sequence[str | Cell]) -> list[Future[None]]:
         """Compare what the workers are with what is here; have these cells' kernels compiled, once on each machine."""
-        try:
-            self._client.wait_for_workers(1, timeout=ANSWER)
-        except TimeoutError as error:
-            raise OSError(f"the Dask scheduler at {self.address} has no workers") from error
         try:
             found = self._client.run(identity, folder)
         except Exception as error:

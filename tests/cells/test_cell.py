@@ -221,7 +221,7 @@ def test_what_a_cell_refuses(changes: dict[str, Any], kind: type[Exception], mes
         ({"cell": 5}, "cell must be Cell, got int"),
         ({"cell": 5, "formulation": "concat"}, "cell must be Cell, got int"),
         ({"cell": Cell, "forget_bias": 1.0}, "cell must be Cell, got type"),
-        ({"cell": "gu"}, "cell must be 'coupled', "),
+        ({"cell": "gu"}, "cell must be '"),
         ({"cell": "rnn_tanh", "forget_bias": 1.0}, "forget_bias must be 0 for cell 'rnn_tanh', which has no forget"),
         ({"cell": "gru", "formulation": "concat"}, "formulation must be 'split' for cell 'gru', which keeps the parts"),
         ({"cell": "ran", "formulation": "concat"}, "'split' for cell 'ran', whose sum g reads x alone, got 'concat'"),

@@ -81,7 +81,7 @@ def test_train_sample_and_train_again(text: Path) -> None:
         (["train", "roses.txt", *SMALL, "--output", "full"], "the run's folder must be new or empty"),
         (
             ["train", "roses.txt", *SMALL, "--epochs", "2"],
-            "at most one of steps, epochs and minutes must be given, got --steps=5, --epochs=2",
+            "at most one length must be given, got --steps=5, --epochs=2",
         ),
         (["train", "roses.txt", *SMALL, "--hidden-size", "0"], "'--hidden-size': 0 is not in the range x>=1"),
         (["train", "roses.txt", *SMALL, "--learning-rate", "-1"], "Error: --lr must be above 0"),
@@ -96,7 +96,10 @@ def test_train_sample_and_train_again(text: Path) -> None:
             "nowhere must be the folder of a run, but its checkpoint.safetensors cannot be read: No such",
         ),
         (["train", "--resume", "full", "--output", "other"], "does not go with --output"),
-        (["sample", "nowhere"], "does not exist"),
+        (["sample", "nowhere"], "Error: nowhere must be the folder of a run, or a model file: there is neither"),
+        (["train", "roses.txt", "--continue-from", "nowhere"], "Error: nowhere must be the folder of a run,"),
+        (["predict", "nowhere", "roses.txt"], "Error: nowhere must be the folder of a run, or a model file"),
+        (["export", "nowhere", "model.onnx"], "Error: nowhere must be the folder of a run, or a model file"),
         (["sample", "full"], "does not exist"),
         (["sample", "roses.txt"], "damaged or no safetensors file"),
         (["sample", "foreign.safetensors"], "must be a model saved by nblstm train"),
@@ -148,7 +151,7 @@ def test_export_writes_what_onnx_runtime_runs(text: Path, cell: str, states: tup
     (logits,) = session.run(["logits"], {"tokens": tokens} | dict.fromkeys(states, zeros))
     np.testing.assert_allclose(logits, model(tokens)[0], rtol=0, atol=1e-6)
     for arguments, message in (
-        (("nowhere", "a.onnx"), "does not exist"),
+        (("nowhere", "a.onnx"), "there is neither"),
         (("roses.txt", "a.onnx"), "damaged or no safetensors file"),
         (("runs/roses", "no/such/folder.onnx"), "cannot be written"),
         (("runs/roses", "a.onnx", "--lengths"), "lengths must be left out for a CharLM, which takes none"),
@@ -182,6 +185,11 @@ def test_export_of_a_cell_that_onnx_has_not_says_what_can_be_done(text: Path) ->
         "--cell lstm, peephole, gru, gru_original, rnn_tanh or rnn_relu; this one runs where nblstm is installed"
         in result.output
     )
+    for form, option in (({"heads": 2}, "--heads"), ({"layer_norm": True}, "--layer-norm")):
+        CharLM("abc", 3, 4, 1, seed=0, **form).save("other.safetensors")
+        result = call("export", "other.safetensors", "mgu.onnx")
+        assert f"Error: other.safetensors has a model that was trained with {option}, which ONNX does" in result.output
+        assert result.exit_code == 2
     assert not Path("mgu.onnx").exists()
 
 

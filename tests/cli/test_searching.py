@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,8 @@ def test_a_flag_without_a_value_is_true(text: Path) -> None:
         (["roses.txt", "--units", "3", "4"], "No such option '--units'"),
         (["roses.txt", "--bidirectional", "yes", "no"], "bidirectional is no setting of TextSettings"),
         (["roses.txt", "--lr", "0.1", "0"], "Error: --lr must be above 0"),
-        (["nowhere.txt", "--lr", "0.1", "0.2"], "no such file"),
+        (["nowhere.txt", "--lr", "0.1", "0.2"], "Error: DATA must be python-reference, tinyshakespeare or a text file"),
+        (["digits", "--lr", "0.1", "0.2"], "Error: DATA must be text, got digits, which are images: --job classify"),
         (["-", "--lr", "0.1", "0.2"], "Error: DATA must be a file in a search"),
         (["--job", "tag", "--lr", "0.1", "0.2"], "Error: DATA must be what nblstm tag takes, one name, got 0"),
         (["roses.txt", "--lr", "0.1", "0.2", "--resume", "searches/x"], "Error: --resume continues a search as it was"),
@@ -111,6 +113,13 @@ def test_what_is_refused(text: Path, arguments: list[str], message: str) -> None
     result = call("search", *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output.strip().splitlines()[-1]
+    assert not Path("searches").exists()
+
+
+def test_a_start_that_fails_leaves_nothing(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = call("search", "roses.txt", "--lr", "0.1", "0.2", *SIZES, "--scheduler", "tcp://127.0.0.1:1")
+    assert (result.exit_code, "Error: a scheduler needs Dask" in result.output) == (2, True), result.output
     assert not Path("searches").exists()
 
 

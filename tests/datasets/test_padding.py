@@ -58,6 +58,12 @@ def test_tokens_keep_their_type_and_labels_are_ignored_past_the_ends(rng: np.ran
     assert not dz[:, 1].any()
 
 
+def test_what_is_not_finite_stays_and_integers_are_exact() -> None:
+    x, _ = pad_sequences([[np.nan, np.inf, -3.4e38], [-(2**24), 2**24, True]])
+    np.testing.assert_array_equal(x[:, 0, 0], np.array([np.nan, np.inf, -3.4e38], "float32"))
+    assert x[:, 1, 0].tolist() == [-(2.0**24), 2.0**24, 1]
+
+
 def test_vectors_are_padded_with_the_value_given() -> None:
     assert pad_sequences([[1, 2], [3]], padding_value=-0.5)[0][:, :, 0].tolist() == [[1, 3], [2, -0.5]]
 
@@ -73,6 +79,9 @@ def test_vectors_are_padded_with_the_value_given() -> None:
         ([[1, 2]], "uint8", -1, "padding_value must be at least 0, got -1"),
         ([[1, 2]], "int64", 0.5, "padding_value must be an integer, got 0.5"),
         ([[1, 2]], "float32", "0", "padding_value must be a number, got '0'"),
+        ([[1], [2**24 + 1]], "float32", 0, r"sequences\[1\] must lie in -16777216\.\.16777216, as dtype is float32"),
+        ([[np.inf], [1.0, 1e39]], "float32", 0, r"sequences\[1\] must lie in .* is float32, got 1\.0\.\.1e\+39"),
+        ([[1.0]], "float32", 1e39, r"padding_value must lie in .*, as dtype is float32, got 1e\+39"),
         ([[1, 2]], "float16", 0, "dtype must be 'float32', 'float64' or a type of integers, got 'float16'"),
     ],
 )

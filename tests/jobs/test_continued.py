@@ -17,6 +17,7 @@ from nblstm.training import evaluate
 
 OLD, NEW = "a rose is a rose is a rose, ", "is a lily a rose? A rose is no lily. "
 CHARACTERS = CharLM("".join(sorted(set(OLD))), 4, 7, 1, seed=0)
+DIVIDED = CharLM(CHARACTERS.vocabulary, 4, 6, 1, heads=2, seed=0)
 NORMALISED = CharLM(CHARACTERS.vocabulary, 4, 7, 1, layer_norm=True, seed=0)
 WORDS = WordLM(word_vocabulary(OLD), 5, 6, 1, seed=0)
 LACKING = sorted(set(NEW) - set(OLD))
@@ -41,7 +42,7 @@ def test_it_begins_with_the_weights_and_takes_in_what_is_new(model: Any, tmp_pat
     assert told in job.describe()
 
 
-@pytest.mark.parametrize("model", [CHARACTERS, NORMALISED, WORDS])
+@pytest.mark.parametrize("model", [CHARACTERS, DIVIDED, NORMALISED, WORDS])
 def test_without_new_tokens_nothing_is_added(model: Any, tmp_path: Path) -> None:
     job = TextJob(settings(model, tmp_path, OLD), (), model)
     assert job.model.vocabulary == model.vocabulary

@@ -151,5 +151,5 @@ def test_options_that_a_cell_has_not_are_refused_by_its_name() -> None:
 
 
 def test_no_cell_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"cell must be 'coupled', .* got 3"):
+    with pytest.raises(ValueError, match=r"cell must be '[a-z_]+', .* got 3"):
         CharLM("abc", cell=3)

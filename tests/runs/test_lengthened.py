@@ -120,7 +120,7 @@ def test_a_length_that_is_done_already_is_refused_and_nothing_is_lost(tmp_path: 
     ):
         with pytest.raises(ValueError, match=f"must have a new length beyond the .* that are done, {got}$"):
             Run.resume(tmp_path / "run", kind, *data, given=given)
-    with pytest.raises(ValueError, match="at most one of steps, epochs and minutes"):
+    with pytest.raises(ValueError, match="at most one length must be given"):
         Run.resume(tmp_path / "run", kind, *data, given={"steps": 50, "epochs": 9})
     with pytest.raises(TypeError, match="steps must be an integer"):
         Run.resume(tmp_path / "run", kind, *data, given={"steps": "many"})

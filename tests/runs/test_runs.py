@@ -345,7 +345,7 @@ def test_epochs_and_minutes_set_the_length(tmp_path: Path, settings: TextSetting
     ("changes", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"epochs": 3}, "at most one of steps, epochs and minutes"),
+        ({"epochs": 3}, "at most one length must be given"),
         ({"steps": None, "epochs": 0}, "epochs must be at least 1"),
         ({"steps": None, "minutes": 0.0}, "minutes must be above 0"),
         ({"steps": None, "minutes": math.inf}, "minutes must be above 0 and finite"),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.commands import call
 from support.processes import ended, run, started, wait_until
 from support.searches import DATA, SETTINGS, DyingJob, Here, outcome
 
@@ -136,6 +137,11 @@ def test_a_scheduler_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Mo
         search.run(scheduler="tcp://127.0.0.1:1", progress=False)
     with pytest.raises(OSError, match=r"no Dask scheduler answers at nowhere within 0 seconds"):
         search.run(scheduler="nowhere", progress=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "roses.txt").write_text(TEXT, encoding="utf-8")
+    result = call("search", "roses.txt", *OPTIONS, "--scheduler", "tcp://127.0.0.1:1")
+    assert "Error: no Dask scheduler answers at tcp://127.0.0.1:1 within 0 seconds" in result.output
+    assert (result.exit_code, sorted(path.name for path in tmp_path.iterdir())) == (2, ["roses.txt", "search"])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("distributed") is not None, reason="Dask is installed")

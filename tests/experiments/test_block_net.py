@@ -24,6 +24,7 @@ def plain_pass(net: BlockNet, sequences: Sequences, lr: float) -> np.ndarray:
     x = sequences.dense(I).astype(float)
     for b, length in enumerate(sequences.lengths):
         y, s = [0.0] * units, {(j, c): 0.0 for j in range(blocks) for c in range(cells)}
+        W_new, V_new = [list(row) for row in W], [list(row) for row in V]
         ds = {(place, which): [0.0] * (I + units + 1) for place in s for which in ("in", "cell")}
         for t in range(length):
             sources = [*x[t, b], *y, 1.0]
@@ -48,14 +49,15 @@ def plain_pass(net: BlockNet, sequences: Sequences, lr: float) -> np.ndarray:
             back = [sum(V[k][c] * delta[k] for k in range(O)) for c in range(len(h))]
             for k in range(O):
                 for c, each in enumerate([*h, 1.0]):
-                    V[k][c] += lr * delta[k] * each
+                    V_new[k][c] += lr * delta[k] * each
             for number, (j, c) in enumerate(s):
                 squashed, y_out = 2 * sigma(s[j, c]) - 1, y[j * size + 1]
                 e = back[number] * y_out * (1 - squashed**2) / 2
                 for m, source in enumerate(sources):
-                    W[j * size][m] += lr * e * ds[(j, c), "in"][m]
-                    W[j * size + 2 + c][m] += lr * e * ds[(j, c), "cell"][m]
-                    W[j * size + 1][m] += lr * back[number] * squashed * y_out * (1 - y_out) * source
+                    W_new[j * size][m] += lr * e * ds[(j, c), "in"][m]
+                    W_new[j * size + 2 + c][m] += lr * e * ds[(j, c), "cell"][m]
+                    W_new[j * size + 1][m] += lr * back[number] * squashed * y_out * (1 - y_out) * source
+        W, V = W_new, V_new
     net.hidden[...], net.output[...] = W, V
     return out
 

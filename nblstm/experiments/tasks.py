@@ -123,12 +123,22 @@ class HeldOut:
 
     def learned(self, sequences: Sequences, outputs: np.ndarray, net: Net) -> bool:
         """After training with `sequences`, which gave `outputs`."""
-        wrong, _, mean = _test(net, [self.held_out], self.off)
-        return wrong <= self.wrong and mean < self.mean
+        wrong, means = 0, []
+        for part in self._parts():
+            right, mean = _right(net, part, self.off)
+            wrong += int((~right).sum())
+            if wrong > self.wrong:
+                return False
+            means.append(mean)
+        return bool(np.concatenate(means).mean() < self.mean)
 
     def test(self, net: Net, rng: np.random.Generator) -> tuple[int, int, float]:
         """Wrong ones, of how many, and the mean absolute error, of the same sequences."""
-        return _test(net, [self.held_out], self.off)
+        return _test(net, self._parts(), self.off)
+
+    def _parts(self) -> list[Sequences]:
+        count = len(self.held_out.lengths)
+        return [self.held_out.part(slice(start, start + TOGETHER)) for start in range(0, count, TOGETHER)]
 
 
 Task = LastRight | HeldOut
@@ -136,12 +146,17 @@ TOGETHER = 160
 """Sequences in a test's batch; a divisor of 2,560."""
 
 
+def _right(net: Net, batch: Sequences, off: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of each sequence whether it is right, and its mean absolute error."""
+    outputs = net.answer(batch)
+    worst, mean = batch.errors(outputs)
+    return worst <= off if batch.legal is None else batch.predicted(outputs), mean
+
+
 def _test(net: Net, batches: list[Sequences], off: float) -> tuple[int, int, float]:
     wrong, means = 0, []
     for batch in batches:
-        outputs = net.answer(batch)
-        worst, mean = batch.errors(outputs)
-        right = worst <= off if batch.legal is None else batch.predicted(outputs)
+        right, mean = _right(net, batch, off)
         wrong += int((~right).sum())
         means.append(mean)
     return wrong, sum(map(len, means)), float(np.concatenate(means).mean())

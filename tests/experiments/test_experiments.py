@@ -32,7 +32,8 @@ def in_miniature(case: Case, tested: int) -> Case:
 
     def task(rng: np.random.Generator) -> Task:
         whole = case.task(rng)
-        return dataclasses.replace(whole, tested=tested) if isinstance(whole, LastRight) else whole
+        few: dict[str, object] = {"tested": tested} if isinstance(whole, LastRight) else {"new": None}
+        return dataclasses.replace(whole, **few)
 
     return dataclasses.replace(case, task=task, most=40, every=20)
 
@@ -78,6 +79,18 @@ def test_window_counts_the_last_ones_alone() -> None:
     said = [window.learned(one, np.array(each)[None, :, None], net) for each in ([0, 1], [1, 1], [1, 1], [0.8, 1])]
     assert said == [False, False, True, True]
     assert not window.learned(one, np.array([0.8, 1])[None, :, None], net)
+
+
+def test_a_net_that_has_learned_is_tested_with_new_sequences_without_noise() -> None:
+    case = next(case for case in two_sequences.EXPERIMENT.cases if case.label.startswith("3c"))
+    task = case.task(RNG(0))
+    assert isinstance(task, HeldOut)
+    assert task.new is not None
+    assert set(np.unique(task.new(RNG(1), 9).targets)) == {0.2, 0.8}
+    assert len(np.unique(task.draw(RNG(1), 9).targets)) == 9
+    net = case.make_net("paper", RNG(2))
+    assert task.test(net, RNG(3))[1] == 2560
+    assert task.test(net, RNG(3)) != task.test(net, RNG(4))
 
 
 def test_reber_strings_follow_the_grammar() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Refused, main
+
+if TYPE_CHECKING:
+    from nblstm.experiments.experiment import Case, Experiment
+
+HOURS = click.FloatRange(min=0, min_open=True)
 
 
 @main.command(epilog="What was measured: docs/experiments.md in the repository.")
@@ -15,53 +22,100 @@ from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Refused, main
 @click.option("--cell", type=click.Choice(["paper", "today", "both"]), default="both", help="Which net.")
 @click.option("--trials", type=POSITIVE, default=10, help="Of each case and cell.")
 @click.option("--seed", type=NOT_NEGATIVE, default=0, help="Of all trials.")
-@click.option("--output", type=Path, default=Path("experiments"), help="Folder for the table and the picture.")
+@click.option("--hours", type=HOURS, help="Stop after so many; the trial under way is dropped.")
+@click.option("--output", type=Path, default=Path("experiments"), help="Folder for the tables and the pictures.")
 @click.pass_context
 def experiments(
     context: click.Context, /, name: str | None, labels: tuple[str, ...], cell: str, trials: int, seed: int,
-    output: Path,
+    hours: float | None, output: Path,
 ) -> None:  # fmt: skip
-    """Run an experiment of the paper that introduced the LSTM, or list all.
+    """Run an experiment of the paper that introduced the LSTM, or all of them, or list them.
 
     With the paper's net (no forget gate, memory blocks, truncated gradient, one sequence after the other) and with one
-    of today (forget gates, Adam, batches). Each trial is kept when it ends: after Ctrl-C the same command goes on.
+    of today (forget gates, Adam, batches). Each trial is kept when it ends: after Ctrl-C, or once the hours are over,
+    the same command goes on. Every case has its first trial before any has its second.
     """
-    from tqdm import tqdm
-
     from nblstm.experiments import EXPERIMENTS
     from nblstm.experiments.experiment import CELLS
-    from nblstm.experiments.picture import draw
-    from nblstm.experiments.trials import read, run, table
-    from nblstm.files import atomic_write
     from nblstm.runs.safeguards import alone
 
     if name is None:
-        for each in EXPERIMENTS.values():
-            click.echo(f"{each.name:<16} {each.about}")
-            for case in each.cases:
-                click.echo(f"    {case.label:<24} {case.weights:>6,} weights; the paper's mean {case.published:,}")
+        _list()
         return
-    if name not in EXPERIMENTS:
-        raise Refused(f"NAME must be one of {', '.join(EXPERIMENTS)}, got {name}")
-    experiment = EXPERIMENTS[name]
-    known = {case.label: case for case in experiment.cases}
-    for label in labels:
-        if label not in known:
-            raise Refused(f"--case must be one of {'; '.join(known)}, got {label}")
-    cases = tuple(known[label] for label in labels) or experiment.cases
+    if name not in EXPERIMENTS and name != "all":
+        raise Refused(f"NAME must be one of {', '.join(EXPERIMENTS)}, all, got {name}")
+    if name == "all" and labels:
+        raise Refused("--case needs the NAME of one experiment, got all")
+    chosen = {each: each.cases for each in EXPERIMENTS.values() if name in (each.name, "all")}
+    for experiment in chosen if labels else ():
+        known = {case.label: case for case in experiment.cases}
+        for label in labels:
+            if label not in known:
+                raise Refused(f"--case must be one of {'; '.join(known)}, got {label}")
+        chosen[experiment] = tuple(known[label] for label in labels)
     output.mkdir(parents=True, exist_ok=True)
-    file = output / f"{name}.csv"
     with alone(output, "experiment"):
         try:
-            for each_cell in CELLS if cell == "both" else (cell,):
-                with tqdm(total=len(cases) * trials, unit=" trials", leave=False, disable=None) as bar:
-                    for _ in run(experiment, cases, each_cell, trials, seed, file, bar.set_description):
-                        bar.update()
+            _rounds(chosen, CELLS if cell == "both" else (cell,), trials, seed, output, hours)
         except KeyboardInterrupt:
-            click.echo(f"stopped; {file} has the trials that have ended, and the same command continues")
+            click.echo(f"stopped; {output} has the trials that have ended, and the same command continues")
             context.exit(130)
-        kept = read(file)
-        with atomic_write(output / f"{name}.png") as out:
-            draw(experiment, kept).savefig(out, format="png", dpi=120)
-    click.echo(table(experiment, kept))
-    click.echo(f"trials: {file}; picture: {output / f'{name}.png'}")
+        except _TimeIsUp:
+            click.echo(f"the hours are over; {output} has the trials that have ended, and the same command continues")
+        for experiment in chosen:
+            _show(experiment, output)
+
+
+class _TimeIsUp(Exception):
+    """The hours are over."""
+
+
+def _list() -> None:
+    from nblstm.experiments import EXPERIMENTS
+
+    for each in EXPERIMENTS.values():
+        click.echo(f"{each.name:<16} {each.about}")
+        for case in each.cases:
+            click.echo(f"    {case.label:<24} {case.weights:>6,} weights; the paper's mean {case.published:,}")
+
+
+def _rounds(
+    chosen: dict[Experiment, tuple[Case, ...]], cells: tuple[str, ...], trials: int, seed: int, output: Path,
+    hours: float | None,
+) -> None:  # fmt: skip
+    """The first trial of every case, then the second of every case, and so on."""
+    from tqdm import tqdm
+
+    from nblstm.experiments.trials import run
+
+    end = float("inf") if hours is None else time.monotonic() + 3600 * hours
+    total = trials * len(cells) * sum(len(cases) for cases in chosen.values())
+    with tqdm(total=total, unit=" trials", leave=False, disable=None) as bar:
+
+        def progress(said: str) -> None:
+            bar.set_description(said)
+            if time.monotonic() > end:
+                raise _TimeIsUp
+
+        for done in range(trials):
+            for experiment, cases in chosen.items():
+                for cell in cells:
+                    file = output / f"{experiment.name}.csv"
+                    for trial in run(experiment, cases, cell, done + 1, seed, file, progress):
+                        bar.update(trial.trial == done)
+
+
+def _show(experiment: Experiment, output: Path) -> None:
+    """Print the table of what is kept, and draw its picture."""
+    from nblstm.experiments.picture import draw
+    from nblstm.experiments.trials import read, table
+    from nblstm.files import atomic_write
+
+    file, picture = output / f"{experiment.name}.csv", output / f"{experiment.name}.png"
+    if not file.exists():
+        click.echo(f"{experiment.name}: no trial has ended yet")
+        return
+    kept = read(file)
+    with atomic_write(picture) as out:
+        draw(experiment, kept).savefig(out, format="png", dpi=120)
+    click.echo(f"{experiment.name}\n{table(experiment, kept)}\ntrials: {file}; picture: {picture}")

@@ -1,7 +1,7 @@
 """The LSTM of 1997: memory blocks that share gates, no forget gate, truncated gradient, one sequence after the other.
 
 `nblstm.Cell` cannot say it: there a unit reads h of other units, and here also their gates; cells share gates; errors
-do not go back through the recurrent weights; and weights change within a sequence.
+do not go back through the recurrent weights; and weights change after each sequence.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class BlockNet:
     with :math:`g = 4 \sigma - 2` and :math:`h = 2 \sigma - 1`; a block's cells share both gates. All states are 0 when
     a sequence begins. The error of an output, :math:`\delta_k = (t_k - y_k) y_k (1 - y_k)`, goes to V, to the output
     gates of the same step, and into each s, where it meets the sums over time of ds/dW, in which y' counts as constant.
-    At every step with a target, weights change by lr times that.
+    "Each weight's total update is the sum of the contributions of all time steps" (appendix A.1): weights change by lr
+    times that sum once a sequence has ended.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class BlockNet:
         return int(without + self._hidden_biases.sum() + self._output_biases * len(self.output))
 
     def train(self, sequences: Sequences) -> np.ndarray:
-        """The outputs wherever a target stands, as they were before the weights changed for it."""
+        """The outputs wherever a target stands, as they were before the weights changed for the sequence."""
         return self._run(sequences, self.settings.lr)
 
     def answer(self, sequences: Sequences) -> np.ndarray:
@@ -123,8 +124,9 @@ def _run(
     s, squashed, s_error = np.zeros(count), np.zeros(count), np.zeros(count)
     by_gate, by_cell = np.zeros((count, bias + 1)), np.zeros((count, bias + 1))  # ds/dW of the input gate and the cell
     delta = np.zeros(len(V))
+    W_update, V_update = np.zeros(W.shape), np.zeros(V.shape)
     for b in range(len(lengths)):
-        y[:], s[:], by_gate[:], by_cell[:] = 0, 0, 0, 0
+        y[:], s[:], by_gate[:], by_cell[:], W_update[:], V_update[:] = 0, 0, 0, 0, 0, 0
         for t in range(lengths[b]):
             before, y = y, before
             for u in range(units):
@@ -166,14 +168,14 @@ def _run(
                 out = outputs[at, b, k] = _logistic(total)
                 delta[k] = (targets[at, b, k] - out) * out * (1 - out)
                 for c in range(count):
-                    s_error[c] += V[k, c] * delta[k]  # so far of y_c; with the old V
+                    s_error[c] += V[k, c] * delta[k]  # so far of y_c
             if lr == 0:
                 continue
             for k in range(len(V)):
                 for c in range(count):
-                    V[k, c] += lr * delta[k] * y[c // cells * size + 2 + c % cells]
+                    V_update[k, c] += lr * delta[k] * y[c // cells * size + 2 + c % cells]
                 if outputs_biased:
-                    V[k, count] += lr * delta[k]
+                    V_update[k, count] += lr * delta[k]
             for j in range(blocks):
                 first = j * size
                 out = y[first + 1]
@@ -183,14 +185,17 @@ def _run(
                     s_error[c] *= out * 0.5 * (1 - squashed[c] * squashed[c])
                     u = first + 2 + c - j * cells
                     for column in range(bias + biased[u]):
-                        W[u, column] += lr * s_error[c] * by_cell[c, column]
+                        W_update[u, column] += lr * s_error[c] * by_cell[c, column]
                     for column in range(bias + biased[first]):
-                        W[first, column] += lr * s_error[c] * by_gate[c, column]
+                        W_update[first, column] += lr * s_error[c] * by_gate[c, column]
                 out_error *= lr * out * (1 - out)
                 u = first + 1
                 for k in range(shown.shape[2]):
-                    W[u, shown[t, b, k]] += out_error * values[t, b, k]
+                    W_update[u, shown[t, b, k]] += out_error * values[t, b, k]
                 for v in range(units):
-                    W[u, inputs + v] += out_error * before[v]
+                    W_update[u, inputs + v] += out_error * before[v]
                 if biased[u]:
-                    W[u, bias] += out_error
+                    W_update[u, bias] += out_error
+        if lr != 0:
+            W += W_update
+            V += V_update

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nblstm.experiments.block_net import BlockNet, BlockSettings
+from nblstm.experiments.one_cell_net import OneCellNet, OneCellSettings
 from nblstm.experiments.tasks import Net, Task
 from nblstm.experiments.today_net import TodayNet
 
@@ -28,7 +29,7 @@ class Case:
     inputs: int
     outputs: int
     steps: int
-    net: BlockSettings
+    net: BlockSettings | OneCellSettings
     weights: int
     published: int
     published_trials: int
@@ -38,9 +39,11 @@ class Case:
 
     def make_net(self, cell: str, rng: np.random.Generator) -> Net:
         """A net of one of `CELLS` with its first weights."""
-        if cell == "paper":
-            return BlockNet(self.inputs, self.outputs, self.net, rng)
-        return TodayNet(self.inputs, self.outputs, self.steps, rng)
+        if cell == "today":
+            return TodayNet(self.inputs, self.outputs, self.steps, rng)
+        if isinstance(self.net, OneCellSettings):
+            return OneCellNet(self.inputs, self.net, rng)
+        return BlockNet(self.inputs, self.outputs, self.net, rng)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Experiment 1, embedded Reber grammar: predict each next symbol of strings whose last but one repeats their second.
 
-Task: 256 strings to train with and 256 others to test with; an input and an output for each of seven symbols; a target,
-the string's own next symbol, at every step. Nets: 4 blocks of 1 cell, 264 weights, or 3 of 2, 276 weights; only gates
-have biases. Learning rates 0.1, 0.2 and 0.5. Initial weights within 0.2; biases of the output gates -1, -2, -3 and -4.
+Task: 256 strings to train with and 256 others to test with, none of which is among the first; an input and an output
+for each of seven symbols; a target, the string's own next symbol, at every step. Nets: 4 blocks of 1 cell, 264 weights,
+or 3 of 2, 276 weights; only gates have biases. Learning rates 0.1, 0.2 and 0.5. Initial weights within 0.2; biases of
+the output gates -1, -2, -3 and -4.
 Learned: in all 512 strings, at every step, all symbols that may follow are more active than all others. 30 trials, 10
 for each of three pairs of sets (table 1).
 
-The paper leaves open: whether a string may come twice (here as the grammar draws them, so short ones do); the order
-(here one is drawn from the 256 each time); when it is tested (here every 256 sequences; the sets differ in all trials);
-when a trial is given up (here after 200,000).
+The paper leaves open: whether a set may have a string twice (here as the grammar draws them, so short ones do); when it
+is tested (here every 256 sequences; the sets differ in all trials); when a trial is given up (here after 200,000).
 """
 
 from __future__ import annotations
@@ -41,12 +41,24 @@ def string(rng: np.random.Generator) -> tuple[str, list[str]]:
     return "".join([*symbols, side, "E"]), [*legal, side, "E"]
 
 
-def draw(rng: np.random.Generator, count: int) -> Sequences:
+def sets(rng: np.random.Generator) -> Sequences:
+    """Those to train with, then those to test with."""
+    train = [string(rng) for _ in range(SET)]
+    known = {symbols for symbols, _ in train}
+    test: list[tuple[str, list[str]]] = []
+    while len(test) < SET:
+        symbols, legal = string(rng)
+        if symbols not in known:
+            test.append((symbols, legal))
+    return sequences(train + test)
+
+
+def sequences(some: list[tuple[str, list[str]]]) -> Sequences:
     """Strings without their last symbol as inputs, without their first as targets."""
-    strings, legals = zip(*(string(rng) for _ in range(count)), strict=True)
+    strings, legals = zip(*some, strict=True)
     lengths = np.array([len(each) - 1 for each in strings])
-    inputs = np.zeros((lengths.max(), count), np.int64)
-    targets = np.zeros((lengths.max(), count, len(SYMBOLS)))
+    inputs = np.zeros((lengths.max(), len(some)), np.int64)
+    targets = np.zeros((*inputs.shape, len(SYMBOLS)))
     legal = np.zeros(targets.shape, bool)
     for b, (symbols, ways) in enumerate(zip(strings, legals, strict=True)):
         for t, may_follow in enumerate(ways):
@@ -58,7 +70,7 @@ def draw(rng: np.random.Generator, count: int) -> Sequences:
 
 def task(rng: np.random.Generator) -> HeldOut:
     """A pair of sets of its own."""
-    both = draw(rng, 2 * SET)
+    both = sets(rng)
     return HeldOut(lambda rng, count: both.part(rng.integers(SET, size=count)), both)
 
 

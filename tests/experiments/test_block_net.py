@@ -24,6 +24,7 @@ def plain_pass(net: BlockNet, sequences: Sequences, lr: float) -> np.ndarray:
     x = sequences.dense(I).astype(float)
     for b, length in enumerate(sequences.lengths):
         y, s = [0.0] * units, {(j, c): 0.0 for j in range(blocks) for c in range(cells)}
+        W_new, V_new = [list(row) for row in W], [list(row) for row in V]
         ds = {(place, which): [0.0] * (I + units + 1) for place in s for which in ("in", "cell")}
         for t in range(length):
             sources = [*x[t, b], *y, 1.0]
@@ -48,14 +49,15 @@ def plain_pass(net: BlockNet, sequences: Sequences, lr: float) -> np.ndarray:
             back = [sum(V[k][c] * delta[k] for k in range(O)) for c in range(len(h))]
             for k in range(O):
                 for c, each in enumerate([*h, 1.0]):
-                    V[k][c] += lr * delta[k] * each
+                    V_new[k][c] += lr * delta[k] * each
             for number, (j, c) in enumerate(s):
                 squashed, y_out = 2 * sigma(s[j, c]) - 1, y[j * size + 1]
                 e = back[number] * y_out * (1 - squashed**2) / 2
                 for m, source in enumerate(sources):
-                    W[j * size][m] += lr * e * ds[(j, c), "in"][m]
-                    W[j * size + 2 + c][m] += lr * e * ds[(j, c), "cell"][m]
-                    W[j * size + 1][m] += lr * back[number] * squashed * y_out * (1 - y_out) * source
+                    W_new[j * size][m] += lr * e * ds[(j, c), "in"][m]
+                    W_new[j * size + 2 + c][m] += lr * e * ds[(j, c), "cell"][m]
+                    W_new[j * size + 1][m] += lr * back[number] * squashed * y_out * (1 - y_out) * source
+        W, V = W_new, V_new
     net.hidden[...], net.output[...] = W, V
     return out
 
@@ -104,6 +106,41 @@ def test_gradient_is_the_difference_quotient_where_nothing_is_truncated() -> Non
     net.train(sequences)
     for array, old, slopes in zip((net.hidden, net.output), before, expected, strict=True):
         np.testing.assert_allclose(old - array, slopes, rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_truncated_gradient_is_the_difference_quotient_where_earlier_units_are_held(every_step: bool) -> None:
+    """The paper sets the derivatives by y(t - 1) to 0: what units said is recorded once, then weights alone vary."""
+    net = BlockNet(I, O, BlockSettings(2, 2, lr=0.3, init=1.0), np.random.default_rng(5))
+    sequences = make(every_step).part(slice(0, 1))
+    x, length, targets = sequences.inputs[:, 0], sequences.lengths[0], sequences.targets[:, 0]
+
+    def loss(W: np.ndarray, V: np.ndarray, held: list[np.ndarray], record: bool) -> float:
+        s, total = np.zeros((2, 2)), 0.0
+        for t in range(length):
+            gate_in, gate_out, *cells = (W @ np.concatenate((x[t], held[t], [1]))).reshape(2, 4).T
+            s = s + sigma(gate_in)[:, None] * (4 * sigma(np.stack(cells, 1)) - 2)
+            y = sigma(gate_out)[:, None] * (2 * sigma(s) - 1)
+            if record:
+                held.append(np.column_stack((sigma(gate_in), sigma(gate_out), y)).ravel())
+            if every_step or t == length - 1:
+                out = sigma(V @ np.append(y, 1))
+                total += 0.5 * float(((out - targets[t if every_step else 0]) ** 2).sum())
+        return total
+
+    held = [np.zeros(len(net.hidden))]
+    loss(net.hidden, net.output, held, record=True)
+    before = net.hidden.copy(), net.output.copy()
+    net.train(sequences)
+    for which, new in enumerate((net.hidden, net.output)):
+        for place in np.ndindex(new.shape):
+            sides = []
+            for step in (1e-5, -1e-5):
+                moved = [each.copy() for each in before]
+                moved[which][place] += step
+                sides.append(loss(moved[0], moved[1], held, record=False))
+            change = new[place] - before[which][place]
+            np.testing.assert_allclose(change, -0.3 * (sides[0] - sides[1]) / 2e-5, rtol=1e-5, atol=1e-10)
 
 
 def test_biases_that_a_section_does_not_have_stay_zero() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from support.commands import call
 
 from nblstm.experiments import EXPERIMENTS, long_lags, multiplication, reber, two_sequences
 from nblstm.experiments.experiment import CELLS, Case, Experiment
-from nblstm.experiments.tasks import LastRight, Sequences
+from nblstm.experiments.tasks import HeldOut, LastRight, Sequences, Task
 from nblstm.experiments.trials import read, run, run_trial, table
 from nblstm.runs.safeguards import alone
 
@@ -26,13 +27,30 @@ def test_nets_have_the_papers_number_of_weights(experiment: Experiment, case: Ca
     assert case.make_net("paper", RNG(0)).weights == case.weights
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_each_runs_in_miniature(name: str, cell: str) -> None:
-    case = dataclasses.replace(EXPERIMENTS[name].cases[0], most=40, every=20)
+def in_miniature(case: Case, tested: int) -> Case:
+    """Two times 20 sequences, and a test of few."""
+
+    def task(rng: np.random.Generator) -> Task:
+        whole = case.task(rng)
+        few: dict[str, object] = {"tested": tested} if isinstance(whole, LastRight) else {"new": None}
+        return dataclasses.replace(whole, **few)
+
+    return dataclasses.replace(case, task=task, most=40, every=20)
+
+
+@pytest.mark.parametrize(("experiment", "case"), CASES, ids=lambda each: getattr(each, "label", ""))
+def test_each_case_runs_in_miniature(experiment: Experiment, case: Case) -> None:
     seen: list[int] = []
-    trial = run_trial(name, case, cell, 0, 0, seen.append)
+    trial = run_trial(experiment.name, in_miniature(case, 20), "paper", 0, 0, seen.append)
     assert (trial.learned, trial.sequences, seen) == (False, 40, [20, 40])
+    assert 0 < trial.wrong <= trial.tested
+    assert 0 < trial.mean_error < 1
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_todays_net_runs_in_miniature(name: str) -> None:
+    trial = run_trial(name, in_miniature(EXPERIMENTS[name].cases[0], 20), "today", 0, 0)
+    assert (trial.learned, trial.sequences) == (False, 40)
     assert 0 < trial.wrong <= trial.tested
     assert 0 < trial.mean_error < 1
 
@@ -63,6 +81,18 @@ def test_window_counts_the_last_ones_alone() -> None:
     assert not window.learned(one, np.array([0.8, 1])[None, :, None], net)
 
 
+def test_a_net_that_has_learned_is_tested_with_new_sequences_without_noise() -> None:
+    case = next(case for case in two_sequences.EXPERIMENT.cases if case.label.startswith("3c"))
+    task = case.task(RNG(0))
+    assert isinstance(task, HeldOut)
+    assert task.new is not None
+    assert set(np.unique(task.new(RNG(1), 9).targets)) == {0.2, 0.8}
+    assert len(np.unique(task.draw(RNG(1), 9).targets)) == 9
+    net = case.make_net("paper", RNG(2))
+    assert task.test(net, RNG(3))[1] == 2560
+    assert task.test(net, RNG(3)) != task.test(net, RNG(4))
+
+
 def test_reber_strings_follow_the_grammar() -> None:
     for _ in range(50):
         symbols, legal = reber.string(RNG(_))
@@ -73,7 +103,7 @@ def test_reber_strings_follow_the_grammar() -> None:
 
 
 def test_a_prediction_is_right_only_if_all_legal_symbols_lead() -> None:
-    sequences = reber.draw(RNG(1), 3)
+    sequences = reber.sequences([reber.string(RNG(seed)) for seed in range(3)])
     assert sequences.legal is not None
     outputs = sequences.legal.astype(float)
     assert sequences.predicted(outputs).all()
@@ -82,14 +112,40 @@ def test_a_prediction_is_right_only_if_all_legal_symbols_lead() -> None:
     np.testing.assert_array_equal(sequences.predicted(outputs), [False, True, True])
 
 
+def test_no_string_of_the_training_set_is_tested() -> None:
+    both = reber.sets(RNG(0))
+    strings = [tuple(both.inputs[:length, b]) for b, length in enumerate(both.lengths)]
+    assert not set(strings[: reber.SET]) & set(strings[reber.SET :])
+    assert len(strings) == 2 * reber.SET
+
+
+def test_one_wrong_sequence_of_the_last_part_says_not_learned() -> None:
+    held_out = Sequences(np.zeros((1, 161), int), np.ones(161, int), np.zeros((1, 161, 1)))
+    held_out.targets[0, 160] = 1
+    net = EXPERIMENTS["adding"].cases[0].make_net("paper", RNG(0))
+    for wrong, learned in ((0, False), (1, True)):
+        task = HeldOut(lambda rng, count: held_out, held_out, off=0.6, wrong=wrong)
+        net.output[:] = [[0, 0, 0, 0, -1]]  # all say 0.27
+        assert task.learned(held_out, np.zeros((1, 161, 1)), net) is learned
+
+
 def test_targets_are_what_the_sections_say() -> None:
-    product = multiplication.draw(RNG(0), 8)
+    product = multiplication.draw(RNG(0), 50)
+    at_first = product.inputs[0, :, 1] == 1
+    assert at_first.any()
+    assert (product.inputs[0, at_first, 0] == 1).all()
     marked = np.where(product.inputs[..., 1] == 1, product.inputs[..., 0], 1)
     np.testing.assert_allclose(product.targets[0, :, 0], marked.prod(0))
-    lags = long_lags.draw(50)(RNG(0), 8)
+    lags = long_lags.draw(50, 50)(RNG(0), 8)
     np.testing.assert_array_equal(lags.targets[0].argmax(1), lags.inputs[1] - 52)
     assert (lags.inputs[lags.lengths - 1, np.arange(8)] == 51).all()
     assert (np.count_nonzero(lags.inputs >= 50, axis=0) == 3).all()
+    regular, irregular = long_lags.regular(RNG(0)), long_lags.irregular(RNG(0))
+    np.testing.assert_array_equal(regular.held_out.inputs[:, 0], [99, *range(99)])
+    np.testing.assert_array_equal(regular.held_out.inputs[:, 1], [100, *range(99)])
+    for some, at in ((regular.held_out, -1), (irregular.held_out, 0), (irregular.draw(RNG(1), 9), -1)):
+        np.testing.assert_array_equal(some.targets[at].argmax(1), some.inputs[0])
+    assert irregular.held_out.targets.shape == (1, 10_000, 101)
     two = two_sequences.draw(100, 3, "3a", noisy_targets=True)(RNG(0), 8)
     np.testing.assert_array_equal(two.inputs[:3, :, 0], np.broadcast_to(2 * two.targets[0, :, 0] - 1, (3, 8)))
 
@@ -132,6 +188,7 @@ def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.
     assert all(case.label in listed.output for _, case in CASES)
     assert "NAME must be one of reber, long-lags" in call("experiments", "rebre").output
     assert "--case must be one of 6a; 6b, got 6c" in call("experiments", "temporal-order", "--case", "6c").output
+    assert "--case needs the NAME of one experiment, got all" in call("experiments", "all", "--case", "6a").output
     monkeypatch.setitem(EXPERIMENTS, "temporal-order", small())
     result = call(
         "experiments", "temporal-order", "--trials", "2", "--cell", "paper", "--output", str(tmp_path / "out")
@@ -140,6 +197,30 @@ def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.
     assert "0 of 2" in result.output
     assert (tmp_path / "out" / "temporal-order.png").read_bytes()[:4] == b"\x89PNG"
     assert len(read(tmp_path / "out" / "temporal-order.csv")) == 2
+
+
+def test_all_are_run_round_by_round_until_the_hours_are_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, experiment in list(EXPERIMENTS.items()):
+        monkeypatch.delitem(EXPERIMENTS, name)
+        if name in ("reber", "temporal-order"):
+            case = in_miniature(experiment.cases[0], 20)
+            monkeypatch.setitem(EXPERIMENTS, name, dataclasses.replace(experiment, cases=(case,)))
+    seconds = iter([0, *range(1, 6), 3600, 3601])  # at the begin, then each time that 20 more sequences are through
+    monkeypatch.setattr("nblstm.cli.experiments.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    command = ("experiments", "all", "--cell", "paper", "--trials", "2", "--hours", "1", "--output", str(tmp_path))
+    first = call(*command)
+    assert first.exit_code == 0, first.output
+    assert "the hours are over" in first.output
+    kept = {name: [each.trial for each in read(tmp_path / f"{name}.csv")] for name in EXPERIMENTS}
+    assert kept == {"reber": [0, 1], "temporal-order": [0]}
+    monkeypatch.setattr("nblstm.cli.experiments.time", SimpleNamespace(monotonic=lambda: 0))
+    before = (tmp_path / "reber.csv").read_text()
+    again = call(*command)
+    assert again.exit_code == 0, again.output
+    assert again.output.count("0 of 2") == 2
+    assert (tmp_path / "reber.csv").read_text() == before
+    assert [each.trial for each in read(tmp_path / "temporal-order.csv")] == [0, 1]
+    assert all((tmp_path / f"{name}.png").exists() for name in EXPERIMENTS)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")

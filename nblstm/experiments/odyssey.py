@@ -11,6 +11,7 @@ to gates, which `nblstm.Cell` cannot say.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -101,9 +102,7 @@ class OdysseyJob(TaggingJob):
     settings: OdysseySettings
     model: SequenceTagger
 
-    def __init__(
-        self, settings: OdysseySettings, training: Sequences, validation: Sequences, test: Sequences
-    ) -> None:
+    def __init__(self, settings: OdysseySettings, training: Sequences, validation: Sequences, test: Sequences) -> None:
         super().__init__(settings, training, validation)
         self.test = test
         self.digest = digest_of(array for part in (training, validation, test) for array in part[:2])
@@ -134,11 +133,12 @@ def run(
     folder: Path, trials: int, *, tasks: Sequence[str] = tuple(TASKS), variants: Sequence[str] = tuple(VARIANTS),
     seed: int = 0, processes: int | None = None, settings: Mapping[str, Any] | None = None,
 ) -> Iterator[int]:  # fmt: skip
-    """Compute what is missing until each variant has so many trials on each task; give their number as it grows.
+    """Compute what is missing until each variant has so many trials on each task; give how many more there are.
 
     A search that was interrupted goes on where it was. Where Ctrl-C stops one, `KeyboardInterrupt` is raised.
     """
     parts = {task: TASKS[task](seed) for task in tasks}
+    told: Counter[tuple[str, str]] = Counter()
     for wanted in [*range(ROUND, trials, ROUND), trials]:
         for task, variant in product(tasks, variants):
             begun = sorted(folder.glob(f"{task}-{variant}-{seed}-*"))
@@ -157,4 +157,6 @@ def run(
                 if not search.finished and not search.run(processes, progress=False):
                     raise KeyboardInterrupt
                 shutil.rmtree(search.folder / RUNS, ignore_errors=True)
-            yield max(0, wanted - have)
+            have = sum(len(search.points) for search in searches)
+            yield have - told[task, variant]
+            told[task, variant] = have

@@ -36,12 +36,12 @@ def characters(seed: int) -> Parts:
     rng = np.random.default_rng([seed, 0])
     cuts = [int(part * len(symbols)) for part in (0, 0.8, 0.9, 1)]
 
-    def some(first: int, end: int, count: int) -> Sequences:
-        starts = rng.integers(first, end - WINDOW, size=count)
+    def some(part: int, count: int) -> Sequences:
+        starts = rng.integers(cuts[part], cuts[part + 1] - WINDOW, size=count)
         windows = symbols[starts + np.arange(WINDOW + 1)[:, None]]
         return _next_symbol(windows, len(LETTERS))
 
-    return Parts(*(some(*cuts[k : k + 2], count) for k, count in enumerate((1000, 200, 200))))
+    return Parts(some(0, 1000), some(1, 200), some(2, 200))
 
 
 def digits(seed: int) -> Parts:
@@ -70,8 +70,11 @@ def brackets(seed: int) -> Parts:
     are equally likely; so are the kinds. 6 symbols, one-hot; 40 steps from the first bracket on.
     """
     rng = np.random.default_rng([seed, 2])
-    parts = (_next_symbol(draw_brackets(rng, count, BRACKETS + 1), 2 * KINDS) for count in (1000, 200, 200))
-    return Parts(*parts)
+
+    def some(count: int) -> Sequences:
+        return _next_symbol(draw_brackets(rng, count, BRACKETS + 1), 2 * KINDS)
+
+    return Parts(some(1000), some(200), some(200))
 
 
 def draw_brackets(rng: np.random.Generator, count: int, steps: int) -> np.ndarray:

@@ -138,18 +138,30 @@ def effects(trials: Sequence[Trial]) -> Effects:
 
 
 def in_words(trials: Sequence[Trial]) -> str:
-    """Two tables in Markdown: the best tenths beside vanilla's, and what each setting is worth."""
+    """Two tables in Markdown."""
+    return f"{comparisons_in_words(trials)}\n\n{effects_in_words(trials)}"
+
+
+def comparisons_in_words(trials: Sequence[Trial]) -> str:
+    """A line for each variant and task: its best tenth, and how far that is from vanilla's."""
     lines = [
-        "| task | variant | trials | test loss of the best tenth | right | less than vanilla's by | p, corrected | |",
+        "| task | variant | trials | test loss of the best tenth | right | minus vanilla's loss | p, corrected | |",
         "| --- | --- | --: | --- | --: | --: | --: | --- |",
     ]
     for each in compare(trials):
         spread = f"{np.mean(each.losses):.3f} ± {np.std(each.losses, ddof=1):.3f} (n = {len(each.losses)})"
-        tested = ("", "") if each.p is None else (f"{-each.difference:.3f}", f"{each.p:.2g}")
+        tested = ("", "") if each.p is None else (f"{each.difference:+.3f}", f"{each.p:.2g}")
         columns = (each.task, each.variant, str(each.trials), spread, f"{np.mean(each.accuracies):.1%}", *tested)
         lines.append(f"| {' | '.join(columns)} | {each.verdict} |")
-    lines += ["", f"| task | {' | '.join(SCALES)} | largest pair | all six pairs | R2 on unseen trials |"]
-    lines.append("| --- |" + " --: |" * len(SCALES) + " --- | --: | --: |")
+    return "\n".join(lines)
+
+
+def effects_in_words(trials: Sequence[Trial]) -> str:
+    """A line for each task: which part of the variance is due to each setting, and to pairs of them."""
+    lines = [
+        f"| task | {' | '.join(SCALES)} | largest pair | all pairs | R2 on unseen trials |",
+        "| --- |" + " --: |" * len(SCALES) + " --- | --: | --: |",
+    ]
     for task, found in effects_by_task(trials).items():
         pairs = {names: share for names, share in found.shares.items() if len(names) == 2}
         largest = max(pairs, key=lambda names: pairs[names])

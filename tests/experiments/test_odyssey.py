@@ -14,7 +14,15 @@ from support.searches import Here
 
 from nblstm.experiments import odyssey
 from nblstm.experiments.odyssey import SPACE, VARIANTS, OdysseyJob, OdysseySettings
-from nblstm.experiments.odyssey_analysis import Comparison, compare, effects, effects_by_task, holm, in_words
+from nblstm.experiments.odyssey_analysis import (
+    Comparison,
+    at_the_same_settings,
+    compare,
+    effects,
+    effects_by_task,
+    holm,
+    in_words,
+)
 from nblstm.experiments.odyssey_pictures import draw
 from nblstm.experiments.odyssey_tasks import DEEPEST, KINDS, LETTERS, TASKS, draw_brackets
 from nblstm.experiments.odyssey_trials import Trial, collect, read, write
@@ -238,6 +246,15 @@ def test_what_matters_has_the_largest_share() -> None:
     assert found.explained > 0.9
     best = found.values["lr"][found.marginals["lr",].argmin()]
     assert abs(best) < 0.35  # log10 of the rate 1, where the loss that was made up is lowest
+
+
+def test_at_the_same_settings_a_worse_variant_is_found_and_one_that_is_the_same_is_not() -> None:
+    found = {each.variant: each for each in at_the_same_settings(made_up(by_rate))}
+    assert found.keys() == {"NIG", WORSE, "NP"}
+    assert {variant: each.verdict for variant, each in found.items()} == {
+        "NIG": "no difference shown", WORSE: "worse", "NP": "no difference shown",
+    }  # fmt: skip
+    assert 0.15 < found[WORSE].difference < 0.25
 
 
 def test_an_interaction_is_found_where_there_is_one() -> None:

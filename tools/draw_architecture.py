@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, FILE = ROOT / "nblstm", ROOT / "docs" / "architecture.png"
 
 PLACES = {
-    "cli": (5.4, 14), "search": (10.6, 13),
+    "cli": (5.4, 15), "experiments": (10.6, 14), "search": (10.6, 13),
     "check": (1.65, 12), "runs": (4.8, 12), "course": (7.5, 12), "bench": (9.6, 12),
-    "ahead": (11.5, 12), "experiments": (7.5, 10), "jobs": (4.8, 11), "sklearn": (2.35, 11), "environment": (11.3, 11),
+    "ahead": (11.5, 12), "jobs": (4.8, 11), "sklearn": (2.35, 11), "environment": (11.3, 11),
     "distributed": (5.2, 10), "baselines": (0.6, 9),
     "metrics": (2.7, 9), "training": (4.6, 9), "weights": (8.75, 9), "ngrams": (0.6, 8), "models": (5.3, 8),
     "plot": (7.3, 8), "gradcheck": (1.65, 7), "optim": (3.6, 7), "layers": (5.1, 6), "losses": (5.1, 5),
@@ -35,7 +35,7 @@ SAYS = {
     "training": "one batch after another", "weights": "PyTorch, ONNX ...", "models": "whole networks",
     "metrics": "F1, R2", "baselines": "what to beat", "gradcheck": "differences", "optim": "optimisers, clipping",
     "plot": "pictures", "environment": "processor, versions", "layers": "the API: arguments, parameters, tapes",
-    "losses": "and softmax", "experiments": "those of 1997",
+    "losses": "and softmax", "experiments": "of 1997, of 2017",
     "kernels": "passes over time, for any cell", "cells": "equations, there and back",
     "functions": "exp, tanh ... on vectors", "files": "safetensors", "datasets": "texts, images, tasks",
     "ngrams": "counts", "arguments": "their checks; used by nearly all, arrows left out",
@@ -115,9 +115,9 @@ def main() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    figure = Figure(figsize=(11, 11), layout="constrained")
+    figure = Figure(figsize=(11, 11.8), layout="constrained")
     ax = figure.subplots()
-    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 14.45))
+    ax.set(xlim=(-0.4, 12.5), ylim=(0.55, 15.45))
     ax.axis("off")
     for part, other in arrows():
         (x, y), (to_x, to_y) = PLACES[part], PLACES[other]

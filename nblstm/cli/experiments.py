@@ -1,4 +1,4 @@
-"""``nblstm experiments``: the experiments of 1997, listed or run."""
+"""``nblstm experiments``: the experiments of 1997, listed or run, and the odyssey."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nblstm.cli import odyssey
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Refused, main
 
 if TYPE_CHECKING:
@@ -16,24 +17,26 @@ if TYPE_CHECKING:
 HOURS = click.FloatRange(min=0, min_open=True)
 
 
-@main.command(epilog="What was measured: docs/experiments.md in the repository.")
+@main.command(epilog="What was measured: docs/experiments.md and docs/odyssey.md in the repository.")
 @click.argument("name", required=False)
 @click.option("--case", "labels", multiple=True, help="A case of it alone, as the list has it; may be repeated.")
 @click.option("--cell", type=click.Choice(["paper", "today", "both"]), default="both", help="Which net.")
 @click.option("--trials", type=POSITIVE, default=10, help="Of each case and cell.")
 @click.option("--seed", type=NOT_NEGATIVE, default=0, help="Of all trials.")
-@click.option("--hours", type=HOURS, help="Stop after so many; the trial under way is dropped.")
+@click.option("--hours", type=HOURS, help="Stop after so many; the trial under way is dropped. Not of the odyssey.")
+@click.option("--processes", type=POSITIVE, help="Of the odyssey: by default one for each core.")
 @click.option("--output", type=Path, default=Path("experiments"), help="Folder for the tables and the pictures.")
 @click.pass_context
 def experiments(
     context: click.Context, /, name: str | None, labels: tuple[str, ...], cell: str, trials: int, seed: int,
-    hours: float | None, output: Path,
+    hours: float | None, processes: int | None, output: Path,
 ) -> None:  # fmt: skip
-    """Run an experiment of the paper that introduced the LSTM, or all of them, or list them.
+    """Run an experiment of the paper that introduced the LSTM, all of them, or the odyssey; or list them.
 
     With the paper's net (no forget gate, memory blocks, truncated gradient, one sequence after the other) and with one
     of today (forget gates, Adam, batches). Each trial is kept when it ends: after Ctrl-C, or once the hours are over,
-    the same command goes on. Every case has its first trial before any has its second.
+    the same command goes on. Every case has its first trial before any has its second. The odyssey draws settings for
+    the LSTM and its variants on three tasks, --trials of each variant and task.
     """
     from nblstm.experiments import EXPERIMENTS
     from nblstm.experiments.experiment import CELLS
@@ -42,8 +45,17 @@ def experiments(
     if name is None:
         _list()
         return
+    if name == odyssey.NAME:
+        if labels or cell != "both" or hours is not None:
+            raise Refused(
+                "--case, --cell and --hours must be left out of the odyssey, which has all its variants and tasks"
+            )
+        odyssey.run(context, trials, seed, processes, output)
+        return
+    if processes is not None:
+        raise Refused(f"--processes must be left out but for the odyssey, got it for {name}")
     if name not in EXPERIMENTS and name != "all":
-        raise Refused(f"NAME must be one of {', '.join(EXPERIMENTS)}, all, got {name}")
+        raise Refused(f"NAME must be one of {', '.join(EXPERIMENTS)}, all, {odyssey.NAME}, got {name}")
     if name == "all" and labels:
         raise Refused("--case needs the NAME of one experiment, got all")
     chosen = {each: each.cases for each in EXPERIMENTS.values() if name in (each.name, "all")}
@@ -77,6 +89,7 @@ def _list() -> None:
         click.echo(f"{each.name:<16} {each.about}")
         for case in each.cases:
             click.echo(f"    {case.label:<24} {case.weights:>6,} weights; the paper's mean {case.published:,}")
+    click.echo(f"{odyssey.NAME:<16} {odyssey.ABOUT}")
 
 
 def _rounds(

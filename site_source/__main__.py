@@ -1,6 +1,6 @@
 """Build the site into `site/`: python -m site_source (`make site` installs what it needs).
 
-Gathers the pages in build/site/, the lessons with their outputs; Sphinx makes HTML of them, and what it made is checked.
+Gathers the pages in build/site/, the lessons with their outputs; Sphinx makes HTML of them, and that is checked.
 A lesson whose outputs are not kept yet is run by its own test, once; build/executed/ keeps them.
 """
 
@@ -18,7 +18,7 @@ from sphinx.cmd.build import build_main
 from site_source import faults, lessons, pages, reference
 
 sys.path.append(str(pages.ROOT / "tests"))  # whose tests run the lessons
-from support import executed  # noqa: E402
+from support import executed
 
 ROOT = pages.ROOT
 HERE = ROOT / "site_source"

@@ -55,12 +55,13 @@ def tags_of(cell: Cell) -> dict[str, str]:
 def folded(cells: list[Cell]) -> Iterator[Cell]:
     """The cells, with all that follows a prediction in a fold: from the code below it to what we saw.
 
-    A fold ends before the next heading and before the next prediction, wherever they stand, so that neither is hidden.
+    An exercise between the two stays outside. A fold ends before the next heading and before the next prediction,
+    wherever they stand, so that neither is hidden.
     """
     predicted = opened = False
     for cell in cells:
         if cell.cell_type != "markdown":
-            if predicted and not opened:
+            if predicted and not opened and not {"exercise", "check"} & tags_of(cell).keys():
                 yield from beginning("Show what came", "came")
                 opened = True
             yield cell

@@ -99,7 +99,10 @@ def pages() -> dict[str, str]:
     """The files of the folder `reference`, in reStructuredText."""
     found = {
         f"{group.page}.rst": GROUP.format(
-            title=group.title, line="=" * len(group.title), text=group.text, names="\n   ".join(group.names)
+            title=group.title,
+            line="=" * len(group.title),
+            text=group.text,
+            names="\n   ".join(name.removeprefix("nblstm.") for name in group.names),
         )
         for group in groups()
     }

@@ -82,14 +82,16 @@ def folded(cells: list[Cell]) -> Iterator[Cell]:
 def split(text: str) -> tuple[str, str]:
     """What of a text cell still belongs to the fold above it, and the rest: from a heading or a prediction on.
 
-    What leads up to a prediction in the same paragraphs belongs to the prediction, but for the paragraph "What we saw".
+    Where no heading stands before a prediction, "What we saw" is one paragraph, or else the first of several still
+    speaks of what came; those after it lead up to what is asked. A paragraph that ends in a colon goes on.
     """
     heading, predict, saw = HEADING.search(text), PREDICT.search(text), SAW.search(text)
     if heading and not (predict and predict.start() < heading.start()):
         end = heading.start()
     elif predict:
-        paragraph = text.find("\n\n", saw.end()) if saw else 0
-        end = min(max(paragraph, 0), predict.start())
+        above = text[: predict.start()]
+        ends = [blank.start() for blank in re.finditer(r"(?<!:)\n\n", above) if not saw or blank.start() > saw.end()]
+        end = ends[0] if len(ends) >= (1 if saw else 2) else 0
     else:
         end = len(text)
     return text[:end], text[end:].lstrip("\n")

@@ -115,7 +115,7 @@ def test_a_lesson_asks_before_it_answers(page: Page, name: str) -> None:
     saw = page.get_by_text("What we saw.", exact=True)
     assert not any(saw.nth(k).is_visible() for k in range(saw.count()))
     came.first.locator("summary").first.click()
-    assert came.first.locator("p").first.is_visible()
+    assert came.first.locator("pre").first.is_visible()
     assert page.locator("mjx-container").count() > 5, "formulas are set"
     assert page.locator(".cell_output .traceback").count() == 0
     with page.expect_download() as download:

@@ -74,9 +74,10 @@ def test_an_exercise_between_a_prediction_and_what_came_stays_outside() -> None:
 
 
 def test_a_second_prediction_is_asked_in_the_open_and_opens_a_fold_of_its_own() -> None:
-    second = text("Twice that.\n\n**Predict.** And then?")
+    second = text("Two it was.\n\nTwice that.\n\n**Predict.** And then?")
     assert folded(ASK, RUN, second, RUN, SAW) == [
-        ASK.source, OPEN, "1 + 1", SHUT, second.source, OPEN, "1 + 1", SAW.source, SHUT,
+        ASK.source, OPEN, "1 + 1", "Two it was.", SHUT,
+        "Twice that.\n\n**Predict.** And then?", OPEN, "1 + 1", SAW.source, SHUT,
     ]  # fmt: skip
     assert folded(ASK, RUN) == [ASK.source, OPEN, "1 + 1", SHUT]
 

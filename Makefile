@@ -15,11 +15,11 @@ export PIP_USER := 0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train course test load guard lessons gallery processors arm oldest wheel lint format types peers bench clean
+.PHONY: help train course test load guard lessons gallery site site-open processors arm oldest wheel lint format types peers bench clean
 
 help: ## list these commands
 	@echo 'make COMMAND [ARGS="..."] [PYTHON=python3.12]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 train: $(VENV)/.core ## train on real text; options by ARGS, e.g. ARGS="--minutes 1"
 	@echo '== $(VENV)/bin/nblstm train $(ARGS)'
@@ -45,7 +45,16 @@ guard: $(VENV)/.test ## run the tests of kernels and layers so that a kernel tha
 
 lessons: $(VENV)/.lessons ## run every lesson and solution, and two lessons in a real browser where Chromium is (installs JupyterLab)
 	@echo '== pytest -m "course or browser" $(ARGS)'
-	@$(RUN) pytest -m "course or browser" $(ARGS)
+	@NBLSTM_EXECUTED=$(CURDIR)/build/executed $(RUN) pytest -m "course or browser" $(ARGS)
+
+site: $(VENV)/.site ## build the course with its outputs, the reference and the pages of docs/ into site/ (runs each lesson once, then minutes)
+	@echo '== $(VENV)/bin/python -m site_source'
+	@$(RUN) site_source
+
+site-open: ## serve the site on this machine and open it; build it first with `make site`
+	@$(if $(wildcard site/index.html),,echo 'error: there is no site yet: make site' >&2; exit 1)
+	@echo '== http://127.0.0.1:8000 (Ctrl-C ends it)'
+	@(sleep 1; $(VENV)/bin/python -m webbrowser -t http://127.0.0.1:8000 >/dev/null 2>&1) & exec $(RUN) http.server 8000 --bind 127.0.0.1 --directory site
 
 gallery: $(VENV)/.lessons ## draw the pictures of the README again, by running the lessons that they come from
 	@echo '== python tools/draw_gallery.py'
@@ -102,7 +111,7 @@ types: $(VENV)/.dev ## check types
 	@$(RUN) mypy
 
 clean: ## remove .venv, caches and build folders; trained runs are kept
-	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- the environment: each stamp in .venv says that its step is done, and is older than pyproject.toml once that has changed ----
@@ -115,7 +124,7 @@ $(VENV)/.core: pyproject.toml $(VENV)/.made
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.course $(VENV)/.test $(VENV)/.lessons $(VENV)/.wheel $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
+$(VENV)/.course $(VENV)/.test $(VENV)/.lessons $(VENV)/.site $(VENV)/.wheel $(VENV)/.peers $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.made
 	@echo '== installing nblstm and its extra "$*" into $(VENV) ($(or $(TAKES.$*),about a minute))'
 	@$(PIP) --editable '.[$*]'
 	@touch $(VENV)/.core $@

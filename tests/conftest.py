@@ -33,6 +33,7 @@ ON_REQUEST = {
     "course": "with every notebook it takes minutes: make lessons",
     "large": "takes minutes and 17 GB of memory: pytest -m large",
     "browser": "needs JupyterLab and Chromium: make lessons",
+    "site": "needs the built site and Chromium: make site, then pytest -m site",
     "wheel": "builds and installs packages: make wheel",
 }
 

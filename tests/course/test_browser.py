@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import browser
 from support.processes import LIMIT, last_lines, wait_until
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ pytestmark = [
 
 COURSE = Path(__file__).resolve().parents[2] / "course"
 LESSONS = ("05_the_lstm_gate_by_gate.ipynb", "16_characters.ipynb")
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
@@ -103,18 +102,10 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     wait_until(answers, "JupyterLab answers")
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Headless Chromium, the system's own: Playwright's are not downloaded."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: the extra `lessons`")
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        pytest.skip(f"needs Chromium, found none of {', '.join(NAMES)}")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as api:
-        browser = api.chromium.launch(executable_path=executable, args=["--no-sandbox"] if root else [])
-        yield browser
-        browser.close()
+@pytest.fixture(scope="module", name="chromium")
+def started_chromium() -> Iterator[Any]:
+    with browser.chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 import pytest
 from matplotlib import pyplot
-from support import claims
+from support import claims, executed
 from support.notebooks import Notebook, attempt, broken_links, faults_of_lesson, faults_of_solution, wrong_answer
 from support.processes import LIMIT, ended, started
 
@@ -134,7 +134,8 @@ def test_run_from_top_to_bottom(
     """No error, no warning, no wrong number in the text, every exercise as it should be; the seconds are reported."""
     course = tmp_path / "course"
     shutil.copytree(COURSE, course, ignore=shutil.ignore_patterns(".*"))
-    seconds, outputs = run(course / path.relative_to(COURSE), monkeypatch)
+    seconds, notebook = run(course / path.relative_to(COURSE), monkeypatch)
+    outputs = outputs_of(notebook)
     budget = SOLUTION_BUDGET if path in SOLUTIONS else Notebook(path).budget
     record_property("seconds", f"{by_name(path)}: {seconds:.0f} s, {budget} stated{' <--' * (seconds > budget)}")
 
@@ -145,6 +146,12 @@ def test_run_from_top_to_bottom(
     assert [line for line in said.splitlines() if line.startswith(claims.WRONG)] == []
     for name in Notebook(path).exercises():
         assert (RIGHT if path in SOLUTIONS else NOT_YET).format(name) in said
+    executed.keep(notebook, path)
+
+
+def outputs_of(notebook: Any) -> list[dict[str, Any]]:
+    """All that a notebook showed."""
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
 def width_of_picture(output: dict[str, Any]) -> float:
@@ -160,11 +167,11 @@ def with_checks_of_numbers(cells: list[Any], lesson: str) -> Iterator[Any]:
     for cell in cells:
         yield cell
         if cell.cell_type == "markdown" and (code := claims.checks(cell.source, lesson)):
-            yield nbformat.v4.new_code_cell(code)
+            yield nbformat.v4.new_code_cell(code, metadata={"tags": [executed.CHECK_OF_NUMBERS]})
 
 
-def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, list[dict[str, Any]]]:
-    """Seconds that a notebook takes with a kernel of its own, and all that it showed."""
+def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, Any]:
+    """Seconds that a notebook takes with a kernel of its own, and the notebook with what it showed."""
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: the extra `lessons`")
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: the extra `lessons`")
     pytest.importorskip("ipykernel", reason="needs JupyterLab: the extra `lessons`")
@@ -178,9 +185,8 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, list[dict[s
     start = time.perf_counter()
     client.execute()
     seconds = time.perf_counter() - start
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert [output for output in outputs if output.output_type == "error"] == []
-    return seconds, outputs
+    assert [output for output in outputs_of(notebook) if output.output_type == "error"] == []
+    return seconds, notebook
 
 
 # ---- that these tests can fail: a small pair of notebooks, whole and broken ----
@@ -433,12 +439,12 @@ def test_the_small_pair_runs_and_a_wrong_one_does_not(tmp_path: Path, monkeypatc
     picture = "from matplotlib import pyplot\n\npyplot.figure(figsize=(12, 2)).add_subplot()\npyplot.show()"
     text = "2 and 3 <!-- number: 2 +- 0 = add(1, 1) --> <!-- number: 3 > add(1, 2) -->"
     lesson, solution = pair(tmp_path, [*LESSON, ("code", "", picture), ("markdown", "", text)])
-    assert max(map(width_of_picture, run(lesson.path, monkeypatch)[1])) == pytest.approx(12 * 72, rel=0.02)
-    said = "".join(output["text"] for output in run(lesson.path, monkeypatch)[1] if "text" in output)
+    assert max(map(width_of_picture, outputs_of(run(lesson.path, monkeypatch)[1]))) == pytest.approx(12 * 72, rel=0.02)
+    said = "".join(output["text"] for output in outputs_of(run(lesson.path, monkeypatch)[1]) if "text" in output)
     assert all(NOT_YET.format(name) in said for name in lesson.exercises())
     assert said.endswith("The text is wrong. lesson 3 says 3, which must be > 3.\n")
     assert said.count(claims.WRONG) == 1
-    said = "".join(output["text"] for output in run(solution.path, monkeypatch)[1] if "text" in output)
+    said = "".join(output["text"] for output in outputs_of(run(solution.path, monkeypatch)[1]) if "text" in output)
     assert all(RIGHT.format(name) in said for name in lesson.exercises())
     wrong = pair(tmp_path, solution=changed(SOLUTION, "return x + x", "return x"))[1]
     with pytest.raises(Exception, match=r"Wrong answer\. Exercise 3\.1: the answer is wrong"):

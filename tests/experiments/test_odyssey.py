@@ -286,6 +286,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         "--case and --cell must be left out of the odyssey" in call("experiments", "odyssey", "--cell", "paper").output
     )
+    assert "--trials must be 2 or more for the odyssey" in call("experiments", "odyssey", "--trials", "1").output
     refused = call("experiments", "reber", "--processes", "2")
     assert "--processes must be left out but for the odyssey, got it for reber" in refused.output
     asked: list[Any] = []

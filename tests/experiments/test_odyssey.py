@@ -218,6 +218,7 @@ def test_a_variant_that_is_worse_is_found_and_one_that_is_the_same_is_not() -> N
     assert 0.15 < found[WORSE].difference < 0.25
     assert found["V"].trials == 60
     assert len(found["V"].losses) == 6
+    assert compare([each for each in made_up(by_rate) if each.variant != "V"]) == []  # nothing to compare with
 
 
 def test_a_variant_that_is_better_is_found() -> None:

@@ -50,6 +50,8 @@ def experiments(
             raise Refused(
                 "--case, --cell and --hours must be left out of the odyssey, which has all its variants and tasks"
             )
+        if trials < 2:
+            raise Refused(f"--trials must be 2 or more for the odyssey, as one has no spread, got {trials}")
         odyssey.run(context, trials, seed, processes, output)
         return
     if processes is not None:

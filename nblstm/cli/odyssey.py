@@ -36,7 +36,7 @@ def run(context: click.Context, trials: int, seed: int, processes: int | None, o
         write(table, found)
         for name, figure in draw(found).items():
             with atomic_write(output / f"{NAME}-{name}.png") as out:
-                figure.savefig(out, format="png", dpi=110)
+                figure.savefig(out, format="png", dpi=90)
         words = in_words(found)
         with atomic_write(output / f"{NAME}.md") as out:
             out.write(f"{words}\n".encode())

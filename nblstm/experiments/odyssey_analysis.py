@@ -63,15 +63,18 @@ def compare(trials: Sequence[Trial]) -> list[Comparison]:
 
     found = []
     for task in TASKS:
-        vanilla: list[float] = []
-        for variant in VARIANTS:
-            some = [each for each in trials if (each.task, each.variant) == (task, variant)]
+        by_variant = {
+            variant: [each for each in trials if (each.task, each.variant) == (task, variant)] for variant in VARIANTS
+        }
+        if len(by_variant["V"]) < 2:
+            continue  # nothing to compare with
+        vanilla = [each.test for each in best_tenth(by_variant["V"])]
+        for variant, some in by_variant.items():
             if len(some) < 2:
                 continue
             best = best_tenth(some)
             losses = [each.test for each in best]
-            vanilla = vanilla or losses
-            p = None if losses is vanilla else float(ttest_ind(losses, vanilla, equal_var=False).pvalue)
+            p = None if variant == "V" else float(ttest_ind(losses, vanilla, equal_var=False).pvalue)
             difference = float(np.mean(losses) - np.mean(vanilla))
             accuracies = tuple(each.test_accuracy for each in best)
             found.append(Comparison(task, variant, len(some), tuple(losses), accuracies, p, difference))

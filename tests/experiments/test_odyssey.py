@@ -218,6 +218,7 @@ def test_a_variant_that_is_worse_is_found_and_one_that_is_the_same_is_not() -> N
     assert 0.15 < found[WORSE].difference < 0.25
     assert found["V"].trials == 60
     assert len(found["V"].losses) == 6
+    assert compare([each for each in made_up(by_rate) if each.variant != "V"]) == []  # nothing to compare with
 
 
 def test_a_variant_that_is_better_is_found() -> None:
@@ -286,6 +287,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         "--case and --cell must be left out of the odyssey" in call("experiments", "odyssey", "--cell", "paper").output
     )
+    assert "--trials must be 2 or more for the odyssey" in call("experiments", "odyssey", "--trials", "1").output
     refused = call("experiments", "reber", "--processes", "2")
     assert "--processes must be left out but for the odyssey, got it for reber" in refused.output
     asked: list[Any] = []

@@ -49,17 +49,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> os.remove("notes.txt")
     """
     target = Path(os.path.realpath(as_path("path", path)))
-    if target.is_dir():
+    if os.path.isdir(target):
         raise IsADirectoryError(f"{path} cannot be written: it is a folder, and the name of a file was expected")
     if os.path.exists(target) and not os.path.isfile(target):  # the rename would put a file in its place
         raise OSError(f"{path} cannot be written: it is a pipe or a device, and the name of a file was expected")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        file = open(temporary, "xb")  # noqa: SIM115  (closed below; only errors of opening are reworded here)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with file:
+        with open(temporary, "xb") as file:
             if target.exists():
                 shutil.copymode(target, temporary)  # who had no right to read the old one has none to the new
             yield file

@@ -257,9 +257,11 @@ def _searched(context: click.Context, search: Search, workers: int | None, threa
         click.echo(f"stopped with {search.done} of {sum(search.rungs)} trainings done; continue with: {again}")
         context.exit(130)
     click.echo(summary(search))
+    if search.best_folder is None:
+        click.echo(f"{search.folder} has results.csv")
+        context.exit(1)
     click.echo(f"{search.folder} has results.csv and search.png")
-    if search.best_folder:
-        click.echo(f"the best run is {search.best_folder}, with model.safetensors, run.json and loss.png")
+    click.echo(f"the best run is {search.best_folder}, with model.safetensors, run.json and loss.png")
 
 
 def summary(search: Search) -> str:

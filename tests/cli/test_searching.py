@@ -135,9 +135,10 @@ def test_what_failed_is_said(text: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(module, "train", fail)
     result = call("search", "roses.txt", "--lr", "0.1", "0.2", *SIZES)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     assert result.output.count("it is tried once more") == 2
-    assert "of 2 trials none has a result: 2 failed\n" in result.output
+    assert result.output.endswith("of 2 trials none has a result: 2 failed\nsearches/roses has results.csv\n")
+    assert not Path("searches/roses/search.png").exists()
 
 
 def test_ctrl_c_says_how_to_go_on(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,23 @@ def test_an_error_in_the_middle_leaves_the_old_file_whole(tmp_path: Path) -> Non
         assert os.listdir(tmp_path) == ["run.json"]
 
 
+def test_ctrl_c_as_soon_as_the_file_is_there_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(path: Path, mode: str) -> None:
+        path.open(mode).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.open", opened)
+    with pytest.raises(KeyboardInterrupt):
+        weights.save(tmp_path / "model.safetensors", {"x": np.arange(4.0)})
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_is_too_long_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"xxx cannot be written: File name too long in folder "):
+        weights.save(tmp_path / ("x" * 300), {"x": np.arange(4.0)})
+
+
 def test_a_killed_process_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     weights.save(path, {"x": np.arange(4.0)})

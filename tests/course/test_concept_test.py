@@ -26,7 +26,7 @@ Judged = dict[str, bool]
 """Of a question, each answer in the words of the notebook, and whether it is right."""
 
 QUESTIONS = [cell.source for cell in NOTEBOOK.cells if cell.source.startswith("### Question")]
-CALLS = [cell.source for cell in NOTEBOOK.cells if cell.source.startswith("ask(")]
+CALLS = [cell.source for cell in NOTEBOOK.cells if cell.source.startswith("# your answer")]
 
 
 def parameters(layer: nblstm.LSTM, biases: int = 2) -> int:
@@ -234,7 +234,7 @@ def test_fifteen_questions_in_their_order() -> None:
     assert len(QUESTIONS) == len(CALLS) == len(PROOFS) == 15
     for number, (question, call) in enumerate(zip(QUESTIONS, CALLS, strict=True), 1):
         assert question.startswith(f"### Question {number}\n")
-        assert call.startswith(f"ask({number}, ")
+        assert f"\nask({number}, " in call
 
 
 @pytest.mark.parametrize(("number", "proof"), [pytest.param(k, p, id=p.__name__) for k, p in enumerate(PROOFS, 1)])

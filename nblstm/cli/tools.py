@@ -39,6 +39,8 @@ def course(
         raise Refused("--progress and --grade take no other option")
     if progress:
         click.echo(record.table(record.lessons(folder, start.originals())))
+        if tested := record.concept_test(folder):
+            click.echo(f"\n{tested}")
         return
     if grade:
         rows = grading.grade(folder)

@@ -20,6 +20,9 @@ from nblstm.files import atomic_write
 
 NAME = "progress.json"
 
+CONCEPT_TEST = "concept test"
+"""Where its two scores stand in the record, which has no such entry before it was taken."""
+
 LONGEST = 200
 """Characters that are kept of a prediction: what is compared is compared before."""
 
@@ -45,7 +48,7 @@ def exercise_right(name: str) -> None:
     """Note that an exercise was right, if a lesson of a learner's own folder is running."""
     notebook = _notebook()
     if notebook:
-        _note(notebook.parent, "exercises", name.split(".")[0], name, True)
+        _note(notebook.parent, ("exercises", name.split(".")[0], name), True)
 
 
 def predicted(what: str, prediction: Any, truth: Any) -> None:
@@ -53,7 +56,41 @@ def predicted(what: str, prediction: Any, truth: Any) -> None:
     notebook = _notebook()
     if notebook and prediction is not None:
         made = {"predicted": str(prediction)[:LONGEST], "came": str(truth)[:LONGEST], "miss": miss(prediction, truth)}
-        _note(notebook.parent, "predictions", str(int(notebook.name[:2])), what, made)
+        _note(notebook.parent, ("predictions", str(int(notebook.name[:2])), what), made)
+
+
+def concepts_tested(when: str, answers: str, right: int, of: int) -> dict[str, dict[str, Any]]:
+    """Note a concept test, if it runs in a learner's own folder; the first "before" and the first "after" count.
+
+    Returns
+    -------
+    dict
+        What is kept, by "before" and "after"; empty where nothing is recorded.
+    """
+    notebook = _notebook("concept_test")
+    if not notebook:
+        return {}
+    _note(notebook.parent, (CONCEPT_TEST, when), {"answers": answers, "right": right, "of": of})
+    try:
+        return _read(notebook.parent).get(CONCEPT_TEST, {})
+    except (ValueError, OSError):
+        return {}
+
+
+def gain(kept: dict[str, dict[str, Any]]) -> str:
+    """The concept test in a line.
+
+    Examples
+    --------
+    >>> from nblstm.course.progress import gain
+    >>> gain({"before": {"right": 6, "of": 15}})
+    'concept test: 6 of 15 before'
+    >>> gain({"before": {"right": 6, "of": 15}, "after": {"right": 12, "of": 15}})
+    'concept test: 6 of 15 before, 12 of 15 after: gained 6'
+    """
+    tries = [(when, kept[when]) for when in ("before", "after") if when in kept]
+    line = ", ".join(f"{one['right']} of {one['of']} {when}" for when, one in tries)
+    return f"concept test: {line}" + (f": gained {tries[1][1]['right'] - tries[0][1]['right']}" if tries[1:] else "")
 
 
 def miss(prediction: Any, truth: Any) -> float | None:
@@ -117,6 +154,12 @@ def lessons(folder: Path, originals: Path) -> list[Lesson]:
     return found
 
 
+def concept_test(folder: Path) -> str:
+    """The concept test in a line, or nothing where it was not taken; the record is one that `lessons` has read."""
+    kept = _read(folder).get(CONCEPT_TEST)
+    return gain(kept) if kept else ""
+
+
 def table(rows: list[Lesson]) -> str:
     """The lessons in lines of text, and all of them together."""
     total = Lesson(
@@ -145,21 +188,23 @@ _told: set[str] = set()
 """Complaints that were printed: each comes once in a lesson."""
 
 
-def _notebook() -> Path | None:
-    """The lesson that is running, in JupyterLab or in Visual Studio Code, if a record lies beside it."""
+def _notebook(stem: str = r"\d\d_.*") -> Path | None:
+    """The notebook of such a name that is running, in JupyterLab or Visual Studio Code, if a record lies beside it."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     name = os.environ.get("JPY_SESSION_NAME") or (shell.user_ns.get("__vsc_ipynb_file__") if shell else None)
     path = Path(name or "")
-    return path if re.match(r"\d\d_.*\.ipynb$", path.name) and (path.parent / NAME).is_file() else None
+    return path if re.fullmatch(rf"{stem}\.ipynb", path.name) and (path.parent / NAME).is_file() else None
 
 
-def _note(folder: Path, kind: str, lesson: str, name: str, value: Any) -> None:
-    """Add one entry; what goes wrong is said once, and the lesson goes on."""
+def _note(folder: Path, where: tuple[str, ...], value: Any) -> None:
+    """Add one entry, by its keys in the record; what goes wrong is said once, and the lesson goes on."""
     try:
         record = _read(folder)
-        entries = record[kind].setdefault(lesson, {})
-        if name not in entries:
-            entries[name] = value
+        entries: dict[str, Any] = record
+        for key in where[:-1]:
+            entries = entries.setdefault(key, {})
+        if where[-1] not in entries:
+            entries[where[-1]] = value
             _write(folder, record)
     except (ValueError, OSError) as error:
         if str(error) not in _told:
@@ -176,6 +221,8 @@ def _read(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
         entries = [one for lesson in record["predictions"].values() for one in lesson.values()]
         whole = all(one["miss"] is None or isinstance(one["miss"], int | float) for one in entries)
         whole = whole and all(isinstance(lesson, dict) for lesson in record["exercises"].values())
+        for when, test in record.get(CONCEPT_TEST, {}).items():
+            whole = whole and when in ("before", "after") and type(test["right"]) is type(test["of"]) is int
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:

@@ -118,7 +118,7 @@ def test_glossary() -> None:
 
 
 @pytest.mark.course
-@pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=by_name)
+@pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS, COURSE / "concept_test.ipynb"], ids=by_name)
 def test_notebook_is_valid(path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: the extra `lessons`")
     nbformat.validate(json.loads(path.read_text(encoding="utf-8")))

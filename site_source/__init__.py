@@ -1,0 +1,1 @@
+"""What makes the site of the repository: python -m site_source builds it."""

@@ -95,7 +95,10 @@ def gather_lesson(page: PurePosixPath) -> str:
 
 def main() -> None:
     run_missing(pages.found(pages.LESSONS))
-    gather()
+    try:
+        gather()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}; the site was not built") from None
     options = ["-q", "-W", "--keep-going", "-j", "auto", "-c", str(HERE), "-d", str(WORK / "doctrees")]
     if build_main([*options, str(SOURCE), str(HTML)]):
         raise SystemExit("error: Sphinx has warned, as is said above; the site was not built")

@@ -96,6 +96,19 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 
 # ---- names of other libraries: links by their address, so that no inventory has to be fetched ----
 
+MODULES = [
+    "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell", "Embedding", "Linear", "LayerNorm", "Dropout", "Sequential",
+    "Tanh", "Sigmoid", "ReLU", "Softmax",
+]  # fmt: skip
+IN_PYTORCH = {
+    **{f"nblstm.{name}": f"torch.nn.{name}" for name in MODULES},
+    **{f"nblstm.{name}": f"torch.optim.{name}" for name in ("SGD", "RMSprop", "Adam", "AdamW")},
+    **{f"nblstm.{name}": f"torch.nn.functional.{name}" for name in ("cross_entropy", "mse_loss", "log_softmax")},
+    "nblstm.clip_grad_norm": "torch.nn.utils.clip_grad_norm_",
+    "nblstm.pad_sequences": "torch.nn.utils.rnn.pad_sequence",
+}
+"""What does the same there: a line in the reference says so."""
+
 ELSEWHERE = {
     r"(?:np|numpy)\.(\w[\w.]*)": "https://numpy.org/doc/stable/reference/generated/numpy.{}.html",
     r"torch\.(\w[\w.]*)": "https://docs.pytorch.org/docs/stable/generated/torch.{}.html",
@@ -116,7 +129,8 @@ def as_restructured(app: Sphinx, what: str, name: str, one: object, options: obj
     text = re.sub(r"(?<![`\\\w{}])\|(?=[A-Za-z][\w -]*\|)", r"\\|", text)
     head, line, sections = re.split(r"(?m)((?:^.*\n---+$)|\Z)", text, maxsplit=1)
     head = re.sub(r"(?m)^(?![-*\d]|\.\. )(\S.*)\n\n(?=  )", r"\1\n\n::\n\n", head)
-    lines[:] = (head + line + sections).split("\n")
+    beside = f"\n\nIn PyTorch: `{IN_PYTORCH[name]}`.\n\n" if name in IN_PYTORCH else ""
+    lines[:] = (head + beside + line + sections).split("\n")
 
 
 def without_ways_back(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

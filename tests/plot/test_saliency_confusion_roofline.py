@@ -141,14 +141,14 @@ def test_the_roof_is_the_least_of_peak_and_bandwidth(ax: Axes) -> None:
 
 @pytest.mark.parametrize("points", [{}, {"a": (1e-3, 1e-4)}, {"a": (1e4, 150), "b": (np.float32(2), 3)}])
 def test_everything_drawn_lies_within_the_axes(pyplot: Any, points: dict) -> None:
-    ax = roofline(points, peaks={"peak": 2350}, bandwidths={"memory": 20}, title="Lesson 22")
+    ax = roofline(points, peaks={"peak": 2350}, bandwidths={"memory": 20}, title="Lesson 24")
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     for line in ax.get_lines():
         assert all(left <= x <= right for x in line.get_xdata())
         assert all(low <= y <= high for y in line.get_ydata())
     assert (ax.get_legend() is None) == (not points)
     assert "peak: 2,350 GFLOP/s" in words_of(ax)
-    assert ax.get_title() == "Lesson 22"
+    assert ax.get_title() == "Lesson 24"
     assert_tidy(ax)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from nblstm.kernels.driver import Driver
 from nblstm.kernels.functions import exp
+from nblstm.kernels.inner import inner
 from nblstm.kernels.simd import (
     at_least,
     full,
@@ -25,7 +26,7 @@ from nblstm.kernels.simd import (
 from nblstm.kernels.tag import Tag
 
 
-@njit(error_model="numpy")
+@inner
 def _row_maximum(x: Any, size: int) -> float:
     """The largest of `size` numbers from pointer `x` on; the last vector overlaps another, which does no harm."""
     lanes = lanes_of(x)
@@ -40,7 +41,7 @@ def _row_maximum(x: Any, size: int) -> float:
     return largest(highest)
 
 
-@njit(error_model="numpy")
+@inner
 def _row_loss(x: Any, target: int, size: int, scale: float, dx: Any) -> float:
     """-log softmax(x)[target] for `size` logits `x`; dx = scale * (softmax(x) - onehot(target)), which may be `x`."""
     lanes = lanes_of(x)

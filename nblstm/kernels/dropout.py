@@ -1,16 +1,17 @@
 """Dropout as a function: whether a number is dropped depends on a key and on its step, sequence and unit alone."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from nblstm.kernels.driver import Driver
+from nblstm.kernels.inner import inner
 from nblstm.kernels.simd import pointer, pointer_at, shift
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-@njit
+@inner
 def scramble(z):
     """The output function of SplitMix64 (Steele, Lea & Flood 2014): 64 well-mixed bits from a counter."""
     z = (z ^ (z >> np.uint64(30))) * _MIX[0]

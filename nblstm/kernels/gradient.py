@@ -7,10 +7,11 @@ round where that leaves less padding to multiply.
 """
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 from numba.extending import register_jitable
 
 from nblstm.kernels.driver import PlanKernel
+from nblstm.kernels.inner import inner
 from nblstm.kernels.plan import find_rows, plan_at
 from nblstm.kernels.products import units_of_row, units_read, vectors_of_part, weight_row
 from nblstm.kernels.simd import full, lanes_of, load, load_part, pointer, pointer_at, shift, store, store_part
@@ -37,7 +38,7 @@ def whole_vectors(count, lanes):
     return (count + lanes - 1) // lanes * lanes
 
 
-@njit
+@inner
 def rows_of_vector(column, blocks, units, lanes):
     """The first rows of the weights of x and of h for the vector beginning at `column` in gate order, and how many.
 
@@ -48,7 +49,7 @@ def rows_of_vector(column, blocks, units, lanes):
     return of_x, of_h, min(lanes, units - unit) if of_x >= 0 or of_h >= 0 else 0
 
 
-@njit
+@inner
 def is_wanted(first, count, of_x, of_h, rows, inputs, hiddens, units, head):
     """Whether the rows of a vector have a place for any of the features first .. first + count - 1."""
     if (of_x >= 0 and first < inputs) or of_h < 0:
@@ -57,7 +58,7 @@ def is_wanted(first, count, of_x, of_h, rows, inputs, hiddens, units, head):
     return first < inputs + high and first + count > inputs + low
 
 
-@njit(error_model="numpy")
+@inner
 def add_steps(
     thread, threads, size, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, head, b, b_index, b_scale,
     blocks, units, begins, ends, block, scratch, sums, flat, offsets,
@@ -142,7 +143,7 @@ def weight_gradients(thread, threads, plans, count, note, like):
                 size, begins = 0, False
 
 
-@njit(error_model="numpy")
+@inner
 def pack_features(steps, x, x_index, x_feature, inputs, h, h_index, h_scale, hiddens, columns, most, panels):
     """(x, h) of `steps` steps, then zeros, into panels of up to `most` columns, all of them whole vectors."""
     lanes = lanes_of(h)
@@ -169,7 +170,7 @@ def pack_features(steps, x, x_index, x_feature, inputs, h, h_index, h_scale, hid
                     store_part(own, of_x, load_part(h_row, 0, of_h), of_h)
 
 
-@njit(error_model="numpy")
+@inner
 def pack_gates(steps, b, index, scale, width, most, panels, starting, sums):
     """`width` columns of the rows b[index[k] * scale] into panels (steps, most), both being whole vectors.
 
@@ -188,7 +189,7 @@ def pack_gates(steps, b, index, scale, width, most, panels, starting, sums):
         store(sums, at, total)
 
 
-@njit(error_model="numpy")
+@inner
 def add_to_bias(start, width, sums, blocks, units, flat, offsets):
     """The sums (width,) of the columns from number `start` on are added to the biases that there are."""
     lanes = lanes_of(sums)
@@ -199,7 +200,7 @@ def add_to_bias(start, width, sums, blocks, units, flat, offsets):
                 add_part(count, shift(sums, at), shift(flat, offset + row))
 
 
-@njit(error_model="numpy")
+@inner
 def add_part(count, source, target):
     """`count` numbers of `source`, which may be read to the end of its last vector, are added to `target`."""
     lanes = lanes_of(source)
@@ -211,7 +212,7 @@ def add_part(count, source, target):
         store_part(target, whole, load_part(target, whole, rest) + load(source, whole), rest)
 
 
-@njit(error_model="numpy")
+@inner
 def add_to_weights(
     steps, features, inputs, hiddens, head, columns, panel, start, width, all_gates, turned, starting, ending, zeros,
     sums, blocks, units, flat, offsets,
@@ -275,7 +276,7 @@ def add_to_weights(
                                 )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@inner
 def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, units, head, flat, offsets):
     """The features first .. first + count - 1 go to the rows of_x + lane and of_h + lane, where there are such."""
     x_count = min(count, inputs - first)
@@ -288,7 +289,7 @@ def add_features(first, count, source, of_x, of_h, lane, inputs, hiddens, units,
         add_part(last - at, shift(source, at - first), row)
 
 
-@njit(error_model="numpy")
+@inner
 def add_feature(feature, value, of_x, of_h, lane, inputs, units, head, flat, offsets):
     """One feature is added to the row of_x + lane or of_h + lane, where there is such."""
     if feature < inputs:

@@ -10,8 +10,15 @@ over steps of the gradients of both gains and of the bias: a row belongs to one 
 there are. Padding is 0 in the normal forms and the gains.
 """
 
-from numba import njit
+import functools
 
+import numba
+from numba import types
+from numba.core.types.misc import CPointer
+
+from nblstm.kernels.cache import cfunc
+from nblstm.kernels.inner import called_by_address, inner
+from nblstm.kernels.plan import RECORD
 from nblstm.kernels.products import back_and_forth, panel_width, units_read, vectors_of_part
 from nblstm.kernels.simd import fma, full, lanes_of, load, pointer_at, shift, square_root, store, store_part, total
 from nblstm.kernels.team import meet_again
@@ -22,13 +29,13 @@ EPSILON = 1e-5  # in sigma^2, as elsewhere: it keeps equal numbers from a divisi
 OF_X, OF_H, OF_BIAS = 0, 1, 2
 
 
-@njit
+@inner
 def rows_shared(team, thread, threads, count):
     """The rows of `count` from one to before the other that a thread normalises: all that are its own, or its share."""
     return (count * thread // threads, count * (thread + 1) // threads) if team else (0, count)
 
 
-@njit
+@inner
 def slots_of_part(p, part):
     """The first of a unit's columns that a part has, and how many it has."""
     first, vectors = vectors_of_part(p.parts, part)
@@ -38,7 +45,7 @@ def slots_of_part(p, part):
 # ------------------------------------------------------------------------------------------------------------- forward
 
 
-@njit(error_model="numpy")
+@inner
 def product_of_part(p, part, turn, count, a, a_index, a_scale, a_k, first_panel, last_panel, out, out_index):
     """Rows of x (part 0) or h (part 1), which lie as for `tile_rows`, times their panels: the part's columns of `out`.
 
@@ -65,7 +72,7 @@ def product_of_part(p, part, turn, count, a, a_index, a_scale, a_k, first_panel,
             )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@inner
 def normalise(H, slots, first, count, units, product, gain, sums):
     """A row of a product becomes its normal form, (z - mu) / sigma; gain times it is added to the sums.
 
@@ -93,7 +100,7 @@ def normalise(H, slots, first, count, units, product, gain, sums):
     return inverse
 
 
-@njit(error_model="numpy")
+@inner
 def add_normalised(p, part, first_row, last_row, index, products, inverse, sums):
     """`normalise` rows of a part's products, those with the numbers index[first_row] .. index[last_row - 1].
 
@@ -115,8 +122,7 @@ def add_normalised(p, part, first_row, last_row, index, products, inverse, sums)
             store_part(inverse, 2 * row + part, own_inverse, 1)
 
 
-@njit(error_model="numpy")
-def normalised_inputs(
+def _normalised_inputs(
     p, count, x, x_at, x_feature, first_panel, last_panel, from_x, inverse, gates, at, team, note, thread, threads,
     meetings,
 ):  # fmt: skip
@@ -131,8 +137,7 @@ def normalised_inputs(
     return meetings
 
 
-@njit(error_model="numpy")
-def normalised_step(
+def _normalised_step(
     p, s, rows, first_panel, last_panel, index, h_prev, from_h, inverse, gates, keep, before, after, between, h, team,
     note, thread, threads, meetings,
 ):  # fmt: skip
@@ -147,17 +152,17 @@ def normalised_step(
     mine, beyond = rows_shared(team, thread, threads, rows)
     add_normalised(p, OF_H, mine, beyond, index, from_h, inverse, gates)
     meetings = meet_again(team, note, threads, meetings)
-    forward_cell(
-        p.forward, rows, unit, end, shift(gates, slots * unit), p.G, keep, gates, p.G, pointer_at(p.peephole, h), p.P,
-        h_prev, h, before, after, between,
-    )  # fmt: skip
+    forward_cell(p.forward, (
+        rows, unit, end, shift(gates, slots * unit), p.G, keep, gates, p.G, pointer_at(p.peephole, h), p.P, h_prev, h,
+        before, after, between,
+    ))  # fmt: skip
     return meetings
 
 
 # ------------------------------------------------------------------------------------------------------------ backward
 
 
-@njit(error_model="numpy")
+@inner
 def normalise_back(H, slots, first, count, inverse, gain, gradient, normal, gain_sum):
     """From the gradient of gain * normal to that of the product, which takes the place of the normal form.
 
@@ -180,10 +185,7 @@ def normalise_back(H, slots, first, count, inverse, gain, gradient, normal, gain
             store(normal, at, own * inverse)
 
 
-@njit(error_model="numpy")
-def products_back(
-    p, rows, gates, from_x, from_h, inverse, gain_sums, team, note, thread, threads, meetings
-):  # fmt: skip
+def _products_back(p, rows, gates, from_x, from_h, inverse, gain_sums, team, note, thread, threads, meetings):
     """Both products of `rows` rows of a step back, from the gates' gradients of the sums.
 
     Pointers are at the first row, gain_sums' at that of its first part. Returns how many times a team has met.
@@ -203,3 +205,43 @@ def products_back(
                     shift(from_x if part == OF_X else from_h, row * G), shift(gain_sums, (part * p.B + row) * G),
                 )  # fmt: skip
     return meet_again(team, note, threads, meetings)
+
+
+# ------------------------------------------------------- compiled where a layer asks for it, called from every pass
+
+SIZE, SIZES = types.int64, CPointer(types.int64)
+MEETING = SIZE, SIZES, SIZE, SIZE, SIZE  # team, note, thread, threads, meetings
+
+
+def _inputs_signature(dtype):
+    n = CPointer(dtype)
+    return SIZE(RECORD, SIZE, n, SIZES, SIZE, SIZE, SIZE, n, n, n, SIZES, *MEETING)
+
+
+def _step_signature(dtype):
+    n = CPointer(dtype)
+    return SIZE(RECORD, *[SIZE] * 4, SIZES, n, n, n, n, SIZE, n, n, SIZE, n, *MEETING)
+
+
+def _back_signature(dtype):
+    n = CPointer(dtype)
+    return SIZE(RECORD, SIZE, n, n, n, n, n, *MEETING)
+
+
+normalised_inputs = called_by_address(_inputs_signature)
+normalised_step = called_by_address(_step_signature)
+products_back = called_by_address(_back_signature)
+
+
+@functools.cache
+def compiled(dtype):
+    """The functions of these names without the underscore, in this order, for numbers of `dtype`, as C functions."""
+    number = numba.from_dtype(dtype)
+    return [
+        cfunc(signature(number), error_model="numpy")(function)
+        for signature, function in (
+            (_inputs_signature, _normalised_inputs),
+            (_step_signature, _normalised_step),
+            (_back_signature, _products_back),
+        )
+    ]

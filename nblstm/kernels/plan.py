@@ -7,9 +7,10 @@ the layer's dtype or of integers (int64); see `sweeps` for the shapes and for ho
 
 import numba
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from nblstm.kernels.inner import inner
 from nblstm.kernels.simd import pointer_at
 
 FIELDS = {
@@ -48,7 +49,8 @@ FIELDS = {
     "between": "numbers from one of them to the next",
     "gates": "(..., B, G)", "keep": "whether c and gates are kept for every step, from `first` on",
     # the products of a step with x and with h where they are normalised, see `layer_norm`
-    "norm": "whether they are", "gains": "(2, G)", "units": "(P,): 1 for each, 0 for padding",
+    "norm_inputs": "machine code of `layer_norm`, 0 if they are not", "norm_step": "the same", "norm_back": "the same",
+    "gains": "(2, G)", "units": "(P,): 1 for each, 0 for padding",
     "from_x": "(..., B, G), and on the way back its gradient; gates where nothing is normalised", "from_h": "the same",
     "inverse": "(..., B, 2)", "gain_sums": "(3, B, G)",
     # integers (others + 1,): for each state the address of an array (layers directions, B, H)
@@ -93,7 +95,7 @@ def fill(plans: np.ndarray, **values: int | list[int] | np.ndarray) -> None:
         numbers[:, PLACES[name]] = value
 
 
-@njit
+@inner
 def find_rows(p, low, high, time, batch, places):
     """Where the rows low .. high - 1 lie at step 0 in an array of these strides, places (B,).
 
@@ -105,7 +107,7 @@ def find_rows(p, low, high, time, batch, places):
     return -time if p.reverse else time
 
 
-@njit
+@inner
 def rows_of_steps(low, high, first, last, B, active, places, step, at_places, at_rows):
     """Where the rows low .. high - 1 of the steps first .. last - 1 lie; returns how many there are.
 

@@ -16,10 +16,11 @@ weight are so long. A panel has as its depth all units that any of its columns r
 """
 
 import numpy as np
-from numba import carray, njit, prange
+from numba import carray, prange
 from numba.extending import register_jitable
 
 from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.inner import inner
 from nblstm.kernels.plan import plan_at
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
 from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
@@ -27,7 +28,7 @@ from nblstm.kernels.tile import ROWS, VECTORS, tile_rows
 ROW_BLOCK = 48  # rows of a product that pass all panels together
 
 
-@njit
+@inner
 def weight_row(column, part, blocks, units, lanes):
     """Row of the weights of x (part 0), h (1) or what is read in place of h (2) that a column in gate order has, or -1.
 
@@ -55,14 +56,14 @@ def parts_of(blocks):
     return found
 
 
-@njit
+@inner
 def vectors_of_part(parts, part):
     """The first vector of a panel that the product of a part takes, and how many it takes."""
     own = parts >> (8 * part)
     return own % 8, own // 8 % 32
 
 
-@njit
+@inner
 def units_read(first, last, head, units):
     """The units, from one to before the other, whose h the sums of the units first .. last - 1 read."""
     if head >= units:
@@ -70,7 +71,7 @@ def units_read(first, last, head, units):
     return first // head * head, min(units, (last + head - 1) // head * head)
 
 
-@njit
+@inner
 def units_of_row(row, part, features, units, head):
     """The first feature of a part that a row of its weights has, and how many it has; none if the row is -1."""
     if row < 0:
@@ -78,7 +79,7 @@ def units_of_row(row, part, features, units, head):
     return (row % units // head * head, head) if part > 0 and head < units else (0, features)
 
 
-@njit
+@inner
 def panel_width(panel, columns, lanes):
     """Columns of a panel: four vectors, or what is left."""
     return min(VECTORS * lanes, columns - panel * VECTORS * lanes)
@@ -90,7 +91,7 @@ def panel_count(columns, lanes):
     return (columns + VECTORS * lanes - 1) // (VECTORS * lanes)
 
 
-@njit
+@inner
 def back_and_forth(n, first, last, turn):
     """The n-th of the panels first .. last - 1 in ascending order if `turn` is even, else in descending order.
 
@@ -102,7 +103,7 @@ def back_and_forth(n, first, last, turn):
 # ------------------------------------------------------------------------------------------------------------ packing
 
 
-@njit
+@inner
 def features_of_part(p, part, of_x, of_h, of_read):
     """How many features a part has, whether its weights are those of x (0) or of h (1), and which of three is its."""
     if part == 0:
@@ -185,7 +186,7 @@ def pack_backward(thread, threads, plans, count, note, like):
 # ----------------------------------------------------------------------------------------------------------- products
 
 
-@njit(error_model="numpy")
+@inner
 def rows_times_panels(count, a, a_index, a_scale, a_k, panels, depth, columns, start, add, c, c_index, c_scale):
     """c rows = a rows @ panels + (start, or c itself if `add`), for `count` rows that lie anywhere; see `tile_rows`.
 
@@ -208,7 +209,7 @@ def rows_times_panels(count, a, a_index, a_scale, a_k, panels, depth, columns, s
                 )  # fmt: skip
 
 
-@njit
+@inner
 def gates_at_once(parts, part, depth, lanes):
     """How many gate columns one product takes, and of these the first one that its part has, and how many it has.
 
@@ -220,7 +221,7 @@ def gates_at_once(parts, part, depth, lanes):
     return VECTORS * lanes, first * lanes, count * lanes
 
 
-@njit
+@inner
 def gates_reading(first, last, part, head, units, G, once, lanes):
     """The gate columns, from one to before the other, whose sums read the features first .. last - 1 of a part.
 
@@ -232,7 +233,7 @@ def gates_reading(first, last, part, head, units, G, once, lanes):
     return low // lanes * once, (high + lanes - 1) // lanes * once
 
 
-@njit
+@inner
 def offset_of_panel(gate, column, part, parts, G, columns, lanes):
     """Where the panel of these gates, on from `gate`, for the columns on from `column` begins; see `pack_backward`."""
     _, count = vectors_of_part(parts, part)
@@ -241,7 +242,7 @@ def offset_of_panel(gate, column, part, parts, G, columns, lanes):
     return gate // VECTORS * count * columns + column * count * lanes
 
 
-@njit(error_model="numpy")
+@inner
 def gates_times_panels(
     count, gates, index, G, per_unit, parts, part, units, head, panels, at, columns, all_columns, start, add, c,
     c_index, c_scale,

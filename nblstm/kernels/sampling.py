@@ -4,12 +4,13 @@ import numpy as np
 from numba import njit
 
 from nblstm.kernels.cache import keep
+from nblstm.kernels.inner import inner
 from nblstm.kernels.products import rows_times_panels
 from nblstm.kernels.simd import pointer, shift
 from nblstm.kernels.streaming import step_layers
 
 
-@njit(error_model="numpy")
+@inner
 def draw(logits, V, temperature, uniform):
     """The first token whose cumulative weight exp(z / temperature) exceeds `uniform` times the whole.
 
@@ -36,7 +37,7 @@ def draw(logits, V, temperature, uniform):
     return last
 
 
-@njit(error_model="numpy")
+@inner
 def restrict(logits, V, temperature, top_k, top_p):
     """Set to minus infinity all but the `top_k` likeliest, and of these all but the first that have `top_p` together.
 

@@ -5,6 +5,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from nblstm.kernels.cache import keep
+from nblstm.kernels.inner import inner
 from nblstm.kernels.layer_norm import normalised_inputs, normalised_step
 from nblstm.kernels.products import panel_count
 from nblstm.kernels.simd import lanes_of, pointer, pointer_at, shift
@@ -20,13 +21,13 @@ def sums_size(rows, G, read, norm, lanes):
     return rows * (3 * G + 2) if norm else TILE_VECTORS * lanes + (rows * G if read else 0)
 
 
-@njit
+@inner
 def arrays_of(p):
     """How many arrays of a number for each unit a layer has beside h."""
     return p.others + (1 if p.read else 0)
 
 
-@njit(error_model="numpy")
+@inner
 def step_layers(plans, s, rows, x, h, c, sums, index):
     """Step all layers over `rows` rows x (rows, I) and return where the last one's new h (rows, P) is.
 
@@ -41,14 +42,16 @@ def step_layers(plans, s, rows, x, h, c, sums, index):
         h_, c_ = shift(h, 2 * layer * block), shift(c, layer * arrays_of(p) * block)
         h_prev, h_new = shift(h_, s % 2 * block), shift(h_, (s + 1) % 2 * block)
         panels = panel_count(p.G, lanes_of(x))
-        if p.norm:
+        if p.norm_inputs:
             wide = rows * p.G
             from_x, from_h, inverse = shift(sums, wide), shift(sums, 2 * wide), shift(sums, 3 * wide)
-            normalised_inputs(p, rows, x, x_at, 1, 0, panels, from_x, inverse, sums, index, False, index, 0, 1, 0)
-            normalised_step(
+            normalised_inputs(p.norm_inputs, (
+                p, rows, x, x_at, 1, 0, panels, from_x, inverse, sums, index, False, index, 0, 1, 0,
+            ))  # fmt: skip
+            normalised_step(p.norm_step, (
                 p, s, rows, 0, panels, index, h_prev, from_h, inverse, sums, False, c_, c_, block, h_new, False, index,
                 0, 1, 0,
-            )  # fmt: skip
+            ))  # fmt: skip
         else:
             for stage in range(2 if p.read else 1):
                 forward_step(
@@ -59,7 +62,7 @@ def step_layers(plans, s, rows, x, h, c, sums, index):
     return x
 
 
-@njit
+@inner
 def copy_rows(count, width, source, source_stride, target, target_stride):
     """`count` rows of `width` numbers, from rows so far apart to rows so far apart."""
     for row in range(count):
@@ -78,7 +81,7 @@ def run(tag, plans, T, B, x, h, c, y):
     x_, y_, arrays = pointer(x), pointer(y), arrays_of(plans[0])
     padded_h, padded_c = np.zeros(2 * layers * B * P, x.dtype), np.zeros(layers * arrays * B * P, x.dtype)
     p = plans[0]
-    sums = np.empty(sums_size(B, p.G, p.read != 0, p.norm, lanes_of(x_)), x.dtype)
+    sums = np.empty(sums_size(B, p.G, p.read != 0, p.norm_inputs != 0, lanes_of(x_)), x.dtype)
     index = np.empty(3 * B, np.int64)
     for row in range(B):
         index[row], index[B + row], index[2 * B + row] = row, row * I, row * P

@@ -13,10 +13,11 @@ waits. For few sequences they are a *team*: they share out the units, each keeps
 that they stay in its core's cache, and all meet at every step. The sums are the same either way, to the last bit.
 """
 
-from numba import njit, prange
+from numba import prange
 from numba.extending import register_jitable
 
 from nblstm.kernels.driver import Driver, PlanKernel
+from nblstm.kernels.inner import inner
 from nblstm.kernels.layer_norm import normalised_inputs, normalised_step, products_back
 from nblstm.kernels.plan import find_rows, plan_at, rows_of_steps
 from nblstm.kernels.products import (
@@ -55,7 +56,7 @@ def integers_size(block, B):
 # -------------------------------------------------------------------------------------------------------------- shares
 
 
-@njit
+@inner
 def share_of(thread, threads, team, bounds, B, columns, lanes):
     """The rows low .. high - 1 and the panels first .. last - 1 that are a thread's, of a matrix with so many columns.
 
@@ -67,7 +68,7 @@ def share_of(thread, threads, team, bounds, B, columns, lanes):
     return bounds[thread], bounds[thread + 1], 0, panels
 
 
-@njit
+@inner
 def scratch_of(integers, B, block):
     """A thread's integers: 0, 1, 2 ..., two tables (B,), and two (block B,); see `integers_size`."""
     for row in range(B):
@@ -77,7 +78,7 @@ def scratch_of(integers, B, block):
     )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@inner
 def take_states(p, given, order, low, high, unit, end, h, c, between):
     """h (B, P) and c, some rows and units, as `given` in the form of a plan; zeros where nothing is."""
     addresses = pointer_at(given, order)
@@ -89,7 +90,7 @@ def take_states(p, given, order, low, high, unit, end, h, c, between):
                 store(target, row * p.P + u, load_part(source, at + u, p.H - u if addresses[k] else 0))
 
 
-@njit(error_model="numpy")
+@inner
 def give_state(p, address, sequence, unit, end, row):
     """The units unit .. end - 1 of one row (P,) of a state go to their sequence in the array at `address`."""
     out = shift(pointer_at(address, row), (p.number * p.B + sequence) * p.H)
@@ -100,7 +101,7 @@ def give_state(p, address, sequence, unit, end, row):
 # ------------------------------------------------------------------------------------------------------------- forward
 
 
-@njit(error_model="numpy")
+@inner
 def forward_step(
     p, stage, s, rows, first_panel, last_panel, index, x, x_at, I, h_prev, start, start_scale, sums, keep, gates,
     before, after, between, h,
@@ -161,13 +162,13 @@ def forward_step(
                         high - low, h_vectors, h_read, here, P, 1, shift(panels, panel * h_vectors * lanes * H),
                         h_depth, x, index, 0, x, 0, for_h, index, width, for_h, index, width,
                     )  # fmt: skip
-            forward_cell(
-                code, high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
+            forward_cell(code, (
+                high - low, first_unit, last_unit, sums, width, keep, shift(gates, low * G), G, peephole, P,
                 shift(h_prev, low * P), shift(h, low * P), shift(before, low * P), shift(after, low * P), between,
-            )  # fmt: skip
+            ))  # fmt: skip
 
 
-@njit
+@inner
 def copy_units(rows, first, last, h, H, P, y, y_at):
     """The units first .. last - 1 of `rows` rows of h to the rows of y that y_at (rows,) says; padding stays behind."""
     for row in range(rows):
@@ -219,12 +220,12 @@ def forward(thread, threads, plans, count, note, like):
             if p.hoist:
                 taken = rows_of_steps(low, high, first, last, B, active, x_rows, x_step, at_x, at_gates)
                 kept = (first - kept_from) * B
-                if p.norm:
-                    meetings = normalised_inputs(
+                if p.norm_inputs:
+                    meetings = normalised_inputs(p.norm_inputs, (
                         p, taken, x, at_x, p.x_feature, first_panel, last_panel, shift(from_x, kept * G),
                         shift(inverse, kept * 2), shift(gates, kept * G), at_gates, team, note, thread, threads,
                         meetings,
-                    )  # fmt: skip
+                    ))  # fmt: skip
                 else:
                     rows_times_panels(
                         taken, x, at_x, 1, p.x_feature, shift(input_panels, column * p.I), p.I, last_column - column,
@@ -235,12 +236,12 @@ def forward(thread, threads, plans, count, note, like):
                 step_gates = shift(gates, place * G)
                 before = shift(c, (keep * (s - p.first) * B + low) * P)
                 h_prev, h_new = shift(h, (s % p.slots * B + low) * P), shift(h, ((s + 1) % p.slots * B + low) * P)
-                if p.norm:
-                    meetings = normalised_step(
+                if p.norm_inputs:
+                    meetings = normalised_step(p.norm_step, (
                         p, s, rows, first_panel, last_panel, index, h_prev, shift(from_h, place * G),
                         shift(inverse, place * 2), step_gates, keep, before, shift(before, keep * B * P), between,
                         h_new, team, note, thread, threads, meetings,
-                    )  # fmt: skip
+                    ))  # fmt: skip
                 else:
                     for stage in range(2 if p.read else 1):
                         if stage == 1:
@@ -311,11 +312,11 @@ def backward(thread, threads, plans, count, note, like):
                 before = shift(c, at - p.first * B * P)
                 place = (s - p.first) * B + low
                 step_gates, step_h = shift(gates, place * G), shift(from_h, place * G)
-                backward_cell(
-                    p.backward, rows, unit, end, H, P, G, shift(dy, s * dy_step), p.dy != 0, shift(dy_rows, low),
+                backward_cell(p.backward, (
+                    rows, unit, end, H, P, G, shift(dy, s * dy_step), p.dy != 0, shift(dy_rows, low),
                     peephole, shift(h, at), shift(h, at + B * P), before, shift(before, B * P), between, step_gates,
                     shift(dh, low * P), shift(dc, low * P), B * P,
-                )  # fmt: skip
+                ))  # fmt: skip
                 meetings = meet_again(team, note, threads, meetings)
                 if p.read:  # the gradient of what is read, and the first stage back
                     d_read = shift(dc, (p.others * B + low) * P)
@@ -323,27 +324,28 @@ def backward(thread, threads, plans, count, note, like):
                         rows, step_gates, index, G, G // P, p.parts, 2, H, p.head, read_back, unit, end - unit, P,
                         zeros, False, shift(d_read, unit), index, P,
                     )  # fmt: skip
-                    backward_cell(
-                        p.read_back, rows, unit, end, H, P, G, dy, False, shift(dy_rows, low), peephole, shift(h, at),
+                    backward_cell(p.read_back, (
+                        rows, unit, end, H, P, G, dy, False, shift(dy_rows, low), peephole, shift(h, at),
                         shift(h, at + B * P), before, shift(before, B * P), between, step_gates, shift(dh, low * P),
                         shift(dc, low * P), B * P,
-                    )  # fmt: skip
+                    ))  # fmt: skip
                     meetings = meet_again(team, note, threads, meetings)
-                if p.norm:
-                    meetings = products_back(
+                if p.norm_inputs:
+                    meetings = products_back(p.norm_back, (
                         p, rows, step_gates, shift(from_x, place * G), step_h, shift(inverse, place * 2),
                         shift(gain_sums, low * G), team, note, thread, threads, meetings,
-                    )  # fmt: skip
+                    ))  # fmt: skip
                 gates_times_panels(
                     rows, step_h, index, G, G // P, p.parts, 1, H, p.head, hidden_back, unit, end - unit, P, zeros,
-                    p.passes_h, shift(dh, low * P + unit), index, P,
+                    p.passes_h != 0, shift(dh, low * P + unit), index, P,
                 )  # fmt: skip
             if p.dx_width:
                 taken = rows_of_steps(low, high, first, last, B, active, dx_rows, dx_step, at_dx, at_gates)
                 mine, beyond = (taken * thread // threads, taken * (thread + 1) // threads) if team else (0, taken)
                 gates_times_panels(
                     beyond - mine, shift(from_x, (first - p.first) * B * G), shift(at_gates, mine), G, G // P, p.parts,
-                    0, H, p.head, input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add, dx, shift(at_dx, mine), 1,
+                    0, H, p.head, input_back, 0, p.dx_width, p.dx_width, zeros, p.dx_add != 0, dx, shift(at_dx, mine),
+                    1,
                 )  # fmt: skip
 
         if p.dinitial:

@@ -6,9 +6,10 @@ without patience is for threads that do not wait for each other.
 """
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from nblstm.kernels.inner import inner
 from nblstm.kernels.simd import I64, shift
 
 APART = 8  # integers that fill a cache line, so that counting does not disturb the word
@@ -43,13 +44,13 @@ def _agree(typing_context, p, n):
     return types.void(p, types.int64), codegen
 
 
-@njit
+@inner
 def is_team(note):
     """Whether the threads that share this note wait for each other."""
     return note[PATIENCE] > 0
 
 
-@njit
+@inner
 def meet(note, threads):
     """Whether all `threads` have come; the same answer for each. note (WORDS,) has the patience, else zeros."""
     word, patience = shift(note, APART), note[PATIENCE]
@@ -65,7 +66,7 @@ def meet(note, threads):
     return _look(word) == 1
 
 
-@njit
+@inner
 def wait_for_all(note, threads, times):
     """The barrier number `times` after they met: 1, 2, 3 ..."""
     _add(note, 1)
@@ -76,7 +77,7 @@ def wait_for_all(note, threads, times):
             _yield()
 
 
-@njit
+@inner
 def meet_again(team, note, threads, meetings):
     """All of a team wait for each other; returns how many times they have."""
     if team:

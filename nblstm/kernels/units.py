@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core.errors import NumbaError, NumbaTypeError
 from numba.core.types.misc import CPointer
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import overload, register_jitable
 
 from nblstm.cells.cell import Cell
 from nblstm.cells.digest import digest, with_helpers
 from nblstm.kernels.cache import cfunc
 from nblstm.kernels.compilation import refuse
 from nblstm.kernels.fingerprint import FINGERPRINT
+from nblstm.kernels.inner import called_by_address
 from nblstm.kernels.simd import Vector, full, lanes_of, load, load_part, shift, store
 from nblstm.kernels.stages import Stage, first_stage, last_stage
 
@@ -131,42 +131,20 @@ def _compile_stage(stage: Stage, key: int, dtype: np.dtype) -> list[Any]:
     return [forward_cell, backward_cell]
 
 
-def _call(signature: types.Type, args: Sequence[ir.Value], builder: ir.IRBuilder, context: Any) -> ir.Value:
-    """Call what lies at the address that comes first."""
-    function = ir.FunctionType(ir.VoidType(), [context.get_value_type(each) for each in signature.args])
-    builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
-    return context.get_dummy_value()
+forward_cell = called_by_address(_forward_signature)
+"""Step the units first .. last - 1 of `rows` rows: from their weighted sums and the states before to those after.
 
+forward_cell(address, (rows, first, last, sums, width, keep, gates, G, peephole, P, h_prev, h, before, after, between)).
+The sums of a row's units lie at sums[row * width]. Where `keep` is 1, what the cell's backward needs goes to gates.
+"""
 
-@intrinsic
-def forward_cell(
-    typing_context, address, rows, first, last, sums, width, keep, gates, G, peephole, P, h_prev, h, before, after,
-    between,
-):  # fmt: skip
-    """Step the units first .. last - 1 of `rows` rows: from their weighted sums and the states before to those after.
+backward_cell = called_by_address(_backward_signature)
+"""Step the same units back: gates become the gradients of the sums, dc that of the states before.
 
-    The sums of a row's units lie at sums[row * width]. Where `keep` is 1, what the cell's backward needs goes to gates.
-    """
-    signature = _forward_signature(h.dtype)
-    return types.void(types.int64, *signature.args), lambda context, builder, _, args: _call(
-        signature, args, builder, context
-    )
-
-
-@intrinsic
-def backward_cell(
-    typing_context, address, rows, first, last, H, P, G, dy, has_dy, dy_at, peephole, h_prev, h, before, after, between,
-    gates, dh, dc, dbetween,
-):  # fmt: skip
-    """Step the same units back: gates become the gradients of the sums, dc that of the states before.
-
-    dh holds the gradient of h that comes from later, to which dy is added: its rows lie as dy_at (rows,) says. Where
-    the cell's backward returns a gradient of the h before, it goes to dh.
-    """
-    signature = _backward_signature(h.dtype)
-    return types.void(types.int64, *signature.args), lambda context, builder, _, args: _call(
-        signature, args, builder, context
-    )
+backward_cell(address, (rows, first, last, H, P, G, dy, has_dy, dy_at, peephole, h_prev, h, before, after, between,
+gates, dh, dc, dbetween)). dh holds the gradient of h that comes from later, to which dy is added: its rows lie as dy_at
+(rows,) says. Where the cell's backward returns a gradient of the h before, it goes to dh.
+"""
 
 
 def _refusal(cell: Cell) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nblstm.kernels.layer_norm import OF_BIAS, OF_H, OF_X
+from nblstm.kernels.layer_norm import OF_BIAS, OF_H, OF_X, compiled
 from nblstm.kernels.plan import FIELDS, PLACES, fill
 from nblstm.kernels.tile import VECTORS
 from nblstm.layers.memory import address
@@ -38,7 +38,11 @@ class NormalisedTrack:
 
     def plan(self, plan: np.ndarray) -> None:
         """Write what a plan says of layer norm that is the same for every pass."""
-        fill(plan, norm=1, gains=address(self.gains), units=address(self._units), zeros=address(self._zeros))
+        inputs, step, back = (function.address for function in compiled(self._layer.dtype))
+        fill(
+            plan, norm_inputs=inputs, norm_step=step, norm_back=back, gains=address(self.gains),
+            units=address(self._units), zeros=address(self._zeros),
+        )  # fmt: skip
 
     def pack(self) -> None:
         """Take the gains as they are now."""

@@ -299,7 +299,7 @@ def test_a_model_is_trained_further_on_another_text(text: Path) -> None:
         ([*further, "--hidden-size", "8"], "continues from: --hidden-size=9, got 8"),
         (["train", "--resume", "runs/lilies", *further[2:4]], "--continue-from begins a new run, so it does not go"),
         (["train", "lilies.txt", "--extend-vocabulary"], "--extend-vocabulary must be left out without --continue-"),
-        (["train", "lilies.txt", "--continue-from", "runs/none"], "runs/none does not exist; a safetensors"),
+        (["train", "lilies.txt", "--continue-from", "runs/none"], "runs/none must be the folder of a run, or a model"),
     ):
         wrong = call(*arguments)
         assert (wrong.exit_code, message in wrong.output) == (2, True), wrong.output

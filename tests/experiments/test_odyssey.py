@@ -284,9 +284,8 @@ def test_words_and_pictures_of_made_up_trials() -> None:
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Greff" in call("experiments").output
-    assert (
-        "--case and --cell must be left out of the odyssey" in call("experiments", "odyssey", "--cell", "paper").output
-    )
+    for given in (["--cell", "paper"], ["--hours", "1"]):
+        assert "--cell and --hours must be left out of the odyssey" in call("experiments", "odyssey", *given).output
     assert "--trials must be 2 or more for the odyssey" in call("experiments", "odyssey", "--trials", "1").output
     refused = call("experiments", "reber", "--processes", "2")
     assert "--processes must be left out but for the odyssey, got it for reber" in refused.output

@@ -142,6 +142,8 @@ from nblstm.kernels import tag
 from nblstm.layers import packs
 
 reached, forking, parent = queue.Queue(), threading.Semaphore(0), os.getpid()
+begun, ended = [], []  # forks; one that has begun and not ended may wait for the lock that the other thread has again
+os.register_at_fork(before=lambda: begun.append(1), after_in_parent=lambda: ended.append(1))
 os.register_at_fork(before=forking.release)  # registered last, it runs first
 
 def slow_at_first(owner, name, lock):
@@ -151,7 +153,8 @@ def slow_at_first(owner, name, lock):
             if first and os.getpid() == parent:
                 first.pop()
                 reached.put(name)
-                forking.acquire()
+                while not forking.acquire(timeout=0.01) and len(begun) == len(ended):
+                    pass
                 time.sleep(0.3)  # in which a fork that did not wait would be through
             return quick(*arguments)
     setattr(owner, name, slow)

@@ -135,7 +135,7 @@ def test_the_command_refuses_once_for_all(missing: list[str], tmp_path: Path) ->
     code, _, errors = mpirun(2, "-m", "nblstm", "train", *option, tmp_path / name, *OPTIONS)
     assert code == 2
     assert errors.count("Error") == 1
-    assert "no such file" in errors or "does not exist" in errors
+    assert "no such file" in errors or "there is neither" in errors
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -144,6 +144,7 @@ KNOWN = {  # where such a thing stands all the same, and why it is none
     "bench/peers.py: importlib": "the libraries of a table in the source, and their versions",
     "environment.py: importlib": "importlib.metadata: version numbers",
     "course/lesson.py: importlib": "importlib.metadata: version numbers",
+    "course/concepts.py: importlib": "importlib.util: whether ipywidgets are there",
     "course/handed_in.py: importlib.util": "the learner's own program, which `nblstm course --grade` is asked to run",
     "course/start.py: importlib": "importlib.util: whether JupyterLab is there",
 }

@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +73,15 @@ def bias() -> Judged:
 
 
 def axes() -> Judged:
-    """Each sequence must be found again in its column; every line gives the shape."""
+    """Each sequence must be found again in its column; every line gives the shape, and no two the same numbers."""
     x = random(32, 10, 5)
-    lines = ["x.reshape(10, 32, 5)", "x.T.reshape(10, 32, 5)", "x.transpose(1, 0, 2)"]
-    judged = {}
-    for line in [*lines, "x.transpose(2, 1, 0).reshape(10, 32, 5)"]:
-        cut = eval(line)
-        assert cut.shape == (10, 32, 5)
-        judged[f"`{line}`"] = all(np.array_equal(cut[:, k], x[k]) for k in range(32))
-    return judged
+    lines = [
+        "x.reshape(10, 32, 5)", "x.T.reshape(10, 32, 5)", "x.transpose(1, 0, 2)", "x.swapaxes(1, 2).reshape(10, 32, 5)"
+    ]  # fmt: skip
+    cuts = {f"`{line}`": eval(line, {"x": x}) for line in lines}
+    assert all(cut.shape == (10, 32, 5) for cut in cuts.values())
+    assert not any(np.array_equal(one, other) for one, other in combinations(cuts.values(), 2))
+    return {line: all(np.array_equal(cut[:, k], x[k]) for k in range(32)) for line, cut in cuts.items()}
 
 
 def steps_that_change(net: nblstm.LSTM, x: np.ndarray, part: slice) -> list[int]:

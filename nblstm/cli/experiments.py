@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nblstm.arguments import as_number
 from nblstm.cli import odyssey
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Refused, main
+from nblstm.cli.runs import given_options
 
 if TYPE_CHECKING:
     from nblstm.experiments.experiment import Case, Experiment
-
-HOURS = click.FloatRange(min=0, min_open=True)
 
 
 @main.command(epilog="What was measured: docs/experiments.md and docs/odyssey.md in the repository.")
@@ -23,7 +23,7 @@ HOURS = click.FloatRange(min=0, min_open=True)
 @click.option("--cell", type=click.Choice(["paper", "today", "both"]), default="both", help="Which net.")
 @click.option("--trials", type=POSITIVE, default=10, help="Of each case and cell.")
 @click.option("--seed", type=NOT_NEGATIVE, default=0, help="Of all trials.")
-@click.option("--hours", type=HOURS, help="Stop after so many; the trial under way is dropped. Not of the odyssey.")
+@click.option("--hours", type=float, help="Stop after so many; the trial under way is dropped. Not of the odyssey.")
 @click.option("--processes", type=POSITIVE, help="Of the odyssey: by default one for each core.")
 @click.option("--output", type=Path, default=Path("experiments"), help="Folder for the tables and the pictures.")
 @click.pass_context
@@ -42,11 +42,17 @@ def experiments(
     from nblstm.experiments.experiment import CELLS
     from nblstm.runs.safeguards import alone
 
+    given = given_options(context, context.params)
+    known = ", ".join([*EXPERIMENTS, "all", odyssey.NAME])
     if name is None:
+        if given:
+            raise Refused(f"NAME must be one of {known} where there are options, got none")
         _list()
         return
+    if hours is not None:
+        as_number("--hours", hours, positive=True)
     if name == odyssey.NAME:
-        if labels or cell != "both" or hours is not None:
+        if given.keys() & {"labels", "cell", "hours"}:
             raise Refused(
                 "--case, --cell and --hours must be left out of the odyssey, which has all its variants and tasks"
             )
@@ -57,16 +63,16 @@ def experiments(
     if processes is not None:
         raise Refused(f"--processes must be left out but for the odyssey, got it for {name}")
     if name not in EXPERIMENTS and name != "all":
-        raise Refused(f"NAME must be one of {', '.join(EXPERIMENTS)}, all, {odyssey.NAME}, got {name}")
+        raise Refused(f"NAME must be one of {known}, got {name}")
     if name == "all" and labels:
         raise Refused("--case needs the NAME of one experiment, got all")
     chosen = {each: each.cases for each in EXPERIMENTS.values() if name in (each.name, "all")}
     for experiment in chosen if labels else ():
-        known = {case.label: case for case in experiment.cases}
+        by_label = {case.label: case for case in experiment.cases}
         for label in labels:
-            if label not in known:
-                raise Refused(f"--case must be one of {'; '.join(known)}, got {label}")
-        chosen[experiment] = tuple(known[label] for label in labels)
+            if label not in by_label:
+                raise Refused(f"--case must be one of {'; '.join(by_label)}, got {label}")
+        chosen[experiment] = tuple(by_label[label] for label in labels)
     output.mkdir(parents=True, exist_ok=True)
     with alone(output, "experiment"):
         try:
@@ -112,12 +118,12 @@ def _rounds(
             if time.monotonic() > end:
                 raise _TimeIsUp
 
-        for done in range(trials):
+        for number in range(trials):
             for experiment, cases in chosen.items():
                 for cell in cells:
                     file = output / f"{experiment.name}.csv"
-                    for trial in run(experiment, cases, cell, done + 1, seed, file, progress):
-                        bar.update(trial.trial == done)
+                    for _ in run(experiment, cases, cell, [number], seed, file, progress):
+                        bar.update()
 
 
 def _show(experiment: Experiment, output: Path) -> None:

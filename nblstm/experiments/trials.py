@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import product
@@ -62,12 +62,12 @@ def run_trial(
 
 
 def run(
-    experiment: Experiment, cases: tuple[Case, ...], cell: str, trials: int, seed: int, file: Path,
+    experiment: Experiment, cases: tuple[Case, ...], cell: str, numbers: Iterable[int], seed: int, file: Path,
     progress: Callable[[str], object] = lambda said: None,
 ) -> Iterator[Trial]:  # fmt: skip
-    """The trials of some cases, of which those that `file` has are not run again; others are added to it one by one."""
+    """The trials of these numbers of some cases: those that `file` has are not run again, others are added to it."""
     kept = {trial.key: trial for trial in read(file)} if file.exists() else {}
-    for case, number in product(cases, range(trials)):
+    for case, number in product(cases, numbers):
         key = (experiment.name, case.label, cell, seed, number)
         if key not in kept:
             show = partial(_say, progress, f"{case.label}, {cell}, trial {number}")

@@ -94,8 +94,8 @@ def test_a_net_that_has_learned_is_tested_with_new_sequences_without_noise() -> 
 
 
 def test_reber_strings_follow_the_grammar() -> None:
-    for _ in range(50):
-        symbols, legal = reber.string(RNG(_))
+    for seed in range(50):
+        symbols, legal = reber.string(RNG(seed))
         assert symbols[0] == "B"
         assert symbols[1] == symbols[-2]
         assert len(legal) == len(symbols) - 1
@@ -158,13 +158,13 @@ def small(**changed: int) -> Experiment:
 
 def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     experiment, file, whole = small(), tmp_path / "kept.csv", tmp_path / "whole.csv"
-    trials = run(experiment, experiment.cases, "paper", 3, 0, file)
+    trials = run(experiment, experiment.cases, "paper", range(3), 0, file)
     first = next(trials)
     trials.close()
     assert read(file) == [first]
-    assert next(run(experiment, experiment.cases, "paper", 3, 0, file)) == first
-    list(run(experiment, experiment.cases, "paper", 3, 0, file))
-    list(run(experiment, experiment.cases, "paper", 3, 0, whole))
+    assert next(run(experiment, experiment.cases, "paper", range(3), 0, file)) == first
+    list(run(experiment, experiment.cases, "paper", range(3), 0, file))
+    list(run(experiment, experiment.cases, "paper", range(3), 0, whole))
     without_time = [[dataclasses.replace(each, cpu_seconds=0) for each in read(path)] for path in (file, whole)]
     assert without_time[0] == without_time[1]
     assert len({each.mean_error for each in without_time[0]}) == 3
@@ -176,7 +176,7 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
     file.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"must be a table of trials, with the columns experiment, case"):
         read(file)
-    list(run(small(), small().cases, "paper", 1, 0, tmp_path / "kept.csv"))
+    list(run(small(), small().cases, "paper", [0], 0, tmp_path / "kept.csv"))
     text = (tmp_path / "kept.csv").read_text()
     file.write_text(text.replace("False", "Maybe"))
     with pytest.raises(ValueError, match=r"line 2, is no trial: cell is paper and learned Maybe"):
@@ -189,6 +189,12 @@ def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.
     assert "NAME must be one of reber, long-lags" in call("experiments", "rebre").output
     assert "--case must be one of 6a; 6b, got 6c" in call("experiments", "temporal-order", "--case", "6c").output
     assert "--case needs the NAME of one experiment, got all" in call("experiments", "all", "--case", "6a").output
+    refused = call("experiments", "--case", "6a")
+    assert (refused.exit_code, "NAME must be one of reber" in refused.output) == (2, True)
+    for hours in ("0", "nan", "inf"):
+        output = call("experiments", "reber", "--hours", hours, "--output", str(tmp_path / "none")).output
+        assert f"--hours must be above 0 and finite, got {hours}" in output.replace("0.0", "0")
+    assert not (tmp_path / "none").exists()
     monkeypatch.setitem(EXPERIMENTS, "temporal-order", small())
     result = call(
         "experiments", "temporal-order", "--trials", "2", "--cell", "paper", "--output", str(tmp_path / "out")

@@ -125,8 +125,8 @@ def test_noise_is_fresh_at_each_step_and_comes_from_the_seed() -> None:
 
 
 def test_momentum_is_that_of_the_setting() -> None:
-    losses = {momentum: [small_job(lr=0.5, momentum=momentum).trainer] * 3 for momentum in (0.0, 0.9)}
-    found = {momentum: [trainer.step() for trainer in trainers] for momentum, trainers in losses.items()}
+    trainers = {momentum: small_job(lr=0.5, momentum=momentum).trainer for momentum in (0.0, 0.9)}
+    found = {momentum: [trainer.step() for _ in range(3)] for momentum, trainer in trainers.items()}
     assert found[0.0][0] == found[0.9][0]
     assert found[0.9][2] < found[0.0][2]  # it has gone further
     drawn = [SPACE["momentum"].rvs(random_state=np.random.RandomState(seed)) for seed in range(300)]
@@ -284,9 +284,8 @@ def test_words_and_pictures_of_made_up_trials() -> None:
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Greff" in call("experiments").output
-    assert (
-        "--case and --cell must be left out of the odyssey" in call("experiments", "odyssey", "--cell", "paper").output
-    )
+    refused = call("experiments", "odyssey", "--cell", "both")
+    assert "--case, --cell and --hours must be left out of the odyssey" in refused.output
     assert "--trials must be 2 or more for the odyssey" in call("experiments", "odyssey", "--trials", "1").output
     refused = call("experiments", "reber", "--processes", "2")
     assert "--processes must be left out but for the odyssey, got it for reber" in refused.output

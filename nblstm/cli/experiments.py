@@ -129,14 +129,15 @@ def _rounds(
 def _show(experiment: Experiment, output: Path) -> None:
     """Print the table of what is kept, and draw its picture."""
     from nblstm.experiments.picture import draw
-    from nblstm.experiments.trials import read, table
+    from nblstm.experiments.rows import read
+    from nblstm.experiments.trials import Trial, table
     from nblstm.files import atomic_write
 
     file, picture = output / f"{experiment.name}.csv", output / f"{experiment.name}.png"
     if not file.exists():
         click.echo(f"{experiment.name}: no trial has ended yet")
         return
-    kept = read(file)
+    kept = read(file, Trial)
     with atomic_write(picture) as out:
         draw(experiment, kept).savefig(out, format="png", dpi=120)
     click.echo(f"{experiment.name}\n{table(experiment, kept)}\ntrials: {file}; picture: {picture}")

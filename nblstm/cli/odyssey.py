@@ -17,7 +17,8 @@ def run(context: click.Context, trials: int, seed: int, processes: int | None, o
     from nblstm.experiments.odyssey_analysis import in_words
     from nblstm.experiments.odyssey_pictures import draw
     from nblstm.experiments.odyssey_tasks import TASKS
-    from nblstm.experiments.odyssey_trials import collect, write
+    from nblstm.experiments.odyssey_trials import Trial, collect
+    from nblstm.experiments.rows import write
     from nblstm.files import atomic_write
     from nblstm.runs.safeguards import alone
 
@@ -33,7 +34,7 @@ def run(context: click.Context, trials: int, seed: int, processes: int | None, o
             click.echo(f"stopped; {searches} has the trials that have ended, and the same command continues")
             context.exit(130)
         found, failed = collect(searches)
-        write(table, found)
+        write(table, Trial, found)
         for name, figure in draw(found).items():
             with atomic_write(output / f"{NAME}-{name}.png") as out:
                 figure.savefig(out, format="png", dpi=90)

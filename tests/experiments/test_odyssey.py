@@ -25,7 +25,8 @@ from nblstm.experiments.odyssey_analysis import (
 )
 from nblstm.experiments.odyssey_pictures import draw
 from nblstm.experiments.odyssey_tasks import DEEPEST, KINDS, LETTERS, TASKS, draw_brackets
-from nblstm.experiments.odyssey_trials import Trial, collect, read, write
+from nblstm.experiments.odyssey_trials import Trial, collect
+from nblstm.experiments.rows import read, write
 from nblstm.models.tagger import IGNORED
 from nblstm.runs import Run
 from nblstm.search import search as search_module
@@ -197,15 +198,15 @@ def test_the_whole_in_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_table_is_read_as_it_was_written_and_another_one_refused(tmp_path: Path) -> None:
     trials = made_up(by_rate, 3)
-    write(tmp_path / "odyssey.csv", trials)
-    assert read(tmp_path / "odyssey.csv") == trials
+    write(tmp_path / "odyssey.csv", Trial, trials)
+    assert read(tmp_path / "odyssey.csv", Trial) == trials
     text = (tmp_path / "odyssey.csv").read_text()
     (tmp_path / "odyssey.csv").write_text(text.replace("finished,", "finished,much"))
     with pytest.raises(ValueError, match=r"line 2, is no trial: could not convert string to float: 'much"):
-        read(tmp_path / "odyssey.csv")
+        read(tmp_path / "odyssey.csv", Trial)
     (tmp_path / "odyssey.csv").write_text("a,b\n")
-    with pytest.raises(ValueError, match="must be a table of the odyssey's trials, with the columns task, variant"):
-        read(tmp_path / "odyssey.csv")
+    with pytest.raises(ValueError, match="must be a table of trials, with the columns task, variant"):
+        read(tmp_path / "odyssey.csv", Trial)
 
 
 def test_a_variant_that_is_worse_is_found_and_one_that_is_the_same_is_not() -> None:
@@ -307,7 +308,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     assert asked[1] == (3, {"seed": 0, "processes": 1})
     assert "12 trials, and 2 that failed" in result.output
-    assert len(read(tmp_path / "odyssey.csv")) == 12
+    assert len(read(tmp_path / "odyssey.csv", Trial)) == 12
     assert "| digits | NIG | 3 |" in (tmp_path / "odyssey.md").read_text()
     assert (tmp_path / "odyssey-best.png").read_bytes()[:4] == b"\x89PNG"
 

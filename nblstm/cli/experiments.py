@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 @click.option("--trials", type=POSITIVE, default=10, help="Of each case and cell.")
 @click.option("--seed", type=NOT_NEGATIVE, default=0, help="Of all trials.")
 @click.option("--hours", type=float, help="Stop after so many; the trial under way is dropped. Not of the odyssey.")
-@click.option("--processes", type=POSITIVE, help="Of the odyssey: by default one for each core.")
+@click.option("--workers", type=POSITIVE, help="Processes of the odyssey.  [default: as many as fill the cores]")
 @click.option("--output", type=Path, default=Path("experiments"), help="Folder for the tables and the pictures.")
 @click.pass_context
 def experiments(
     context: click.Context, /, name: str | None, labels: tuple[str, ...], cell: str, trials: int, seed: int,
-    hours: float | None, processes: int | None, output: Path,
+    hours: float | None, workers: int | None, output: Path,
 ) -> None:  # fmt: skip
     """Run an experiment of the paper that introduced the LSTM, all of them, or the odyssey; or list them.
 
@@ -58,10 +58,10 @@ def experiments(
             )
         if trials < 2:
             raise Refused(f"--trials must be 2 or more for the odyssey, as one has no spread, got {trials}")
-        odyssey.run(context, trials, seed, processes, output)
+        odyssey.run(context, trials, seed, workers, output)
         return
-    if processes is not None:
-        raise Refused(f"--processes must be left out but for the odyssey, got it for {name}")
+    if workers is not None:
+        raise Refused(f"--workers must be left out but for the odyssey, got it for {name}")
     if name not in EXPERIMENTS and name != "all":
         raise Refused(f"NAME must be one of {known}, got {name}")
     if name == "all" and labels:

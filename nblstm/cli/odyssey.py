@@ -9,7 +9,7 @@ import click
 NAME, ABOUT = "odyssey", "the LSTM and its variants, settings drawn, three tasks (Greff et al. 2017)"
 
 
-def run(context: click.Context, trials: int, seed: int, processes: int | None, output: Path) -> None:
+def run(context: click.Context, trials: int, seed: int, workers: int | None, output: Path) -> None:
     """Compute what is missing in the folder `output`/odyssey, and write what all of it says."""
     from tqdm import tqdm
 
@@ -28,7 +28,7 @@ def run(context: click.Context, trials: int, seed: int, processes: int | None, o
     with alone(output, "experiment"):
         try:
             with tqdm(total=count, unit=" trials", leave=False, disable=None) as bar:
-                for more in odyssey.run(searches, trials, seed=seed, processes=processes):
+                for more in odyssey.run(searches, trials, seed=seed, workers=workers):
                     bar.update(more)
         except KeyboardInterrupt:
             click.echo(f"stopped; {searches} has the trials that have ended, and the same command continues")

@@ -288,8 +288,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = call("experiments", "odyssey", "--cell", "both")
     assert "--case, --cell and --hours must be left out of the odyssey" in refused.output
     assert "--trials must be 2 or more for the odyssey" in call("experiments", "odyssey", "--trials", "1").output
-    refused = call("experiments", "reber", "--processes", "2")
-    assert "--processes must be left out but for the odyssey, got it for reber" in refused.output
+    refused = call("experiments", "reber", "--workers", "2")
+    assert "--workers must be left out but for the odyssey, got it for reber" in refused.output
     asked: list[Any] = []
 
     def one(folder: Path, trials: int, **options: Any) -> Iterator[int]:
@@ -300,13 +300,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(odyssey, "run", one)
     monkeypatch.setattr("nblstm.experiments.odyssey_trials.collect", lambda folder: (made_up(by_rate, 3), 2))
-    command = ("experiments", "odyssey", "--trials", "3", "--processes", "1", "--output", str(tmp_path))
+    command = ("experiments", "odyssey", "--trials", "3", "--workers", "1", "--output", str(tmp_path))
     stopped = call(*command)
     assert stopped.exit_code == 130
     assert "the same command continues" in stopped.output
     result = call(*command)
     assert result.exit_code == 0, result.output
-    assert asked[1] == (3, {"seed": 0, "processes": 1})
+    assert asked[1] == (3, {"seed": 0, "workers": 1})
     assert "12 trials, and 2 that failed" in result.output
     assert len(read(tmp_path / "odyssey.csv", Trial)) == 12
     assert "| digits | NIG | 3 |" in (tmp_path / "odyssey.md").read_text()

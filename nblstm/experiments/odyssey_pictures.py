@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.experiments.odyssey import VARIANTS
-from nblstm.experiments.odyssey_analysis import FEWEST, SCALES, Effects, compare, effects, effects_by_task
+from nblstm.experiments.odyssey_analysis import FEWEST, SCALES, Comparison, Effects, compare, effects, effects_by_task
 from nblstm.experiments.odyssey_trials import Trial
 from nblstm.plot.colours import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 
@@ -26,10 +26,11 @@ TICKS: dict[str, Sequence[float]] = {
 
 
 def draw(trials: Sequence[Trial]) -> dict[str, Figure]:
-    """All of them by name."""
+    """All that there are trials enough for, by name."""
+    compared = compare(trials)
     together = effects_by_task(trials)
     alone = {task: _by_variant(trials, task) for task in together}
-    pictures = {"best": best_tenths(trials)}
+    pictures = {"best": best_tenths(compared)} if compared else {}
     if together:
         pictures |= {
             "marginals": marginals(together, alone),
@@ -39,11 +40,10 @@ def draw(trials: Sequence[Trial]) -> dict[str, Figure]:
     return pictures
 
 
-def best_tenths(trials: Sequence[Trial]) -> Figure:
+def best_tenths(compared: Sequence[Comparison]) -> Figure:
     """Test losses of the best tenth of each variant, by task; dots are trials, the line is vanilla's median."""
     from matplotlib.patches import Patch
 
-    compared = compare(trials)
     tasks = list(dict.fromkeys(each.task for each in compared))
     figure, panels = _sheet(1, len(tasks), 4.2)
     for ax, task in zip(panels[0], tasks, strict=True):

@@ -276,6 +276,7 @@ def test_words_and_pictures_of_made_up_trials() -> None:
     assert f"| brackets | {WORSE} | 4 |" in words
     assert "| worse |" in words
     assert list(effects_by_task(trials)) == ["digits"]  # the other has too few
+    assert draw([]) == {}  # all have failed
     pictures = draw(trials)
     assert set(pictures) == {"best", "marginals", "shares", "pairs"}
     for figure in pictures.values():

@@ -25,19 +25,6 @@ HERE = ROOT / "site_source"
 SITE, WORK = ROOT / "site", ROOT / "build" / "site"
 SOURCE, FILES, HTML = WORK / "source", WORK / "files", WORK / "html"
 KEPT = Path(os.environ.get(executed.VARIABLE, ROOT / "build" / "executed"))
-OWN_PAGES = [PurePosixPath(name) for name in ("index.md", "guides.md", "project.md")]
-LESSONS_IN_ORDER = """
-```{toctree}
-:hidden:
-:glob:
-
-[0-9]*
-project
-solutions/project/report
-glossary
-teachers
-```
-"""
 
 
 def run_missing(paths: list[PurePosixPath]) -> None:
@@ -69,18 +56,18 @@ def gather() -> None:
         folder.mkdir(parents=True)
     for name, text in reference.pages().items():
         write(SOURCE / "reference" / name, text)
-    for page in [*OWN_PAGES, *sorted(pages.PAGES)]:
+    for page in [*pages.OWN_PAGES, *sorted(pages.PAGES)]:
         if page.suffix == ".ipynb":
             text = gather_lesson(page)
         else:
-            text = ((HERE if page in OWN_PAGES else ROOT) / page).read_text(encoding="utf-8")
+            text = ((HERE if page in pages.OWN_PAGES else ROOT) / page).read_text(encoding="utf-8")
             write(SOURCE / page, pages.with_links(text, page))
         for path in pages.linked_files(text, page):
             copy(path, SOURCE)
         for path in pages.pictures_of_html(text, page):
             copy(path, FILES)
     with (SOURCE / "course" / "README.md").open("a", encoding="utf-8") as course:
-        course.write(LESSONS_IN_ORDER)
+        course.write(pages.LESSONS_IN_ORDER)
 
 
 def gather_lesson(page: PurePosixPath) -> str:

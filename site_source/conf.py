@@ -28,7 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["course/solutions/*.ipynb"]  # notebooks to be downloaded
+exclude_patterns = ["course/solutions/*.ipynb", "course/[!0-9]*.ipynb"]  # notebooks to be downloaded
 templates_path = [str(HERE / "templates")]
 
 # ---- texts and notebooks; the latter have been run before ----

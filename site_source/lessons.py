@@ -20,6 +20,9 @@ NO_PREDICTION = re.compile(r" \(no prediction(: [^)]*)?\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDERS = "*Here the notebook has sliders; they need a running kernel.*"
 
+LONGEST = 300
+"""Characters that say what a picture shows."""
+
 Cell = Any
 """Of a notebook, as nbformat has it."""
 
@@ -62,7 +65,7 @@ def folded(cells: list[Cell]) -> Iterator[Cell]:
     for cell in cells:
         if cell.cell_type != "markdown":
             if predicted and not opened and not {"exercise", "check"} & tags_of(cell).keys():
-                yield from beginning("Show what came", "came")
+                yield beginning("Show what came", "came")
                 opened = True
             yield cell
             continue
@@ -97,9 +100,9 @@ def split(text: str) -> tuple[str, str]:
     return text[:end], text[end:].lstrip("\n")
 
 
-def beginning(summary: str, kind: str) -> Iterator[Cell]:
+def beginning(summary: str, kind: str) -> Cell:
     """The upper end of a fold."""
-    yield new_markdown_cell(f'<details class="{kind}">\n<summary>{summary}</summary>')
+    return new_markdown_cell(f'<details class="{kind}">\n<summary>{summary}</summary>')
 
 
 # ---- solutions behind a click ----
@@ -110,7 +113,7 @@ def with_solutions(cells: Iterator[Cell], solution: list[Cell]) -> Iterator[Cell
     for cell in cells:
         yield cell
         if name := tags_of(cell).get("check"):
-            yield from beginning("Show a solution", "solution")
+            yield beginning("Show a solution", "solution")
             yield from answer(solution, name)
             yield new_markdown_cell("</details>")
 
@@ -139,23 +142,24 @@ def dress(cell: Cell) -> None:
         tags.append("hide-input")
     if "check" in tags_of(cell):
         cell.outputs = []  # that the exercise was not attempted
+    texts = []
     for output in cell.outputs:
         if output.output_type == "stream":
             output.text = NO_PREDICTION.sub("", output.text)
-    widgets = [output for output in cell.outputs if WIDGET in output.get("data", {})]
-    for output in widgets:
-        output.data = {"text/markdown": SLIDERS}
-    data = [output.get("data", {}) for output in cell.outputs]
-    if texts := [described(shown["image/svg+xml"]) for shown in data if "image/svg+xml" in shown]:
+        elif WIDGET in output.get("data", {}):
+            output.data = {"text/markdown": SLIDERS}
+        elif svg := output.get("data", {}).get("image/svg+xml"):
+            texts.append(described(svg))
+    if texts:
         cell.metadata["mystnb"] = {"image": {"alt": " ".join(texts)}}
 
 
-def described(svg: str, longest: int = 300) -> str:
+def described(svg: str) -> str:
     """What stands written in a figure: Matplotlib leaves each text as a comment beside its glyphs."""
     texts = [re.sub(r"\s+", " ", text).strip() for text in re.findall(r"<!--(.*?)-->", svg, flags=re.DOTALL)]
     words = [text.replace("$", "") for text in dict.fromkeys(texts) if re.search(r"[^\W\d_]", text)]
     text = "Figure: " + "; ".join(words)
-    return (text if len(text) <= longest else text[:longest].rpartition(";")[0]) + "."
+    return (text if len(text) <= LONGEST else text[:LONGEST].rpartition(";")[0]) + "."
 
 
 def download_of(page: PurePosixPath) -> PurePosixPath:

@@ -13,6 +13,23 @@ SOURCES = [
     "examples/README.md", "benchmarks/README.md", "benchmarks/results/*.md",
 ]  # fmt: skip
 LESSONS = "course/[0-9]*.ipynb"
+OWN_PAGES = [PurePosixPath(name) for name in ("index.md", "guides.md", "project.md")]
+"""Those that are the site's alone, and lie beside this file."""
+LESSONS_IN_ORDER = """
+```{toctree}
+:hidden:
+:glob:
+
+[0-9]*
+project
+solutions/project/report
+formulas
+often_written
+glossary
+teachers
+```
+"""
+"""What the course's page has at its end."""
 
 REPOSITORY = os.environ.get("GITHUB_REPOSITORY", "")
 """The one setting: "owner/name" on GitHub, which a workflow there sets by itself. Without it nothing links to files."""
@@ -62,6 +79,8 @@ def with_links(text: str, page: PurePosixPath) -> str:
     def turned(link: re.Match[str]) -> str:
         target = target_of(link["target"], page)
         stays = target is None or target in PAGES or target.suffix in PICTURES
+        if not stays and target.suffix == ".ipynb":
+            return f"[{link['text']}](path:{link['target']})"  # MyST: the file, not a page made of it
         if stays or (target.parts[0] == "course" and (ROOT / target).is_file()):
             return link[0]
         where = address(target)

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import nblstm
@@ -107,10 +106,3 @@ def pages() -> dict[str, str]:
         for group in groups()
     }
     return {"index.rst": INDEX.format(pages="\n   ".join(name[:-4] for name in found)), **found}
-
-
-def write(folder: Path) -> None:
-    """Write them into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
-        (folder / name).write_text(text, encoding="utf-8")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nblstm.arguments import as_number
 from nblstm.cli import odyssey
 from nblstm.cli.group import NOT_NEGATIVE, POSITIVE, Refused, main
+from nblstm.cli.runs import given_options
 
 if TYPE_CHECKING:
     from nblstm.experiments.experiment import Case, Experiment
-
-HOURS = click.FloatRange(min=0, min_open=True)
 
 
 @main.command(epilog="What was measured: docs/experiments.md and docs/odyssey.md in the repository.")
@@ -23,13 +23,13 @@ HOURS = click.FloatRange(min=0, min_open=True)
 @click.option("--cell", type=click.Choice(["paper", "today", "both"]), default="both", help="Which net.")
 @click.option("--trials", type=POSITIVE, default=10, help="Of each case and cell.")
 @click.option("--seed", type=NOT_NEGATIVE, default=0, help="Of all trials.")
-@click.option("--hours", type=HOURS, help="Stop after so many; the trial under way is dropped. Not of the odyssey.")
-@click.option("--processes", type=POSITIVE, help="Of the odyssey: by default one for each core.")
+@click.option("--hours", type=float, help="Stop after so many; the trial under way is dropped. Not of the odyssey.")
+@click.option("--workers", type=POSITIVE, help="Processes of the odyssey.  [default: as many as fill the cores]")
 @click.option("--output", type=Path, default=Path("experiments"), help="Folder for the tables and the pictures.")
 @click.pass_context
 def experiments(
     context: click.Context, /, name: str | None, labels: tuple[str, ...], cell: str, trials: int, seed: int,
-    hours: float | None, processes: int | None, output: Path,
+    hours: float | None, workers: int | None, output: Path,
 ) -> None:  # fmt: skip
     """Run an experiment of the paper that introduced the LSTM, all of them, or the odyssey; or list them.
 
@@ -42,31 +42,37 @@ def experiments(
     from nblstm.experiments.experiment import CELLS
     from nblstm.runs.safeguards import alone
 
+    given = given_options(context, context.params)
+    known = ", ".join([*EXPERIMENTS, "all", odyssey.NAME])
     if name is None:
+        if given:
+            raise Refused(f"NAME must be one of {known} where there are options, got none")
         _list()
         return
+    if hours is not None:
+        as_number("--hours", hours, positive=True)
     if name == odyssey.NAME:
-        if labels or cell != "both" or hours is not None:
+        if given.keys() & {"labels", "cell", "hours"}:
             raise Refused(
                 "--case, --cell and --hours must be left out of the odyssey, which has all its variants and tasks"
             )
         if trials < 2:
             raise Refused(f"--trials must be 2 or more for the odyssey, as one has no spread, got {trials}")
-        odyssey.run(context, trials, seed, processes, output)
+        odyssey.run(context, trials, seed, workers, output)
         return
-    if processes is not None:
-        raise Refused(f"--processes must be left out but for the odyssey, got it for {name}")
+    if workers is not None:
+        raise Refused(f"--workers must be left out but for the odyssey, got it for {name}")
     if name not in EXPERIMENTS and name != "all":
-        raise Refused(f"NAME must be one of {', '.join(EXPERIMENTS)}, all, {odyssey.NAME}, got {name}")
+        raise Refused(f"NAME must be one of {known}, got {name}")
     if name == "all" and labels:
         raise Refused("--case needs the NAME of one experiment, got all")
     chosen = {each: each.cases for each in EXPERIMENTS.values() if name in (each.name, "all")}
     for experiment in chosen if labels else ():
-        known = {case.label: case for case in experiment.cases}
+        by_label = {case.label: case for case in experiment.cases}
         for label in labels:
-            if label not in known:
-                raise Refused(f"--case must be one of {'; '.join(known)}, got {label}")
-        chosen[experiment] = tuple(known[label] for label in labels)
+            if label not in by_label:
+                raise Refused(f"--case must be one of {'; '.join(by_label)}, got {label}")
+        chosen[experiment] = tuple(by_label[label] for label in labels)
     output.mkdir(parents=True, exist_ok=True)
     with alone(output, "experiment"):
         try:
@@ -112,25 +118,26 @@ def _rounds(
             if time.monotonic() > end:
                 raise _TimeIsUp
 
-        for done in range(trials):
+        for number in range(trials):
             for experiment, cases in chosen.items():
                 for cell in cells:
                     file = output / f"{experiment.name}.csv"
-                    for trial in run(experiment, cases, cell, done + 1, seed, file, progress):
-                        bar.update(trial.trial == done)
+                    for _ in run(experiment, cases, cell, [number], seed, file, progress):
+                        bar.update()
 
 
 def _show(experiment: Experiment, output: Path) -> None:
     """Print the table of what is kept, and draw its picture."""
     from nblstm.experiments.picture import draw
-    from nblstm.experiments.trials import read, table
+    from nblstm.experiments.rows import read
+    from nblstm.experiments.trials import Trial, table
     from nblstm.files import atomic_write
 
     file, picture = output / f"{experiment.name}.csv", output / f"{experiment.name}.png"
     if not file.exists():
         click.echo(f"{experiment.name}: no trial has ended yet")
         return
-    kept = read(file)
+    kept = read(file, Trial)
     with atomic_write(picture) as out:
         draw(experiment, kept).savefig(out, format="png", dpi=120)
     click.echo(f"{experiment.name}\n{table(experiment, kept)}\ntrials: {file}; picture: {picture}")

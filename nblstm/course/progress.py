@@ -70,11 +70,8 @@ def concepts_tested(when: str, answers: str, right: int, of: int) -> dict[str, d
     notebook = _notebook("concept_test")
     if not notebook:
         return {}
-    _note(notebook.parent, (CONCEPT_TEST, when), {"answers": answers, "right": right, "of": of})
-    try:
-        return _read(notebook.parent).get(CONCEPT_TEST, {})
-    except (ValueError, OSError):
-        return {}
+    record = _note(notebook.parent, (CONCEPT_TEST, when), {"answers": answers, "right": right, "of": of})
+    return record.get(CONCEPT_TEST, {})
 
 
 def gain(kept: dict[str, dict[str, Any]]) -> str:
@@ -196,8 +193,8 @@ def _notebook(stem: str = r"\d\d_.*") -> Path | None:
     return path if re.fullmatch(rf"{stem}\.ipynb", path.name) and (path.parent / NAME).is_file() else None
 
 
-def _note(folder: Path, where: tuple[str, ...], value: Any) -> None:
-    """Add one entry, by its keys in the record; what goes wrong is said once, and the lesson goes on."""
+def _note(folder: Path, where: tuple[str, ...], value: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    """The record with one more entry, by its keys there; what goes wrong is said once, and the lesson goes on."""
     try:
         record = _read(folder)
         entries: dict[str, Any] = record
@@ -210,6 +207,8 @@ def _note(folder: Path, where: tuple[str, ...], value: Any) -> None:
         if str(error) not in _told:
             print(f"(Your progress was not recorded: {error})")
         _told.add(str(error))
+        return {}
+    return record
 
 
 def _read(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:

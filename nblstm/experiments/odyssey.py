@@ -131,7 +131,7 @@ class OdysseyJob(TaggingJob):
 
 def run(
     folder: Path, trials: int, *, tasks: Sequence[str] = tuple(TASKS), variants: Sequence[str] = tuple(VARIANTS),
-    seed: int = 0, processes: int | None = None, settings: Mapping[str, Any] | None = None,
+    seed: int = 0, workers: int | None = None, settings: Mapping[str, Any] | None = None,
 ) -> Iterator[int]:  # fmt: skip
     """Compute what is missing until each variant has so many trials on each task; give how many more there are.
 
@@ -154,7 +154,7 @@ def run(
                     random_state=int(state),
                 ))  # fmt: skip
             for search in searches:
-                if not search.finished and not search.run(processes, progress=False):
+                if not search.finished and not search.run(workers, progress=False):
                     raise KeyboardInterrupt
                 shutil.rmtree(search.folder / RUNS, ignore_errors=True)
             have = sum(len(search.points) for search in searches)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nblstm.experiments.odyssey import VARIANTS
-from nblstm.experiments.odyssey_analysis import FEWEST, SCALES, Effects, compare, effects, effects_by_task
+from nblstm.experiments.odyssey_analysis import FEWEST, SCALES, Comparison, Effects, compare, effects, effects_by_task
 from nblstm.experiments.odyssey_trials import Trial
 from nblstm.plot.colours import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 
@@ -26,19 +26,24 @@ TICKS: dict[str, Sequence[float]] = {
 
 
 def draw(trials: Sequence[Trial]) -> dict[str, Figure]:
-    """All of them by name."""
-    found = effects_by_task(trials)
-    pictures = {"best": best_tenths(trials)}
-    if found:
-        pictures |= {"marginals": marginals(trials, found), "shares": shares(trials, found), "pairs": pairs(found)}
+    """All that there are trials enough for, by name."""
+    compared = compare(trials)
+    together = effects_by_task(trials)
+    alone = {task: _by_variant(trials, task) for task in together}
+    pictures = {"best": best_tenths(compared)} if compared else {}
+    if together:
+        pictures |= {
+            "marginals": marginals(together, alone),
+            "shares": shares(together, alone),
+            "pairs": pairs(together),
+        }
     return pictures
 
 
-def best_tenths(trials: Sequence[Trial]) -> Figure:
+def best_tenths(compared: Sequence[Comparison]) -> Figure:
     """Test losses of the best tenth of each variant, by task; dots are trials, the line is vanilla's median."""
     from matplotlib.patches import Patch
 
-    compared = compare(trials)
     tasks = list(dict.fromkeys(each.task for each in compared))
     figure, panels = _sheet(1, len(tasks), 4.2)
     for ax, task in zip(panels[0], tasks, strict=True):
@@ -57,16 +62,16 @@ def best_tenths(trials: Sequence[Trial]) -> Figure:
     return figure
 
 
-def marginals(trials: Sequence[Trial], found: Mapping[str, Effects]) -> Figure:
+def marginals(together: Mapping[str, Effects], alone: Mapping[str, Mapping[str, Effects]]) -> Figure:
     """The mean loss over each setting, all others anywhere: of all variants together, and thin of each alone."""
-    figure, panels = _sheet(len(found), len(SCALES), 2.7)
-    for row, (task, together) in zip(panels, found.items(), strict=True):
-        for variant, alone in _by_variant(trials, task).items():
+    figure, panels = _sheet(len(together), len(SCALES), 2.7)
+    for row, (task, all_variants) in zip(panels, together.items(), strict=True):
+        for variant, own in alone[task].items():
             for ax, name in zip(row, SCALES, strict=True):
                 colour, width = (VERMILION, 1.4) if variant == "V" else (GREY, 0.7)
-                ax.plot(alone.values[name], alone.marginals[name,], color=colour, linewidth=width, alpha=0.8)
+                ax.plot(own.values[name], own.marginals[name,], color=colour, linewidth=width, alpha=0.8)
         for ax, name in zip(row, SCALES, strict=True):
-            ax.plot(together.values[name], together.marginals[name,], color=BLUE, linewidth=2.5)
+            ax.plot(all_variants.values[name], all_variants.marginals[name,], color=BLUE, linewidth=2.5)
             _ticks(ax, name)
             ax.grid(alpha=0.2)
             ax.sharey(row[0])
@@ -77,14 +82,14 @@ def marginals(trials: Sequence[Trial], found: Mapping[str, Effects]) -> Figure:
     return figure
 
 
-def shares(trials: Sequence[Trial], found: Mapping[str, Effects]) -> Figure:
+def shares(together: Mapping[str, Effects], alone: Mapping[str, Mapping[str, Effects]]) -> Figure:
     """Which part of the variance each setting and each pair explains; dots are the variants alone."""
-    figure, panels = _sheet(1, len(found), 3.8)
+    figure, panels = _sheet(1, len(together), 3.8)
     names = [*combinations(SCALES, 1), *combinations(SCALES, 2)]
-    for ax, (task, together) in zip(panels[0], found.items(), strict=True):
-        ax.barh(range(len(names)), [together.shares[each] for each in names], color=BLUE, alpha=0.6)
-        for alone in _by_variant(trials, task).values():
-            ax.plot([alone.shares[each] for each in names], range(len(names)), ".", color="black", alpha=0.5)
+    for ax, (task, all_variants) in zip(panels[0], together.items(), strict=True):
+        ax.barh(range(len(names)), [all_variants.shares[each] for each in names], color=BLUE, alpha=0.6)
+        for own in alone[task].values():
+            ax.plot([own.shares[each] for each in names], range(len(names)), ".", color="black", alpha=0.5)
         ax.set_yticks(range(len(names)), [" × ".join(SAYS[name] for name in each) for each in names])
         ax.invert_yaxis()
         ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
@@ -94,10 +99,10 @@ def shares(trials: Sequence[Trial], found: Mapping[str, Effects]) -> Figure:
     return figure
 
 
-def pairs(found: Mapping[str, Effects]) -> Figure:
+def pairs(together: Mapping[str, Effects]) -> Figure:
     """The mean loss over the two settings that explain most together, by task."""
-    figure, panels = _sheet(1, len(found), 3.8)
-    for ax, (task, each) in zip(panels[0], found.items(), strict=True):
+    figure, panels = _sheet(1, len(together), 3.8)
+    for ax, (task, each) in zip(panels[0], together.items(), strict=True):
         first, second = max(combinations(SCALES, 2), key=lambda names: each.shares[names])
         mesh = ax.pcolormesh(
             each.values[first], each.values[second], each.marginals[first, second].T, cmap="cividis", shading="nearest"

@@ -112,7 +112,7 @@ class LastRight:
 
 @dataclass
 class HeldOut:
-    """Learned once none of the sequences in `held_out` is wrong, and their mean absolute error is below `mean`.
+    """Learned once at most `wrong` of the sequences in `held_out` are, and their mean absolute error is below `mean`.
 
     Wrong is one with an error above `off`; where outputs are predictions, one with an illegal symbol more active than a
     legal one. What is said of a net at the end is said of 2,560 sequences of `new`, without it of `held_out`.

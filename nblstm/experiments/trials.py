@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from nblstm.arguments import as_choice
 from nblstm.experiments.experiment import CELLS, Case, Experiment
-from nblstm.files import atomic_write
+from nblstm.experiments.rows import read, write
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,9 @@ class Trial:
     wrong: int
     tested: int
     mean_error: float
+
+    def __post_init__(self) -> None:
+        as_choice("cell", self.cell, CELLS)
 
     @property
     def key(self) -> tuple[str, str, str, int, int]:
@@ -62,56 +64,22 @@ def run_trial(
 
 
 def run(
-    experiment: Experiment, cases: tuple[Case, ...], cell: str, trials: int, seed: int, file: Path,
+    experiment: Experiment, cases: tuple[Case, ...], cell: str, numbers: Iterable[int], seed: int, file: Path,
     progress: Callable[[str], object] = lambda said: None,
 ) -> Iterator[Trial]:  # fmt: skip
-    """The trials of some cases, of which those that `file` has are not run again; others are added to it one by one."""
-    kept = {trial.key: trial for trial in read(file)} if file.exists() else {}
-    for case, number in product(cases, range(trials)):
+    """The trials of these numbers of some cases: those that `file` has are not run again, others are added to it."""
+    kept = {trial.key: trial for trial in read(file, Trial)} if file.exists() else {}
+    for case, number in product(cases, numbers):
         key = (experiment.name, case.label, cell, seed, number)
         if key not in kept:
             show = partial(_say, progress, f"{case.label}, {cell}, trial {number}")
             kept[key] = run_trial(experiment.name, case, cell, seed, number, show)
-            write(file, list(kept.values()))
+            write(file, Trial, kept.values())
         yield kept[key]
 
 
 def _say(progress: Callable[[str], object], what: str, done: int) -> None:
     progress(f"{what}: {done:,} sequences")
-
-
-def write(file: Path, trials: list[Trial]) -> None:
-    """All trials as CSV, in the place of what `file` has."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Trial)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(trial) for trial in trials)
-    with atomic_write(file) as out:
-        out.write(text.getvalue().encode())
-
-
-def read(file: Path) -> list[Trial]:
-    """The trials of a file that `write` has written; one with other columns is refused."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        names = [field.name for field in fields(Trial)]
-        if reader.fieldnames != names:
-            raise ValueError(f"{file} must be a table of trials, with the columns {', '.join(names)}")
-        try:
-            return [_trial(row) for row in reader]
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}, line {reader.line_num}, is no trial: {error}") from None
-
-
-def _trial(row: dict[str, str]) -> Trial:
-    if row["cell"] not in CELLS or row["learned"] not in ("True", "False"):
-        raise ValueError(f"cell is {row['cell']} and learned {row['learned']}")
-    counts = {name: int(row[name]) for name in ("seed", "trial", "sequences", "wrong", "tested")}
-    seconds, error = float(row["cpu_seconds"]), float(row["mean_error"])
-    return Trial(
-        experiment=row["experiment"], case=row["case"], cell=row["cell"], learned=row["learned"] == "True",
-        cpu_seconds=seconds, mean_error=error, **counts,
-    )  # fmt: skip
 
 
 def table(experiment: Experiment, trials: list[Trial]) -> str:

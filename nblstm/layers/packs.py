@@ -62,7 +62,7 @@ class Packs:
     """`PackedTrack`s of a whole layer, and the version of the parameters that each half was packed from.
 
     `plans` has what a pass over the layer needs to know of each that is the same for every pass, see `kernels.plan`;
-    `idle_tapes` are tapes with these weights for the next inference of short work.
+    `idle_tapes` are tapes with these weights that wait for the next inference, see `passes.infer`.
     """
 
     def __init__(self, layer: Engine) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ALONE = 4
-"""How many times the work that is worth threads in training is short work in inference, one compiled call without."""
+"""Up to so many times the work that is worth threads in training, inference is one compiled call on one thread."""
 
 KEPT = 2**22
 """Numbers of output, of all steps, up to which inference keeps its tape for the next: to make one takes some hundred

@@ -12,8 +12,6 @@ from nblstm import files
 from nblstm.plot.sheet import brief
 
 TABLE = "results.csv"
-FIRST = ("trial", "status", "validation", "at_step", "steps")
-"""Columns before what else was measured and the settings."""
 
 
 def ranked(points: Sequence[Mapping[str, Any]], results: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.differences import slopes
 
 from nblstm.experiments.block_net import BlockNet, BlockSettings
 from nblstm.experiments.tasks import Sequences
@@ -91,21 +92,11 @@ def test_gradient_is_the_difference_quotient_where_nothing_is_truncated() -> Non
     def loss() -> float:
         return 0.5 * float(((net.answer(sequences) - sequences.targets) ** 2).sum())
 
-    expected = []
-    for array in (net.hidden, net.output):
-        slopes = np.zeros(array.shape)
-        for place in np.ndindex(array.shape):
-            kept, sides = array[place], []
-            for step in (1e-5, -1e-5):
-                array[place] = kept + step
-                sides.append(loss())
-            array[place] = kept
-            slopes[place] = (sides[0] - sides[1]) / 2e-5
-        expected.append(slopes)
+    expected = [slopes(loss, array) for array in (net.hidden, net.output)]
     before = net.hidden.copy(), net.output.copy()
     net.train(sequences)
-    for array, old, slopes in zip((net.hidden, net.output), before, expected, strict=True):
-        np.testing.assert_allclose(old - array, slopes, rtol=1e-6, atol=1e-10)
+    for array, old, gradient in zip((net.hidden, net.output), before, expected, strict=True):
+        np.testing.assert_allclose(old - array, gradient, rtol=1e-6, atol=1e-10)
 
 
 @pytest.mark.parametrize("every_step", [False, True])

@@ -14,8 +14,9 @@ from support.commands import call
 
 from nblstm.experiments import EXPERIMENTS, long_lags, multiplication, reber, two_sequences
 from nblstm.experiments.experiment import CELLS, Case, Experiment
+from nblstm.experiments.rows import read
 from nblstm.experiments.tasks import HeldOut, LastRight, Sequences, Task
-from nblstm.experiments.trials import read, run, run_trial, table
+from nblstm.experiments.trials import Trial, run, run_trial, table
 from nblstm.runs.safeguards import alone
 
 CASES = [(each, case) for each in EXPERIMENTS.values() for case in each.cases]
@@ -94,8 +95,8 @@ def test_a_net_that_has_learned_is_tested_with_new_sequences_without_noise() -> 
 
 
 def test_reber_strings_follow_the_grammar() -> None:
-    for _ in range(50):
-        symbols, legal = reber.string(RNG(_))
+    for seed in range(50):
+        symbols, legal = reber.string(RNG(seed))
         assert symbols[0] == "B"
         assert symbols[1] == symbols[-2]
         assert len(legal) == len(symbols) - 1
@@ -158,29 +159,33 @@ def small(**changed: int) -> Experiment:
 
 def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     experiment, file, whole = small(), tmp_path / "kept.csv", tmp_path / "whole.csv"
-    trials = run(experiment, experiment.cases, "paper", 3, 0, file)
+    trials = run(experiment, experiment.cases, "paper", range(3), 0, file)
     first = next(trials)
     trials.close()
-    assert read(file) == [first]
-    assert next(run(experiment, experiment.cases, "paper", 3, 0, file)) == first
-    list(run(experiment, experiment.cases, "paper", 3, 0, file))
-    list(run(experiment, experiment.cases, "paper", 3, 0, whole))
-    without_time = [[dataclasses.replace(each, cpu_seconds=0) for each in read(path)] for path in (file, whole)]
+    assert read(file, Trial) == [first]
+    assert next(run(experiment, experiment.cases, "paper", range(3), 0, file)) == first
+    list(run(experiment, experiment.cases, "paper", range(3), 0, file))
+    list(run(experiment, experiment.cases, "paper", range(3), 0, whole))
+    without_time = [[dataclasses.replace(each, cpu_seconds=0) for each in read(path, Trial)] for path in (file, whole)]
     assert without_time[0] == without_time[1]
     assert len({each.mean_error for each in without_time[0]}) == 3
-    assert "| 6a | paper | 0 of 3 | none |" in table(experiment, read(file))
+    assert "| 6a | paper | 0 of 3 | none |" in table(experiment, read(file, Trial))
 
 
 def test_another_table_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.csv"
     file.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"must be a table of trials, with the columns experiment, case"):
-        read(file)
-    list(run(small(), small().cases, "paper", 1, 0, tmp_path / "kept.csv"))
+        read(file, Trial)
+    list(run(small(), small().cases, "paper", [0], 0, tmp_path / "kept.csv"))
     text = (tmp_path / "kept.csv").read_text()
-    file.write_text(text.replace("False", "Maybe"))
-    with pytest.raises(ValueError, match=r"line 2, is no trial: cell is paper and learned Maybe"):
-        read(file)
+    for right, wrong, fault in (
+        ("False", "Maybe", "one of its columns must be True or False, got Maybe"),
+        ("paper", "other", "cell must be 'paper' or 'today', got 'other'"),
+    ):
+        file.write_text(text.replace(right, wrong))
+        with pytest.raises(ValueError, match=f"line 2, is no trial: {fault}"):
+            read(file, Trial)
 
 
 def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +194,12 @@ def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.
     assert "NAME must be one of reber, long-lags" in call("experiments", "rebre").output
     assert "--case must be one of 6a; 6b, got 6c" in call("experiments", "temporal-order", "--case", "6c").output
     assert "--case needs the NAME of one experiment, got all" in call("experiments", "all", "--case", "6a").output
+    refused = call("experiments", "--case", "6a")
+    assert (refused.exit_code, "NAME must be one of reber" in refused.output) == (2, True)
+    for hours in ("0", "nan", "inf"):
+        output = call("experiments", "reber", "--hours", hours, "--output", str(tmp_path / "none")).output
+        assert f"--hours must be above 0 and finite, got {hours}" in output.replace("0.0", "0")
+    assert not (tmp_path / "none").exists()
     monkeypatch.setitem(EXPERIMENTS, "temporal-order", small())
     result = call(
         "experiments", "temporal-order", "--trials", "2", "--cell", "paper", "--output", str(tmp_path / "out")
@@ -196,7 +207,7 @@ def test_the_command_lists_runs_and_refuses(tmp_path: Path, monkeypatch: pytest.
     assert result.exit_code == 0, result.output
     assert "0 of 2" in result.output
     assert (tmp_path / "out" / "temporal-order.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(read(tmp_path / "out" / "temporal-order.csv")) == 2
+    assert len(read(tmp_path / "out" / "temporal-order.csv", Trial)) == 2
 
 
 def test_all_are_run_round_by_round_until_the_hours_are_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +222,7 @@ def test_all_are_run_round_by_round_until_the_hours_are_over(tmp_path: Path, mon
     first = call(*command)
     assert first.exit_code == 0, first.output
     assert "the hours are over" in first.output
-    kept = {name: [each.trial for each in read(tmp_path / f"{name}.csv")] for name in EXPERIMENTS}
+    kept = {name: [each.trial for each in read(tmp_path / f"{name}.csv", Trial)] for name in EXPERIMENTS}
     assert kept == {"reber": [0, 1], "temporal-order": [0]}
     monkeypatch.setattr("nblstm.cli.experiments.time", SimpleNamespace(monotonic=lambda: 0))
     before = (tmp_path / "reber.csv").read_text()
@@ -219,7 +230,7 @@ def test_all_are_run_round_by_round_until_the_hours_are_over(tmp_path: Path, mon
     assert again.exit_code == 0, again.output
     assert again.output.count("0 of 2") == 2
     assert (tmp_path / "reber.csv").read_text() == before
-    assert [each.trial for each in read(tmp_path / "temporal-order.csv")] == [0, 1]
+    assert [each.trial for each in read(tmp_path / "temporal-order.csv", Trial)] == [0, 1]
     assert all((tmp_path / f"{name}.png").exists() for name in EXPERIMENTS)
 
 
@@ -241,4 +252,4 @@ def test_ctrl_c_keeps_what_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = call("experiments", "temporal-order", "--cell", "paper", "--output", str(tmp_path))
     assert result.exit_code == 130
     assert "has the trials that have ended, and the same command continues" in result.output
-    assert len(read(tmp_path / "temporal-order.csv")) == 1
+    assert len(read(tmp_path / "temporal-order.csv", Trial)) == 1

@@ -25,7 +25,8 @@ from nblstm.experiments.odyssey_analysis import (
 )
 from nblstm.experiments.odyssey_pictures import draw
 from nblstm.experiments.odyssey_tasks import DEEPEST, KINDS, LETTERS, TASKS, draw_brackets
-from nblstm.experiments.odyssey_trials import Trial, collect, read, write
+from nblstm.experiments.odyssey_trials import Trial, collect
+from nblstm.experiments.rows import read, write
 from nblstm.models.tagger import IGNORED
 from nblstm.runs import Run
 from nblstm.search import search as search_module
@@ -125,8 +126,8 @@ def test_noise_is_fresh_at_each_step_and_comes_from_the_seed() -> None:
 
 
 def test_momentum_is_that_of_the_setting() -> None:
-    losses = {momentum: [small_job(lr=0.5, momentum=momentum).trainer] * 3 for momentum in (0.0, 0.9)}
-    found = {momentum: [trainer.step() for trainer in trainers] for momentum, trainers in losses.items()}
+    trainers = {momentum: small_job(lr=0.5, momentum=momentum).trainer for momentum in (0.0, 0.9)}
+    found = {momentum: [trainer.step() for _ in range(3)] for momentum, trainer in trainers.items()}
     assert found[0.0][0] == found[0.9][0]
     assert found[0.9][2] < found[0.0][2]  # it has gone further
     drawn = [SPACE["momentum"].rvs(random_state=np.random.RandomState(seed)) for seed in range(300)]
@@ -197,15 +198,15 @@ def test_the_whole_in_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_table_is_read_as_it_was_written_and_another_one_refused(tmp_path: Path) -> None:
     trials = made_up(by_rate, 3)
-    write(tmp_path / "odyssey.csv", trials)
-    assert read(tmp_path / "odyssey.csv") == trials
+    write(tmp_path / "odyssey.csv", Trial, trials)
+    assert read(tmp_path / "odyssey.csv", Trial) == trials
     text = (tmp_path / "odyssey.csv").read_text()
     (tmp_path / "odyssey.csv").write_text(text.replace("finished,", "finished,much"))
     with pytest.raises(ValueError, match=r"line 2, is no trial: could not convert string to float: 'much"):
-        read(tmp_path / "odyssey.csv")
+        read(tmp_path / "odyssey.csv", Trial)
     (tmp_path / "odyssey.csv").write_text("a,b\n")
-    with pytest.raises(ValueError, match="must be a table of the odyssey's trials, with the columns task, variant"):
-        read(tmp_path / "odyssey.csv")
+    with pytest.raises(ValueError, match="must be a table of trials, with the columns task, variant"):
+        read(tmp_path / "odyssey.csv", Trial)
 
 
 def test_a_variant_that_is_worse_is_found_and_one_that_is_the_same_is_not() -> None:
@@ -275,6 +276,7 @@ def test_words_and_pictures_of_made_up_trials() -> None:
     assert f"| brackets | {WORSE} | 4 |" in words
     assert "| worse |" in words
     assert list(effects_by_task(trials)) == ["digits"]  # the other has too few
+    assert draw([]) == {}  # all have failed
     pictures = draw(trials)
     assert set(pictures) == {"best", "marginals", "shares", "pairs"}
     for figure in pictures.values():
@@ -287,8 +289,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for given in (["--cell", "paper"], ["--hours", "1"]):
         assert "--cell and --hours must be left out of the odyssey" in call("experiments", "odyssey", *given).output
     assert "--trials must be 2 or more for the odyssey" in call("experiments", "odyssey", "--trials", "1").output
-    refused = call("experiments", "reber", "--processes", "2")
-    assert "--processes must be left out but for the odyssey, got it for reber" in refused.output
+    refused = call("experiments", "reber", "--workers", "2")
+    assert "--workers must be left out but for the odyssey, got it for reber" in refused.output
     asked: list[Any] = []
 
     def one(folder: Path, trials: int, **options: Any) -> Iterator[int]:
@@ -299,15 +301,15 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(odyssey, "run", one)
     monkeypatch.setattr("nblstm.experiments.odyssey_trials.collect", lambda folder: (made_up(by_rate, 3), 2))
-    command = ("experiments", "odyssey", "--trials", "3", "--processes", "1", "--output", str(tmp_path))
+    command = ("experiments", "odyssey", "--trials", "3", "--workers", "1", "--output", str(tmp_path))
     stopped = call(*command)
     assert stopped.exit_code == 130
     assert "the same command continues" in stopped.output
     result = call(*command)
     assert result.exit_code == 0, result.output
-    assert asked[1] == (3, {"seed": 0, "processes": 1})
+    assert asked[1] == (3, {"seed": 0, "workers": 1})
     assert "12 trials, and 2 that failed" in result.output
-    assert len(read(tmp_path / "odyssey.csv")) == 12
+    assert len(read(tmp_path / "odyssey.csv", Trial)) == 12
     assert "| digits | NIG | 3 |" in (tmp_path / "odyssey.md").read_text()
     assert (tmp_path / "odyssey-best.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from support.differences import slopes
 
 from nblstm.experiments.one_cell_net import OneCellNet, OneCellSettings
 from nblstm.experiments.tasks import Sequences
@@ -22,21 +23,15 @@ def make(seed: int = 0) -> Sequences:
 def test_gradient_is_the_difference_quotient(has_cell: bool) -> None:
     net = OneCellNet(LINES, OneCellSettings(lr=1.0, init=1.0), np.random.default_rng(1), has_cell)
     arrays, sequences = (net.direct, net.in_gate, net.cell, net.out), make()
-    expected = []
-    for array in arrays:
-        slopes = np.zeros(array.shape)
-        for place in np.ndindex(array.shape):
-            kept, sides = array[place], []
-            for step in (1e-5, -1e-5):
-                array[place] = kept + step
-                sides.append(0.5 * float(((net.answer(sequences) - sequences.targets) ** 2).sum()))
-            array[place] = kept
-            slopes[place] = (sides[0] - sides[1]) / 2e-5
-        expected.append(slopes)
+
+    def loss() -> float:
+        return 0.5 * float(((net.answer(sequences) - sequences.targets) ** 2).sum())
+
+    expected = [slopes(loss, array) for array in arrays]
     before = [array.copy() for array in arrays]
     net.train(sequences)
-    for array, old, slopes in zip(arrays, before, expected, strict=True):
-        np.testing.assert_allclose(old - array, slopes, rtol=1e-6, atol=1e-10)
+    for array, old, gradient in zip(arrays, before, expected, strict=True):
+        np.testing.assert_allclose(old - array, gradient, rtol=1e-6, atol=1e-10)
     assert all((old != array).any() for array, old in zip(arrays[1:], before[1:], strict=True)) is has_cell
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from nblstm.experiments import EXPERIMENTS
-from nblstm.experiments.trials import read, table
+from nblstm.experiments.rows import read
+from nblstm.experiments.trials import Trial, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_page_has_the_table_of_the_kept_trials(name: str) -> None:
-    trials = read(DOCS / "experiments" / f"{name}.csv")
+    trials = read(DOCS / "experiments" / f"{name}.csv", Trial)
     experiment = EXPERIMENTS[name]
     assert {each.experiment for each in trials} == {name}
     assert {each.case for each in trials} <= {case.label for case in experiment.cases}

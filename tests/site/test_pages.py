@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 import pytest
@@ -20,6 +22,7 @@ PAGE = PurePosixPath("docs/cells.md")
         ("[a](#here) [b](https://numpy.org/doc)", None, None),
         ("![a](scale.png)", None, None),
         ("[a](../course/project/recorded.npz)", None, None),
+        ("[a](../course/concept_test.ipynb)", *["[a](path:../course/concept_test.ipynb)"] * 2),
         ("[`a[0]`](../LICENSE) b", "`a[0]` b", "[`a[0]`](https://github.com/o/n/blob/main/LICENSE) b"),
         ("[a](../tests)", "a", "[a](https://github.com/o/n/tree/main/tests)"),
         ("```\n[a](../tests)\n```", None, None),
@@ -49,6 +52,18 @@ def test_links_of_every_page_lead_somewhere() -> None:
     for page in pages.PAGES:
         if page.suffix == ".md":
             pages.with_links((pages.ROOT / page).read_text(encoding="utf-8"), page)
+
+
+def test_every_page_is_in_a_table_of_contents() -> None:
+    """Sphinx warns of one that is not, and the site is not built."""
+    own = {page: (pages.ROOT / "site_source" / page).read_text(encoding="utf-8") for page in pages.OWN_PAGES}
+    listed = []
+    for page, text in [*own.items(), (PurePosixPath("course/README.md"), pages.LESSONS_IN_ORDER)]:
+        for table in re.findall(r"```\{toctree\}\n(?::.*\n)*\n(.*?)```", text, flags=re.DOTALL):
+            entries = [re.sub(r".*<(.*)>", r"\1", entry) for entry in table.splitlines()]
+            listed += [str(page.parent / entry) for entry in entries]
+    missing = [page for page in pages.PAGES if not any(fnmatchcase(str(page.with_suffix("")), each) for each in listed)]
+    assert missing == []
 
 
 def test_every_public_name_is_in_the_reference_once() -> None:

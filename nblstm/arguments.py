@@ -162,8 +162,8 @@ def _conversion(name: str, value: Any, dtype: np.dtype) -> str:
         return f"convert with {name}.detach().numpy()"
     if callable(getattr(value, "to_numpy", None)):  # frames and series
         return f"convert with {name}.to_numpy({dtype.name!r})"
-    lengths = {len(one) for one in value if hasattr(one, "__len__")} if isinstance(value, list | tuple) else set()
-    if len(lengths) > 1:
+    sequences = value if isinstance(value, list | tuple) else ()
+    if len({len(one) for one in sequences if hasattr(one, "__len__") and not isinstance(one, str)}) > 1:
         return f"of sequences of unequal length make one, and lengths, with nblstm.pad_sequences({name})"
     return f"convert with np.asarray({name})"
 

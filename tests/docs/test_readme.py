@@ -34,9 +34,10 @@ def test_examples_run_as_printed(
     assert "212,992" in capsys.readouterr().out, "the count of parameters of PyTorch's layer of the same form"
     assert (tmp_path / "lstm.safetensors").is_file()
     for folder in ("mine", "mine-2"):  # as a script that is run again
-        exec(compile(run, "README.md", "exec"), names)
+        exec(compile(run, "README.md", "exec"), {})  # and by itself
         assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
         assert (tmp_path / "runs" / folder / "confusion.png").is_file()
+    names = {}
     exec(compile(travel, "README.md", "exec"), names)
     assert (names["same"].flat_params == names["lstm"].flat_params).all()
     assert "(28, 512)" in capsys.readouterr().out

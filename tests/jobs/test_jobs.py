@@ -53,6 +53,7 @@ from nblstm.training import BatchTrainer, evaluate
         (ClassificationJob, {"targets": np.zeros((20, 1), int)}, r"got \(20, 1\); take training\.targets\[:, 0\]$"),
         (RegressionJob, {"targets": np.zeros((20, 1))}, r"training\.targets must be float32"),
         (ClassificationJob, {"targets": np.zeros(20)}, r"training\.targets must be integers"),
+        (ClassificationJob, {"targets": ["up", "down"] * 10}, r"convert with np\.asarray\(training\.targets\)$"),
         (ClassificationJob, {"targets": np.full(20, -1)}, r"training\.targets must be 0 or more, got -1"),
         (ClassificationJob, {"lengths": np.full(20, 7)}, r"lengths must be in 0\.\.6, got training\.lengths\[0\] = 7"),
         (ClassificationJob, {"lengths": np.ones(19, int)}, r"training\.lengths must have shape"),

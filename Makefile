@@ -30,7 +30,7 @@ course: $(VENV)/.course ## copy the lessons to nblstm-course/, a folder of yours
 	@$(VENV)/bin/nblstm course $(ARGS)
 
 test: $(VENV)/.test ## run all tests; options of pytest by ARGS, e.g. ARGS="-k lstm"
-	@echo '== pytest$(if $(ARGS), $(ARGS),: everything but what takes minutes, see CONTRIBUTING.md; about six minutes on two cores, seven where kernels must be compiled first)'
+	@echo '== pytest$(if $(ARGS), $(ARGS),: everything but what takes minutes, see CONTRIBUTING.md; about six minutes on two cores, nine where kernels must be compiled first)'
 	@$(RUN) pytest $(ARGS)
 
 load: $(VENV)/.test ## run all tests three times beside four busy processes, then on one core: none may depend on speed (Linux; half an hour)
